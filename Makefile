@@ -1,0 +1,55 @@
+# `make demo` and `make test` work on a fresh machine with Python 3.11 or newer; everything lives in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TORCH := 2.13.0
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint format bench lock clean
+
+help: ## say what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## make .venv from the lock file
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, but $(PYTHON) is " + sys.version.split()[0] + "; set PYTHON=/path/to/python3")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing the locked dependencies into $(VENV) (once; a few minutes) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(STAMP)
+
+demo: export RHOBUST_DATA_DIR ?= $(CURDIR)/data
+demo: $(STAMP) ## run the quickstart on a server of its own and show its table
+	@$(BIN)/rhobust demo examples/quickstart.yaml
+
+test: $(STAMP) ## all tests
+	$(BIN)/pytest
+
+test-fast: $(STAMP) ## the tests of every day, without Ray and long training
+	$(BIN)/pytest -m "not slow"
+
+lint: $(STAMP) ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## format and mend what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP) ## print how fast it is
+	@for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+
+lock: ## renew requirements.lock with the newest versions that pyproject.toml allows
+	rm -rf build/lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check "torch==$(TORCH)" ".[postgres,dev]"
+	@# A local version such as 2.13.0+cpu names one index's build; without it the lock resolves on any machine.
+	build/lock/bin/python -m pip freeze --exclude rhobust | sed -E 's/\+[A-Za-z0-9.]+$$//' > requirements.lock
+	rm -rf build/lock
+
+clean: ## remove .venv and caches, not the data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,35 @@
+"""Benchmarks of optimizers: a spec is expanded to cells, trained in packs by Ray Tune, and summed up in tables."""
+
+from benchmark.errors import (
+    BenchmarkError,
+    Problem,
+    RayUnavailableError,
+    SpecError,
+    TableError,
+    TaskDataError,
+    UnknownTaskError,
+)
+from benchmark.rayenv import RayOptions
+from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Status
+from benchmark.run import Records, run
+from benchmark.spec import Spec
+
+__all__ = [
+    "BenchmarkError",
+    "Cost",
+    "Diagnostics",
+    "Outcome",
+    "PackPlace",
+    "Problem",
+    "RayOptions",
+    "RayUnavailableError",
+    "Record",
+    "Records",
+    "Spec",
+    "SpecError",
+    "Status",
+    "TableError",
+    "TaskDataError",
+    "UnknownTaskError",
+    "run",
+]

@@ -1,0 +1,51 @@
+"""The errors that `benchmark` raises, under one base class.
+
+BenchmarkError
+├── SpecError         a spec that breaks a rule; carries one problem a broken rule
+├── UnknownTaskError  a task that is not registered
+├── TaskDataError     data of a task that is missing or damaged
+├── TableError        runs from which no robustness table can be made
+└── RayUnavailableError  Ray cannot be started or reached
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class BenchmarkError(Exception):
+    """Base of every error that `benchmark` raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One broken rule of a spec: where (a JSON pointer, RFC 6901) and what."""
+
+    pointer: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '/'}: {self.detail}"
+
+
+class SpecError(BenchmarkError):
+    """A spec breaks at least one rule; `problems` lists them all."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("the spec is not valid:\n" + "\n".join(f"  {problem}" for problem in self.problems))
+
+
+class UnknownTaskError(BenchmarkError):
+    """No task of that name is registered."""
+
+
+class TaskDataError(BenchmarkError):
+    """The data of a task is missing or not what its checksum says."""
+
+
+class TableError(BenchmarkError):
+    """The given runs do not allow the robustness table that was asked for."""
+
+
+class RayUnavailableError(BenchmarkError):
+    """Ray cannot be started on this machine or reached at its address."""

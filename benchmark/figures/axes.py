@@ -1,0 +1,86 @@
+"""Axes of figures: where the cells of a grid lie, and which ticks to write."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmark.robustness.scoring import FloatArray
+
+MAX_VALUE_TICKS = 5
+LOG_FROM = 10.0  # positive values that span this factor are drawn on a log axis whatever their spacing
+TITLES = {"rho": "\N{GREEK SMALL LETTER RHO}", "lr": "learning rate"}
+
+
+@dataclass(frozen=True, eq=False)
+class FigureAxis:
+    """One axis of a heat map.
+
+    Attributes:
+        name: of the hyperparameter; None for a direction in which no optimizer has one.
+        exists: whether this optimizer sweeps it; else there is a single row or column.
+        values: of the cells, ascending.
+        edges: of the cells, one more than values; halfway between neighbours on the axis's scale.
+        is_log: whether the axis is logarithmic.
+    """
+
+    name: str | None
+    exists: bool
+    values: FloatArray
+    edges: FloatArray
+    is_log: bool
+
+    @property
+    def title(self) -> str:
+        """What stands beside the axis."""
+        if self.name is None:
+            return ""
+        title = TITLES.get(self.name, self.name)
+        return title if self.exists else f"no {title}"
+
+    def ticks(self) -> list[tuple[float, str]]:
+        """Return positions and texts of the ticks: decades where there are enough of them, else values of the grid."""
+        if not self.exists:
+            return []
+        if self.is_log:
+            low, high = math.log10(self.edges[0]), math.log10(self.edges[-1])
+            decades = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
+            if len(decades) >= 2:
+                step = math.ceil(len(decades) / MAX_VALUE_TICKS)
+                return [(value, f"{value:g}") for value in decades[::step]]
+        step = math.ceil(len(self.values) / MAX_VALUE_TICKS)
+        return [(float(value), f"{value:.3g}") for value in self.values[::step]]
+
+
+def figure_axis(axes: Sequence[Mapping[str, Any]], name: str | None) -> FigureAxis:
+    """Return the axis of that name as one to draw; one of a single cell where the surface has no such axis.
+
+    Args:
+        axes: of the surface: `{name, scale, values}`, the values ascending.
+        name: of the hyperparameter; None for a direction in which no surface has one.
+    """
+    axis = next((axis for axis in axes if axis["name"] == name), None)
+    if axis is None:
+        return FigureAxis(name, False, np.zeros(1), np.array([-0.5, 0.5]), False)
+    values = np.array(axis["values"], dtype=np.float64)
+    is_log = bool(values[0] > 0 and (axis["scale"] == "log" or values[-1] >= LOG_FROM * values[0]))
+    edges = np.exp(_edges(np.log(values))) if is_log else _edges(values)
+    return FigureAxis(name, True, values, edges, is_log)
+
+
+def chosen_names(surfaces: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:
+    """Return the hyperparameters along x and y: rho and the learning rate where they are swept, else the first ones."""
+    names = list(dict.fromkeys(axis["name"] for surface in surfaces for axis in surface["axes"]))
+    y = "lr" if "lr" in names else next((name for name in names if name != "rho"), None)
+    x = "rho" if "rho" in names else next((name for name in names if name != y), None)
+    return x, y
+
+
+def _edges(positions: FloatArray) -> FloatArray:
+    if len(positions) == 1:
+        return np.array([positions[0] - 0.5, positions[0] + 0.5])
+    middle = (positions[1:] + positions[:-1]) / 2
+    first, last = 2 * positions[0] - middle[0], 2 * positions[-1] - middle[-1]
+    return np.concatenate([[first], middle, [last]])

@@ -1,0 +1,169 @@
+"""Heat maps for papers: svg, png or pdf by matplotlib."""
+
+import io
+import threading
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+from benchmark.errors import TableError
+from benchmark.figures.axes import FigureAxis
+from benchmark.figures.heatmap import Heatmap, Panel, Surface, prepare_heatmap
+from benchmark.robustness.scoring import BoolArray, TaskScoring
+
+Format = Literal["svg", "png", "pdf"]
+FORMATS: tuple[Format, ...] = ("svg", "png", "pdf")
+PANEL_INCHES, STRIP_INCHES, MARGIN_INCHES, HEIGHT_INCHES = 2.6, 0.75, 2.0, 3.4
+MAX_VECTOR_CELLS = 2_500  # a figure of more cells holds them as pixels: a viewer would choke on the shapes
+INK, PAPER, FAINT = "#111111", "#ffffff", "#8a8a8a"
+STYLE: Any = {
+    "font.size": 9,
+    "hatch.linewidth": 0.9,
+    "svg.hashsalt": "rhobust",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+    "axes.linewidth": 0.6,
+}
+# matplotlib keeps its style in one global place; two threads of a server must not swap it under each other.
+_LOCK = threading.Lock()
+
+
+def heatmap_matplotlib(
+    surfaces: Sequence[Surface],
+    scoring: TaskScoring,
+    *,
+    image_format: Format = "svg",
+    selection: Sequence[Surface] | None = None,
+    y_ref: float | None = None,
+    dpi: int = 200,
+) -> bytes:
+    """Return the heat map of one task as an image; the same bytes for the same surfaces.
+
+    One row of panels, an optimizer each, on shared colours (bright is better). The cells within the tolerance of the
+    reference are outlined, the best one bears a star, diverged ones are hatched.
+
+    Args:
+        surfaces: what is shown; those of other tasks are left out.
+        scoring: how the task is scored.
+        image_format: svg, png or pdf.
+        selection: surfaces of the validation scores, which choose best and good cells; by default those shown.
+        y_ref: reference in raw units; by default the best mean of the selection.
+        dpi: pixels an inch, of a png and of the cells of a large grid.
+
+    Raises:
+        TableError: for another format, and where no surface is of the task or the selection does not match.
+    """
+    if image_format not in FORMATS:
+        raise TableError(f"unknown format {image_format!r}; known: {', '.join(FORMATS)}.")
+    heatmap = prepare_heatmap(surfaces, scoring, selection=selection, y_ref=y_ref)
+    with _LOCK, mpl.rc_context(STYLE):
+        stream = io.BytesIO()
+        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}[image_format]
+        _draw(heatmap).savefig(stream, format=image_format, dpi=dpi, metadata=metadata)
+        return stream.getvalue()
+
+
+def _draw(heatmap: Heatmap) -> Figure:
+    inches = [STRIP_INCHES if not panel.x.exists else PANEL_INCHES for panel in heatmap.panels]
+    figure = Figure(figsize=(max(sum(inches) + MARGIN_INCHES, 5.0), HEIGHT_INCHES), layout="constrained")
+    grid = figure.subplots(1, len(inches), squeeze=False, gridspec_kw={"width_ratios": inches})
+    handles: dict[str, Any] = {}
+    mesh: Any = None
+    for column, (axes, panel) in enumerate(zip(grid[0], heatmap.panels, strict=True)):
+        mesh = _panel(axes, panel, heatmap, handles)
+        first = column == 0 or panel.y.name != heatmap.panels[column - 1].y.name
+        _axis(axes, panel.y, "y", with_labels=first or not np.array_equal(panel.y.edges, heatmap.panels[0].y.edges))
+        _axis(axes, panel.x, "x", with_labels=True)
+    figure.suptitle(heatmap.title, x=0.01, ha="left", fontsize=10, parse_math=False)
+    bar = figure.colorbar(mesh, ax=list(grid[0]), pad=0.02, aspect=25)
+    bar.outline.set_visible(False)
+    bar.set_label(
+        f"{heatmap.metric_title} ({'higher' if heatmap.goal == 'maximize' else 'lower'} is better)", parse_math=False
+    )
+    if heatmap.goal == "minimize":
+        bar.ax.invert_yaxis()
+    if handles:
+        figure.legend(
+            handles=list(handles.values()),
+            labels=list(handles),
+            loc="outside lower left",
+            ncols=6,
+            frameon=False,
+            fontsize=8,
+        )
+    return figure
+
+
+def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) -> Any:
+    axes.set_title(panel.title, fontsize=9, parse_math=False)
+    axes.set_facecolor(PAPER)
+    mesh = axes.pcolormesh(
+        panel.x.edges,
+        panel.y.edges,
+        np.ma.masked_invalid(panel.mean),
+        cmap="cividis" if heatmap.goal == "maximize" else "cividis_r",
+        vmin=heatmap.low,
+        vmax=heatmap.high,
+        linewidth=0,
+        rasterized=panel.mean.size > MAX_VECTOR_CELLS,
+    )
+    for name, mask, hatch in (
+        ("diverged", panel.all_diverged, "xxxx"),
+        ("some seeds diverged", panel.some_diverged, "////"),
+        ("no result", panel.no_result, "..."),
+    ):
+        if mask.any():
+            # Dots on white for what has no result: any plain grey is one of the colours when printed in grey.
+            colour, ground = (FAINT, PAPER) if name == "no result" else (PAPER, FAINT)
+            style: dict[str, Any] = {"edgecolor": colour, "hatch": hatch, "linewidth": 0}
+            axes.add_collection(PatchCollection(_runs(panel, mask), facecolor="none", **style))
+            handles[name] = Patch(facecolor=ground, **style)
+    if (panel.n_collapsed > 0).any():
+        rows, columns = np.nonzero(panel.n_collapsed > 0)
+        axes.plot(panel.x.values[columns], panel.y.values[rows], "o", mfc="none", mec=PAPER, mew=0.9, ms=4)
+        handles["collapsed"] = Line2D([], [], marker="o", mfc="none", mec=INK, ls="", ms=4)
+    segments = panel.outline()
+    if segments:
+        for colour, width in ((PAPER, 3.4), (INK, 1.6)):
+            axes.add_collection(
+                LineCollection(segments, colors=colour, linewidths=width, capstyle="projecting", clip_on=False)
+            )
+        handles[f"within {heatmap.tolerance:g} of the reference"] = Line2D([], [], color=INK, lw=1.6)
+    if panel.best is not None:
+        row, column = panel.best
+        star: dict[str, Any] = {"marker": "*", "ms": 10, "mfc": PAPER, "mec": INK, "mew": 0.9, "ls": ""}
+        axes.plot(panel.x.values[column], panel.y.values[row], **star)
+        handles["best"] = Line2D([], [], **star)
+    return mesh
+
+
+def _runs(panel: Panel, mask: BoolArray) -> list[Rectangle]:
+    """Return rectangles over the marked cells, one for each run of them in a row: hatching goes on across the cells."""
+    rectangles = []
+    for row, marked in enumerate(mask):
+        change = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
+        for start, end in zip(change[::2], change[1::2], strict=True):
+            x, y = panel.x.edges[start], panel.y.edges[row]
+            rectangles.append(Rectangle((x, y), panel.x.edges[end] - x, panel.y.edges[row + 1] - y))
+    return rectangles
+
+
+def _axis(axes: Axes, axis: FigureAxis, which: Literal["x", "y"], *, with_labels: bool) -> None:
+    drawn = axes.xaxis if which == "x" else axes.yaxis
+    set_scale, set_limits = (axes.set_xscale, axes.set_xlim) if which == "x" else (axes.set_yscale, axes.set_ylim)
+    set_scale("log" if axis.is_log else "linear")
+    set_limits(axis.edges[0], axis.edges[-1])
+    ticks = axis.ticks()
+    drawn.set_minor_locator(NullLocator())
+    drawn.set_major_locator(FixedLocator([value for value, _ in ticks]))
+    drawn.set_major_formatter(FixedFormatter([text if with_labels else "" for _, text in ticks]))
+    if with_labels:
+        drawn.set_label_text(axis.title, parse_math=False)

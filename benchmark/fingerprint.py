@@ -1,0 +1,72 @@
+"""Fingerprints: versions, device, execution and source, which decide whether two records are of the same making."""
+
+import functools
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmark.canonical import content_hash
+from benchmark.tasks import Task
+
+SOURCE_PACKAGES = ("benchmark", "optimizers")
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What trained a record; the key is the hash of the rest."""
+
+    torch: str
+    numpy: str
+    data: str
+    device: str
+    precision: str
+    execution: str
+    source: str
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the parts as plain values; what is hashed."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @property
+    def key(self) -> str:
+        """Hash of the parts."""
+        return content_hash(self.to_dict())
+
+
+def fingerprint(task: Task, *, device: torch.device, precision: str, execution: str) -> Fingerprint:
+    """Return the fingerprint under which this process would train cells of a task.
+
+    Args:
+        task: its data counts.
+        device: only its type counts.
+        precision: of the arithmetic (`fp32`).
+        execution: `sequential` or `fused`.
+    """
+    return Fingerprint(
+        torch=torch.__version__,
+        numpy=np.__version__,
+        data=task.data_version,
+        device=device.type,
+        precision=precision,
+        execution=execution,
+        source=source_hash(SOURCE_PACKAGES),
+    )
+
+
+@functools.cache
+def source_hash(packages: tuple[str, ...]) -> str:
+    """Return the hash of every Python file of some packages: a working copy changes without its version number."""
+    digest = hashlib.sha256()
+    for package in packages:
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise ModuleNotFoundError(f"the package '{package}' must be importable to be fingerprinted.", name=package)
+        root = Path(next(iter(spec.submodule_search_locations)))
+        for path in sorted(root.rglob("*.py")):
+            digest.update(f"{package}/{path.relative_to(root).as_posix()}\0".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:32]

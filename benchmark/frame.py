@@ -1,0 +1,75 @@
+"""Records as a data frame: one row a cell of a spec, with or without a record."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+
+import pandas as pd
+
+from benchmark.records import Cost, Record
+from benchmark.spec import Spec, expand
+
+MISSING = "missing"
+COST_COLUMNS = tuple(item.name for item in fields(Cost))
+
+
+def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
+    """Return one row a cell, in the order of the spec.
+
+    Columns are `task`, `optimizer` (labels), `seed`, `config_key`, `status` (`missing` for a cell without a record),
+    `collapsed`, `diverged_at_step`, every hyperparameter (NaN where an optimizer has none of that name), every metric
+    (NaN unless completed), `grad_norm`, `delta_over_rho` and the parts of the cost.
+
+    Args:
+        spec: whose cells are the rows.
+        records: by config_key; those of cells that the spec does not have are left out.
+    """
+    columns: dict[str, list[object]] = {}
+    n_rows = 0
+    for n_rows, cell in enumerate(expand(spec), start=1):
+        row: dict[str, object] = {
+            "task": cell.task,
+            "optimizer": cell.optimizer,
+            "seed": cell.seed,
+            "config_key": cell.key,
+            **cell.hyperparameters,
+            **_outcome(records.get(cell.key)),
+        }
+        for name in row.keys() - columns.keys():
+            columns[name] = [None] * (n_rows - 1)
+        for name, column in columns.items():
+            column.append(row.get(name))
+    frame = pd.DataFrame({name: pd.Series(column, dtype=_dtype(name)) for name, column in columns.items()})
+    return frame[_order(frame, spec)]
+
+
+def _outcome(record: Record | None) -> dict[str, object]:
+    if record is None:
+        return {"status": MISSING, "collapsed": False}
+    outcome = record.outcome
+    return {
+        "status": str(outcome.status),
+        "collapsed": outcome.collapsed,
+        "diverged_at_step": outcome.diverged_at_step,
+        **outcome.metrics,
+        "grad_norm": outcome.diagnostics.grad_norm,
+        "delta_over_rho": outcome.diagnostics.delta_over_rho,
+        **{name: getattr(outcome.cost, name) for name in COST_COLUMNS},
+    }
+
+
+def _dtype(name: str) -> str:
+    if name in ("task", "optimizer", "config_key", "status", "execution", "device"):
+        return "str"
+    if name in ("collapsed", "amortised", "nesterov"):
+        return "boolean"
+    return "int64" if name == "seed" else "float64"
+
+
+def _order(frame: pd.DataFrame, spec: Spec) -> list[str]:
+    """Return the columns in an order for people: what it is, its hyperparameters, how it ended, scores, cost."""
+    swept = list(dict.fromkeys(axis.name for grid in spec.grids for axis in grid.axes))
+    fixed = list(dict.fromkeys(name for grid in spec.grids for name in grid.fixed))
+    head = ["task", "optimizer", *dict.fromkeys(swept + fixed), "seed", "status", "collapsed", "diverged_at_step"]
+    tail = ["grad_norm", "delta_over_rho", *COST_COLUMNS, "config_key"]
+    metrics = sorted(name for name in frame.columns if name not in head and name not in tail)
+    return [name for name in (*head, *metrics, *tail) if name in frame.columns]

@@ -1,0 +1,110 @@
+"""Packs: which cells are trained together by one trial, and what is planned again when a pack dies."""
+
+import itertools
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmark.spec import Cell
+
+MAX_PACK_CELLS = 64
+PACKS_PER_WORKER = 8
+MAX_DEATHS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Cells `start` to `stop - 1` of a plan, trained by one trial."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise ValueError(f"0 <= start < stop must hold, but got start={self.start}, stop={self.stop}.")
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        return self.stop - self.start
+
+
+def plan_packs(cells: Sequence[Cell], *, n_workers: int, size: int | None = None) -> list[Pack]:
+    """Cut cells into packs: none spans two settings, every worker gets several, none is larger than 64 cells.
+
+    Args:
+        cells: in the order of the plan, those of one setting side by side.
+        n_workers: packs that run at once.
+        size: cells a pack; None chooses it.
+    """
+    largest = size or max(1, min(MAX_PACK_CELLS, len(cells) // (n_workers * PACKS_PER_WORKER)))
+    packs = []
+    start = 0
+    for _, group in itertools.groupby(cells, key=lambda cell: cell.setting.key):
+        stop = start + sum(1 for _ in group)
+        packs += [Pack(first, min(first + largest, stop)) for first in range(start, stop, largest)]
+        start = stop
+    return packs
+
+
+class PackQueue:
+    """Hands out packs until every cell is reported or given up.
+
+    A pack that dies is never repeated as it was: what it had not reported is cut in halves, down to single cells, and a
+    cell that died three times alone is given up. A pack that stops early by itself leaves its rest to be handed out.
+    """
+
+    def __init__(self, packs: Sequence[Pack]) -> None:
+        self._waiting = deque(packs)
+        self._running: dict[str, Pack] = {}
+        self._deaths: dict[int, int] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self._waiting and not self._running
+
+    @property
+    def n_running(self) -> int:
+        """Number of packs in flight."""
+        return len(self._running)
+
+    def take(self, holder: str) -> Pack | None:
+        """Return the next pack and note who holds it; None when none waits."""
+        if not self._waiting:
+            return None
+        pack = self._waiting.popleft()
+        self._running[holder] = pack
+        return pack
+
+    def report(self, holder: str, n_cells: int) -> None:
+        """Note that the holder's next `n_cells` cells are done."""
+        pack = self._running[holder]
+        start = pack.start + n_cells
+        if start > pack.stop:
+            raise ValueError(f"at most {pack.size} cells of the pack are left, but {n_cells} were reported.")
+        if start == pack.stop:
+            del self._running[holder]
+        else:
+            self._running[holder] = Pack(start, pack.stop)
+
+    def end(self, holder: str) -> None:
+        """Note that the holder stopped by itself; what it had not reported waits again."""
+        rest = self._running.pop(holder, None)
+        if rest:
+            self._waiting.appendleft(rest)
+
+    def die(self, holder: str) -> int | None:
+        """Note that the holder died; return the cell that is given up for it, if any."""
+        rest = self._running.pop(holder, None)
+        if rest is None:
+            return None
+        if rest.size > 1:
+            middle = (rest.start + rest.stop) // 2
+            self._waiting.extend((Pack(rest.start, middle), Pack(middle, rest.stop)))
+            return None
+        self._deaths[rest.start] = self._deaths.get(rest.start, 0) + 1
+        if self._deaths[rest.start] >= MAX_DEATHS:
+            return rest.start
+        self._waiting.append(rest)
+        return None

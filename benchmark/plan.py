@@ -1,0 +1,39 @@
+"""The price of a spec: how many cells and gradient evaluations it takes."""
+
+from dataclasses import dataclass
+
+from benchmark.schedule import total_steps
+from benchmark.spec import Spec
+from benchmark.tasks import load_task
+from optimizers import optimizer_info
+
+
+@dataclass(frozen=True, slots=True)
+class GridPrice:
+    """What the grid of one optimizer on one task takes."""
+
+    task: str
+    optimizer: str
+    n_configurations: int
+    n_cells: int
+    gradient_evaluations: int
+
+
+def price(spec: Spec) -> tuple[GridPrice, ...]:
+    """Return what each grid of a spec takes at most: a run that diverges ends early.
+
+    Raises:
+        TaskDataError: when the data of a task is not there.
+    """
+    prices = []
+    for grid in spec.grids:
+        task = load_task(grid.setting.task, grid.setting.task_params)
+        n_examples = len(task.splits(spec.seeds.base).train[0])
+        rule = optimizer_info(grid.setting.rule)
+        evaluations = 0
+        for hyperparameters in grid.configurations():
+            per_step = rule.gradient_evaluations(hyperparameters)
+            evaluations += round(per_step * total_steps(grid.setting.budget, n_examples, per_step)) * spec.seeds.count
+        n_cells = grid.n_configurations * spec.seeds.count
+        prices.append(GridPrice(grid.task, grid.optimizer, grid.n_configurations, n_cells, evaluations))
+    return tuple(prices)

@@ -1,0 +1,268 @@
+"""Ray: starting or joining it, and training packs as Ray Tune trials. The only module that imports Ray."""
+
+import contextlib
+import logging
+import math
+import shutil
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ray
+import torch
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.search import Searcher
+
+from benchmark.errors import BenchmarkError, RayUnavailableError
+from benchmark.execution import cell_fingerprint, device_for, failed_record, train_cell
+from benchmark.fingerprint import Fingerprint
+from benchmark.packs import Pack, PackQueue
+from benchmark.rayenv import RayOptions
+from benchmark.records import PackPlace, Record
+from benchmark.sink import Sink
+from benchmark.spec import Cell, Spec
+
+REPORT_S = 0.25
+PACK_S = 120.0
+GPU_SHARE = 0.25
+OBJECT_STORE_BYTES = 150 * 1024**2
+
+
+@contextlib.contextmanager
+def ray_session(options: RayOptions) -> Iterator[None]:
+    """Join the cluster at `options.address`, or start a local Ray; leave it, and its folders, at the end.
+
+    Call it in the main thread: a local Ray dies with the thread that started it.
+
+    Raises:
+        RayUnavailableError: when Ray does not start or answer.
+    """
+    # Ray's socket paths may have 107 bytes at most, so its folder is a short one.
+    folder = tempfile.mkdtemp(prefix="rhobust-")
+    try:
+        with _translated(options):
+            if options.address:
+                ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                ray.init(
+                    address="local",
+                    num_cpus=options.n_cpus,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=folder,
+                )
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _translated(options: RayOptions) -> Iterator[None]:
+    try:
+        yield
+    except (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError) as error:
+        where = f"reach Ray at {options.address}" if options.address else "start a local Ray"
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise RayUnavailableError(f"cannot {where}: {reason}") from error
+
+
+@dataclass
+class _Run:
+    """What the callbacks of one run need.
+
+    Tune pickles its searcher and callbacks into a file and copies them; they hold the run's id alone and find it here.
+    """
+
+    queue: PackQueue
+    cells: Sequence[Cell]
+    sink: Sink
+    should_drain: Callable[[], bool]
+    use_gpu: bool
+    fingerprints: set[str] = field(default_factory=set)
+
+    def take(self, records: Sequence[Record], fingerprints: Mapping[str, Fingerprint]) -> None:
+        """Hand records over, each new fingerprint before them."""
+        for key in fingerprints.keys() - self.fingerprints:
+            self.sink.on_fingerprint(fingerprints[key])
+            self.fingerprints.add(key)
+        self.sink.on_records(records)
+
+
+_runs: dict[str, _Run] = {}
+
+
+def train_packs(
+    cells: Sequence[Cell],
+    packs: Sequence[Pack],
+    spec: Spec,
+    sink: Sink,
+    should_drain: Callable[[], bool],
+) -> None:
+    """Train packs as trials of Ray Tune, inside a `ray_session`, and hand over records as cells finish.
+
+    Args:
+        cells: the plan that the packs cut.
+        packs: what is to be trained.
+        spec: its resources and limits hold.
+        sink: takes the records, in this thread.
+        should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
+
+    Raises:
+        BenchmarkError: when Tune ends before every cell has a record although nobody asked to drain.
+    """
+    gpus = _gpus_per_pack(spec)
+    trainable = tune.with_resources(
+        tune.with_parameters(_PackTrainable, cells=tuple(cells), limit_s=spec.limits.cell_s, use_gpu=gpus > 0),
+        {"cpu": spec.resources.cpus_per_pack, "gpu": gpus},
+    )
+    run_id = uuid.uuid4().hex
+    run = _runs[run_id] = _Run(PackQueue(packs), cells, sink, should_drain, gpus > 0)
+    storage = tempfile.mkdtemp(prefix="rhobust-tune-")
+    try:
+        tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=_PackSearcher(run_id),
+                num_samples=-1,
+                max_concurrent_trials=spec.resources.max_concurrent,
+                reuse_actors=True,
+                trial_dirname_creator=_trial_name,
+                trial_name_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name="packs",
+                storage_path=storage,
+                callbacks=[_RecordCallback(run_id)],
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        ).fit()
+    finally:
+        del _runs[run_id]
+        shutil.rmtree(storage, ignore_errors=True)
+    if not run.queue.is_empty and not should_drain():
+        raise BenchmarkError("Ray Tune ended before every pack was trained; the job's log says why.")
+
+
+def n_workers(spec: Spec) -> int:
+    """Return how many packs of a spec the cluster runs at once."""
+    resources = _cluster_resources()
+    n = resources.get("CPU", 1) / spec.resources.cpus_per_pack
+    gpus = _gpus_per_pack(spec)
+    if gpus > 0:
+        n = min(n, resources.get("GPU", 0) / gpus)
+    return max(1, min(int(n), spec.resources.max_concurrent or int(n)))
+
+
+def _trial_name(trial: Trial) -> str:
+    return str(trial.trial_id)
+
+
+def _gpus_per_pack(spec: Spec) -> float:
+    """Return the share of a GPU that a pack takes: 0 where the cluster declares none."""
+    asked = spec.resources.gpus_per_pack
+    if asked == "auto":
+        return GPU_SHARE if _cluster_resources().get("GPU", 0) > 0 else 0.0
+    return asked
+
+
+def _cluster_resources() -> dict[str, float]:
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+    return resources
+
+
+class _PackSearcher(Searcher):
+    """Tells Tune which pack to train next; what a dead pack leaves comes back into the same queue."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self._run_id = run_id
+
+    def suggest(self, trial_id: str) -> Any:
+        run = _runs[self._run_id]
+        if run.should_drain() or run.queue.is_empty:
+            return Searcher.FINISHED
+        pack = run.queue.take(trial_id)
+        return {"start": pack.start, "stop": pack.stop} if pack else None
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        run = _runs[self._run_id]
+        if not error:
+            run.queue.end(trial_id)
+            return
+        given_up = run.queue.die(trial_id)
+        if given_up is not None:
+            cell, device = run.cells[given_up], device_for(use_gpu=run.use_gpu)
+            made_by = cell_fingerprint(cell, device)
+            reason = "the process that trained this cell alone died three times; the job's log says more"
+            record = failed_record(cell, PackPlace(trial_id, 1, 0), device, reason)
+            run.take([record], {made_by.key: made_by})
+
+    def save(self, checkpoint_path: str) -> None:
+        """Keep nothing: the records in the store say what is left to train."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Refuse: a run goes on from the records in the store."""
+        raise NotImplementedError("a run is resumed from its records, not from a file of Ray Tune.")
+
+
+class _RecordCallback(tune.Callback):
+    """Hands the records of each report over and ticks them off."""
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
+    ) -> None:
+        run = _runs[self._run_id]
+        records: Sequence[Record] = result["records"]
+        if records:
+            run.take(records, result["fingerprints"])
+            run.queue.report(trial.trial_id, len(records))
+
+    def on_step_end(self, iteration: int, trials: list[Trial], **info: object) -> None:
+        _runs[self._run_id].sink.on_records(())
+
+
+class _PackTrainable(tune.Trainable):
+    """Trains the cells of a pack one after another; each step returns the records of about a quarter of a second."""
+
+    def setup(
+        self, config: dict[str, int], *, cells: Sequence[Cell] = (), limit_s: float = math.inf, use_gpu: bool = False
+    ) -> None:
+        self._cells, self._limit_s = cells, limit_s
+        self._device = device_for(use_gpu=use_gpu)
+        torch.set_num_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1)))
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, int]) -> bool:
+        self._pack = Pack(new_config["start"], new_config["stop"])
+        self._next = self._pack.start
+        self._deadline = time.monotonic() + PACK_S
+        return True
+
+    def step(self) -> dict[str, Any]:
+        # The last report carries no records: Tune keeps it for every trial.
+        if self._next == self._pack.stop or time.monotonic() > self._deadline:
+            return {"records": (), "fingerprints": {}, "done": True}
+        until = time.monotonic() + REPORT_S
+        records: list[Record] = []
+        fingerprints: dict[str, Fingerprint] = {}
+        while self._next < self._pack.stop and (not records or time.monotonic() < until):
+            cell = self._cells[self._next]
+            place = PackPlace(self.trial_id, self._pack.size, self._next - self._pack.start)
+            records.append(train_cell(cell, place, device=self._device, limit_s=self._limit_s))
+            made_by = cell_fingerprint(cell, self._device)
+            fingerprints[made_by.key] = made_by
+            self._next += 1
+        return {"records": tuple(records), "fingerprints": fingerprints, "done": False}

@@ -1,0 +1,117 @@
+"""What a table must say beside its numbers to stand alone: how it was made, what failed, and what is missing."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+
+from benchmark.robustness.comparison import LEADS
+from benchmark.robustness.registry import BY_NAME
+from benchmark.robustness.rendering.numbers import plain
+from benchmark.robustness.rows import Row
+from benchmark.robustness.scoring import AxisInfo
+from benchmark.robustness.table import RobustnessTable, TaskSummary
+
+
+def title(task: TaskSummary) -> str:
+    """Return the heading of the rows of a task."""
+    direction = "higher" if task.goal == "maximize" else "lower"
+    return f"{task.task}: {task.metric} ({direction} is better)"
+
+
+def caption(table: RobustnessTable, task: TaskSummary) -> list[str]:
+    """Return the sentences under the rows of a task: seeds, grid, scale, failures, intervals.
+
+    Args:
+        table: the whole table.
+        task: whose rows are meant.
+    """
+    rows = table.rows_of(task.task)
+    source = "given" if task.y_ref_given else "the best validation mean of this table"
+    reference = "undefined" if task.y_ref is None else f"{plain(task.y_ref)} ({source})"
+    picked = (
+        "picked by validation, reported on test"
+        if task.has_split
+        else "no validation split: one score picks and reports"
+    )
+    sentences = [
+        f"{task.n_seeds} seeds; equal steps; grid {_grid(task.axes)}; {picked}.",
+        f"Scores are (y - floor) / (y_ref - floor) with raw y beside; floor {plain(task.floor)}, y_ref {reference}.",
+        f"Good is a validation mean within {plain(task.tolerance)} (raw) of y_ref.",
+        "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
+        _intervals(rows),
+    ]
+    if any(LEADS in measure.flags for row in rows for measure in row.measures.values()):
+        sentences.append("* better than each other ranked row: the interval of the paired difference excludes zero.")
+    if len(table.fingerprints) > 1:
+        sentences.append(f"Mixed: trained under {len(table.fingerprints)} fingerprints.")
+    elif table.fingerprints:
+        sentences.append(f"Fingerprint {table.fingerprints[0]}.")
+    return sentences
+
+
+def notes(table: RobustnessTable, task: TaskSummary, shown: Sequence[str]) -> list[str]:
+    """Return what is particular about the rows of a task: unranked, on a border, undefined, incomplete.
+
+    Args:
+        table: the whole table.
+        task: whose rows are meant.
+        shown: names of the measures that are printed.
+    """
+    rows = table.rows_of(task.task)
+    found = [note for row in rows for note in _row_notes(row, shown)]
+    missing = [cell for cell in table.missing.first if cell.task == task.task]
+    if missing:
+        cell = missing[0]
+        point = "".join(f", {name} {plain(value)}" for name, value in cell.hyperparameters.items())
+        found.append(
+            f"Incomplete: {table.missing.count} cells of the table are missing, first "
+            f"{cell.optimizer}{point}, seed {cell.seed} ({cell.status})."
+        )
+    return found
+
+
+def _grid(axes: Sequence[AxisInfo] | None) -> str:
+    if axes is None:
+        return "not shared"
+    if not axes:
+        return "of one configuration"
+    texts = [f"{axis.name} {plain(axis.values[0])} to {plain(axis.values[-1])} ({_spacing(axis)})" for axis in axes]
+    return " x ".join(texts)
+
+
+def _spacing(axis: AxisInfo) -> str:
+    return f"{len(axis.values)} values" if axis.scale == "values" else f"{len(axis.values)} {axis.scale}"
+
+
+def _intervals(rows: Sequence[Row]) -> str:
+    every = [measure for row in rows for measure in row.measures.values()]
+    methods = sorted({f"{measure.level:.0%} {measure.method}" for measure in every if measure.level is not None})
+    reasons = {
+        part for measure in every if measure.value is not None and measure.reason for part in measure.reason.split("; ")
+    }
+    lacking = sorted(reason for reason in reasons if "interval" in reason)
+    return "; ".join(["Intervals: " + (", ".join(methods) or "none"), *lacking]) + "."
+
+
+def _row_notes(row: Row, shown: Sequence[str]) -> Iterable[str]:
+    if not row.ranked:
+        yield f"{row.optimizer} is not ranked: {row.grid.reason}."
+    elif row.grid.broadcast:
+        names = ", ".join(row.grid.broadcast)
+        yield f"{row.optimizer} has no {names} and is constant along it; best of k draws from its own configurations."
+    if row.best is not None and row.best.borders:
+        ends = ", ".join(f"{border.axis} ({border.end} end)" for border in row.best.borders)
+        yield f"{row.optimizer} is best on the border of its grid, which should go on there: {ends}."
+    flags = {flag for measure in row.measures.values() for flag in measure.flags}
+    if "tied" in flags:
+        yield f"{row.optimizer}: several configurations tie for the best; the first of them is reported."
+    if "tolerance_covers_floor" in flags:
+        yield f"{row.optimizer}: the tolerance reaches down to the floor, so that diverged runs count as good."
+    if "amortised" in flags:
+        yield f"{row.optimizer}: seconds are shares of runs that were trained together."
+    undefined = [
+        (measure.reason or "", BY_NAME[name].title)
+        for name, measure in row.measures.items()
+        if name in shown and measure.value is None
+    ]
+    for reason, group in itertools.groupby(sorted(undefined), key=lambda pair: pair[0]):
+        yield f"{row.optimizer}, not defined: {', '.join(name for _, name in group)} ({reason})."

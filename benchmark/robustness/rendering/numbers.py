@@ -1,0 +1,62 @@
+"""Numbers for people: rounded by their interval, so that no digit is shown that the seeds do not know."""
+
+import math
+
+from benchmark.robustness.registry import BY_NAME
+from benchmark.robustness.rows import Measure
+
+MAX_DECIMALS = 6
+NO_WIDTH = 1e-9
+DECIMALS = {"score": 3, "share": 1, "decades": 2}
+UNDEFINED = "-"
+
+
+def plain(value: float) -> str:
+    """Return a number by four significant digits, without an exponent where it can be read without one."""
+    return f"{value:.4g}"
+
+
+def decimals_of(half_width: float, otherwise: int) -> int:
+    """Return how many decimals tell what an interval knows: two digits of half its width, one where they are above 35.
+
+    The rule of the Particle Data Group for rounding errors (Review of Particle Physics, 2024, introduction 5.3).
+
+    Args:
+        half_width: of the interval.
+        otherwise: what to return for an interval without width.
+    """
+    if not half_width > NO_WIDTH:
+        return otherwise
+    exponent = math.floor(math.log10(half_width))
+    n_digits = 2 if half_width / 10.0**exponent < 3.55 else 1
+    return min(max(n_digits - 1 - exponent, 0), MAX_DECIMALS)
+
+
+def value_and_interval(name: str, measure: Measure) -> tuple[str, str | None]:
+    """Return a measure and its interval as texts; shares are in per cent.
+
+    A width that goes on beyond the grid is marked as a lower bound.
+
+    Args:
+        name: of the measure.
+        measure: what it is.
+    """
+    unit = BY_NAME[name].unit
+    if measure.value is None:
+        return UNDEFINED, None
+    if unit not in DECIMALS:
+        return plain(measure.value), None
+    factor, sign = (100.0, "%") if unit == "share" else (1.0, "")
+    decimals = DECIMALS[unit]
+    ends = None
+    if measure.low is not None and measure.high is not None:
+        decimals = decimals_of((measure.high - measure.low) / 2 * factor, decimals)
+        decimals = min(decimals, DECIMALS[unit]) if unit == "share" else decimals
+        ends = f"[{_fixed(measure.low * factor, decimals)}, {_fixed(measure.high * factor, decimals)}]"
+    bound = "≥ " if any(flag.startswith("censored") for flag in measure.flags) else ""
+    return f"{bound}{_fixed(measure.value * factor, decimals)}{sign}", ends
+
+
+def _fixed(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    return text.removeprefix("-") if float(text) == 0 else text

@@ -1,0 +1,153 @@
+"""The rows of a robustness table as values, with their translation to plain values and back."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self
+
+from benchmark.records import Scalar
+from benchmark.robustness.intervals import Sample
+from benchmark.robustness.scoring import AxisInfo
+
+View = Literal["equal_steps"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number of the table.
+
+    Attributes:
+        value: normalised for a score, else in the measure's unit; None where it is not defined.
+        raw: the score in raw units; the value itself for what is no score.
+        low: lower end of the interval of `value`; None where there is none.
+        high: upper end.
+        level: nominal coverage of the interval.
+        method: how the interval was made.
+        reason: why value or interval is missing, or on what less than the whole grid the value rests.
+        flags: `leads` (better than each other ranked row by the interval of the paired difference), `incomplete`
+            (rests on less than the whole grid), `border_AXIS_low|high` and `tied` (best), `censored_low|high` (width),
+            `tolerance_covers_floor` (a diverged run counts as good), `amortised` (seconds).
+    """
+
+    value: float | None = None
+    raw: float | None = None
+    low: float | None = None
+    high: float | None = None
+    level: float | None = None
+    method: str | None = None
+    reason: str | None = None
+    flags: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the measure as plain values that JSON can hold."""
+        return {**{item.name: getattr(self, item.name) for item in fields(self)}, "flags": list(self.flags)}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Return the measure that `to_dict` wrote."""
+        return cls(**{**document, "flags": tuple(document["flags"])})
+
+
+@dataclass(frozen=True, slots=True)
+class RowGrid:
+    """The grid of a row.
+
+    Attributes:
+        axes: what the optimizer swept.
+        n_configurations: number of its points.
+        n_complete: how many of them have a result for every seed.
+        broadcast: axes of the common grid along which the optimizer is constant.
+        reason: why the row is not ranked.
+    """
+
+    axes: tuple[AxisInfo, ...]
+    n_configurations: int
+    n_complete: int
+    broadcast: tuple[str, ...]
+    reason: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the grid as plain values that JSON can hold."""
+        return {
+            "axes": [axis.to_dict() for axis in self.axes],
+            "n_configurations": self.n_configurations,
+            "n_complete": self.n_complete,
+            "broadcast": list(self.broadcast),
+            "reason": self.reason,
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Return the grid that `to_dict` wrote."""
+        axes = tuple(AxisInfo.from_dict(axis) for axis in document["axes"])
+        return cls(**{**document, "axes": axes, "broadcast": tuple(document["broadcast"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Border:
+    """An end of an axis on which the best configuration lies: the grid should go on there."""
+
+    axis: str
+    end: Literal["low", "high"]
+
+
+@dataclass(frozen=True, slots=True)
+class BestPoint:
+    """The configuration with the best validation mean: its swept hyperparameters and the borders it lies on."""
+
+    hyperparameters: Mapping[str, Scalar]
+    borders: tuple[Border, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the point as plain values that JSON can hold."""
+        return {"hyperparameters": dict(self.hyperparameters), "borders": [asdict(border) for border in self.borders]}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Return the point that `to_dict` wrote."""
+        return cls(document["hyperparameters"], tuple(Border(**border) for border in document["borders"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the table says of one optimizer on one task.
+
+    Attributes:
+        task: label of the task.
+        optimizer: label of the optimizer.
+        ranked: whether the row can be compared with the others: complete, and on the common grid.
+        grid: its grid, with the reason where it is not ranked.
+        best: its best configuration; None where none is complete.
+        measures: by name, in the order of the registry.
+        samples: the spread of the measures over the seeds, for paired differences; empty in a table read from JSON.
+    """
+
+    task: str
+    optimizer: str
+    ranked: bool
+    grid: RowGrid
+    best: BestPoint | None
+    measures: Mapping[str, Measure]
+    samples: Mapping[str, Sample] = field(default_factory=dict, compare=False, repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as plain values that JSON can hold."""
+        return {
+            "task": self.task,
+            "optimizer": self.optimizer,
+            "ranked": self.ranked,
+            "grid": self.grid.to_dict(),
+            "best": None if self.best is None else self.best.to_dict(),
+            "measures": {name: measure.to_dict() for name, measure in self.measures.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Return the row that `to_dict` wrote."""
+        return cls(
+            task=document["task"],
+            optimizer=document["optimizer"],
+            ranked=document["ranked"],
+            grid=RowGrid.from_dict(document["grid"]),
+            best=None if document["best"] is None else BestPoint.from_dict(document["best"]),
+            measures={name: Measure.from_dict(measure) for name, measure in document["measures"].items()},
+        )

@@ -1,0 +1,97 @@
+"""Running a spec: plan what is missing, train it on Ray Tune, hand over the records."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from benchmark.fingerprint import Fingerprint
+from benchmark.frame import results_frame
+from benchmark.packs import plan_packs
+from benchmark.rayenv import RayOptions, prepare_ray_environment
+from benchmark.records import Record
+from benchmark.sink import Sink
+from benchmark.spec import Cell, Spec, expand
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of one spec."""
+
+    spec: Spec
+    records: tuple[Record, ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return one row a cell of the spec, as `benchmark.frame.results_frame` describes."""
+        return results_frame(self.spec, {record.config_key: record for record in self.records})
+
+
+@dataclass
+class _Memory:
+    """A sink that keeps records in memory."""
+
+    on_progress: Callable[[int], None]
+    records: list[Record] = field(default_factory=list)
+
+    def on_fingerprint(self, fingerprint: Fingerprint) -> None:
+        """Leave it: the records name it by its key."""
+
+    def on_records(self, records: Sequence[Record]) -> None:
+        """Keep the records."""
+        self.records += records
+        if records:
+            self.on_progress(len(self.records))
+
+
+def run(
+    spec: Spec, *, options: RayOptions | None = None, on_progress: Callable[[int], None] = lambda n: None
+) -> Records:
+    """Train every cell of a spec and return the records, keeping them in memory alone.
+
+    Call it in the main thread: a local Ray ends with the thread that started it.
+
+    Args:
+        spec: what to run.
+        options: which Ray; a local one by default.
+        on_progress: called with the number of records so far as cells finish.
+
+    Raises:
+        RayUnavailableError: when Ray cannot be started or reached.
+    """
+    sink = _Memory(on_progress)
+    train_missing(spec, expand(spec), sink, options=options or RayOptions())
+    return Records(spec, tuple(sink.records))
+
+
+def train_missing(
+    spec: Spec,
+    cells: Iterable[Cell],
+    sink: Sink,
+    *,
+    options: RayOptions,
+    should_drain: Callable[[], bool] = lambda: False,
+) -> None:
+    """Train some cells of a spec in packs on Ray Tune, from the main thread.
+
+    Args:
+        spec: its resources and limits hold.
+        cells: what to train.
+        sink: takes the records.
+        options: which Ray.
+        should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
+
+    Raises:
+        RayUnavailableError: when Ray cannot be started or reached.
+        BenchmarkError: when Ray Tune ends before every cell has a record although nobody asked to drain.
+    """
+    prepare_ray_environment()
+    from benchmark import raytune  # Ray reads the environment when it is imported, and few processes need it
+
+    cells = tuple(cells)
+    size = spec.resources.pack if isinstance(spec.resources.pack, int) else None
+    with raytune.ray_session(options):
+        packs = plan_packs(cells, n_workers=raytune.n_workers(spec), size=size)
+        raytune.train_packs(cells, packs, spec, sink, should_drain)

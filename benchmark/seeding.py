@@ -1,0 +1,41 @@
+"""Seeding: independent streams of random numbers for each use of a cell's seed (common random numbers)."""
+
+import contextlib
+from collections.abc import Iterator
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+
+class Stream(IntEnum):
+    """What a stream is for. The numbers are part of every result: never change or reuse one."""
+
+    SPLIT = 0
+    INIT = 1
+    ORDER = 2
+    TRAIN = 3
+
+
+def stream_seed(seed: int, stream: Stream) -> int:
+    """Return the 63-bit seed of one stream of a cell's seed."""
+    state = np.random.SeedSequence((seed, int(stream))).generate_state(1, np.uint64)
+    return int(state[0] >> np.uint64(1))
+
+
+def numpy_generator(seed: int, stream: Stream) -> np.random.Generator:
+    """Return NumPy's generator of a stream."""
+    return np.random.default_rng(stream_seed(seed, stream))
+
+
+def torch_generator(seed: int, stream: Stream) -> torch.Generator:
+    """Return a CPU generator of torch for a stream."""
+    return torch.Generator().manual_seed(stream_seed(seed, stream))
+
+
+@contextlib.contextmanager
+def seeded_torch(seed: int, stream: Stream) -> Iterator[None]:
+    """Run a block with torch's global generators seeded for a stream, and put them back as they were."""
+    with torch.random.fork_rng():
+        torch.manual_seed(stream_seed(seed, stream))
+        yield

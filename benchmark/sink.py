@@ -1,0 +1,20 @@
+"""The sink of a run: where records go as cells finish."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from benchmark.fingerprint import Fingerprint
+from benchmark.records import Record
+
+
+class Sink(Protocol):
+    """Takes what a run gives, in the thread that runs it.
+
+    It must raise no `Exception`, which Ray Tune would turn into a failed trial; `SystemExit` ends the run.
+    """
+
+    def on_fingerprint(self, fingerprint: Fingerprint) -> None:
+        """Take a fingerprint, before the first record that it made."""
+
+    def on_records(self, records: Sequence[Record]) -> None:
+        """Take records as cells finish; called with none several times a second, for a buffer that waits."""

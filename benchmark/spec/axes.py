@@ -1,0 +1,89 @@
+"""Axes: the values over which one hyperparameter is swept."""
+
+import itertools
+import math
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from benchmark.canonical import round_significant
+from benchmark.errors import Problem
+from benchmark.parsing import Integer, Number, Scalar, SpecModel, pointer
+
+MAX_AXIS_VALUES = 1_000
+Scale = Literal["log", "linear", "values"]
+Interval = Annotated[tuple[Number, Number], Field(description="lowest and highest value, both on the axis")]
+
+
+class Axis(SpecModel):
+    """One axis of a space: `{log: [low, high], n: k}`, `{linear: [low, high], n: k}` or `{values: [...]}`."""
+
+    log: Interval | None = None
+    linear: Interval | None = None
+    values: Annotated[tuple[Scalar, ...], Field(max_length=MAX_AXIS_VALUES)] | None = None
+    n: Annotated[Integer, Field(ge=1, le=MAX_AXIS_VALUES)] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Axis":
+        given = [name for name in ("log", "linear", "values") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"an axis must have exactly one of log, linear, values, but got {', '.join(given) or 'none'}."
+            )
+        if self.values is not None:
+            self._check_values(self.values)
+        else:
+            self._check_interval(*(self.log or self.linear or (math.nan, math.nan)))
+        return self
+
+    def _check_values(self, values: tuple[float, ...]) -> None:
+        if self.n is not None:
+            raise ValueError("n goes with log and linear only; an axis of values has as many points as values.")
+        if not values:
+            raise ValueError("an axis must have at least one value, but got an empty list.")
+        for first, second in itertools.pairwise(sorted(round_significant(value) for value in values)):
+            if first == second:
+                raise ValueError(f"the values of an axis must differ, but got {first!r} twice.")
+
+    def _check_interval(self, low: float, high: float) -> None:
+        if self.n is None:
+            raise ValueError("n, the number of points, must be given with log and linear.")
+        if not low <= high:
+            raise ValueError(f"low <= high must hold, but got low={low!r}, high={high!r}.")
+        if self.log is not None and not low > 0:
+            raise ValueError(f"low > 0 must hold on a log axis, but got low={low!r}.")
+        if (self.n == 1) != (low == high):
+            raise ValueError(f"n = 1 and low = high go together, but got low={low!r}, high={high!r}, n={self.n}.")
+        if len(set(self.points())) < self.n:
+            raise ValueError(
+                f"the points of an axis must differ, but low={low!r}, high={high!r} leave no room for n={self.n}."
+            )
+
+    @property
+    def scale(self) -> Scale:
+        """How the points are spaced."""
+        return "log" if self.log is not None else "linear" if self.linear is not None else "values"
+
+    @property
+    def n_points(self) -> int:
+        """Number of points."""
+        return len(self.values) if self.values is not None else self.n or 0
+
+    def points(self) -> tuple[float, ...]:
+        """Return the points, each rounded to 12 significant digits; the ends are on the axis."""
+        if self.values is not None:
+            return tuple(value if isinstance(value, bool) else round_significant(value) for value in self.values)
+        low, high = self.log or self.linear or (math.nan, math.nan)
+        steps = max(self.n_points - 1, 1)
+        shares = (index / steps for index in range(self.n_points))
+        if self.log is not None:
+            inner = (low ** (1 - share) * high**share for share in shares)
+        else:
+            inner = (low * (1 - share) + high * share for share in shares)
+        return tuple(round_significant(value) for value in inner)
+
+    def problem(self, index: int, place: tuple[int | str, ...], detail: str) -> Problem:
+        """Return the problem of the point at `index`, pointing at what in the spec made it."""
+        if self.values is not None:
+            return Problem(pointer(*place, "values", index), detail)
+        return Problem(pointer(*place, self.scale, 0 if index == 0 else 1), detail)

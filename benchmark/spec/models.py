@@ -1,0 +1,124 @@
+"""The parts of a spec as it is written: frozen models whose fields are the keys of the document."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from benchmark.parsing import Integer, Label, Number, Scalar, SpecModel, Text
+from benchmark.spec.axes import Axis
+
+MAX_AXES = 16
+MAX_ENTRIES = 100
+MAX_SEEDS = 10_000
+Space = Annotated[dict[Text, Axis], Field(max_length=MAX_AXES)]
+Fixed = Annotated[dict[Text, Scalar], Field(max_length=MAX_AXES)]
+
+
+class Budget(SpecModel):
+    """How long a cell is trained, and on what schedule."""
+
+    epochs: Annotated[Integer, Field(ge=1, le=100_000)] | None = None
+    gradient_evaluations: Annotated[Integer, Field(ge=1, le=1_000_000_000)] | None = None
+    batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)] = 64
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup: Annotated[Number, Field(ge=0, lt=1, description="share of the steps over which lr rises linearly")] = 0.0
+    precision: Literal["fp32"] = "fp32"
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Budget":
+        if (self.epochs is None) == (self.gradient_evaluations is None):
+            raise ValueError(
+                "exactly one of epochs and gradient_evaluations must be given, "
+                f"but got epochs={self.epochs}, gradient_evaluations={self.gradient_evaluations}."
+            )
+        return self
+
+
+class _Open(SpecModel):
+    """A model whose further keys are hyperparameters, checked against the registry."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Scalar]
+    open_keys: ClassVar[bool] = True
+
+
+class BaseEntry(_Open):
+    """The base optimizer and its hyperparameters: `{name: sgd, momentum: 0.9}`."""
+
+    name: Text = "sgd"
+
+    @property
+    def hyperparameters(self) -> dict[str, float | int | bool]:
+        """What is given beside the name."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class MetricChoice(SpecModel):
+    """The metric that scores a cell, and the tolerance, in its raw units, within which a score counts as good."""
+
+    name: Text | None = None
+    tolerance: Annotated[Number, Field(gt=0)] | None = None
+
+
+class TaskEntry(SpecModel):
+    """A task of the job; one that stands twice with other parameters needs a label of its own."""
+
+    name: Text
+    label: Label | None = None
+    params: dict[Text, Scalar | Text] = Field(default_factory=dict)
+    budget: Budget | None = None
+    metric: MetricChoice | None = None
+
+    @property
+    def title(self) -> str:
+        """The label, or the name where no label is given."""
+        return self.label or self.name
+
+
+class OptimizerEntry(SpecModel):
+    """An optimizer of the job: a rule by name, with a label that is unique in the job."""
+
+    name: Text
+    label: Label | None = None
+    base: BaseEntry | None = None
+    space: Space = Field(default_factory=dict)
+    fixed: Fixed = Field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The label, or the name where no label is given."""
+        return self.label or self.name
+
+
+class Search(SpecModel):
+    """How the configurations are chosen."""
+
+    method: Literal["grid"] = "grid"
+
+
+class Seeds(SpecModel):
+    """The seeds of every configuration: base, base + 1, ..."""
+
+    count: Annotated[Integer, Field(ge=1, le=MAX_SEEDS)] = 5
+    base: Annotated[Integer, Field(ge=0, le=2**31 - 1 - MAX_SEEDS)] = 0
+
+    @property
+    def values(self) -> range:
+        """The seeds."""
+        return range(self.base, self.base + self.count)
+
+
+class Resources(SpecModel):
+    """What a pack may use, and how many run at once."""
+
+    gpus_per_pack: Literal["auto"] | Annotated[Number, Field(ge=0, le=64)] = "auto"
+    cpus_per_pack: Annotated[Number, Field(gt=0, le=1024)] = 1.0
+    pack: Literal["auto", "sequential"] | Annotated[Integer, Field(ge=1, le=100_000)] = "auto"
+    max_concurrent: Annotated[Integer, Field(ge=1, le=10_000)] | None = None
+
+
+class Limits(SpecModel):
+    """Wall seconds that one cell and the whole job may take."""
+
+    cell_s: Annotated[Number, Field(gt=0, le=30 * 86_400)] = 3_600.0
+    job_s: Annotated[Number, Field(gt=0, le=365 * 86_400)] = 86_400.0

@@ -1,0 +1,216 @@
+"""Resolve a spec: names against the registries, every hyperparameter to an axis or a value, entries to grids."""
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmark.canonical import round_significant
+from benchmark.errors import Problem
+from benchmark.parsing import pointer, unknown_name
+from benchmark.records import Scalar
+from benchmark.spec.axes import Axis
+from benchmark.spec.grids import Grid, GridAxis, Setting
+from benchmark.spec.models import Budget, OptimizerEntry, TaskEntry
+from benchmark.tasks import Metric, task_class, task_names
+from optimizers import (
+    Hyperparameter,
+    HyperparameterError,
+    base_info,
+    base_names,
+    optimizer_info,
+    optimizer_names,
+)
+
+if TYPE_CHECKING:
+    from benchmark.spec.spec import Spec
+
+Place = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a hyperparameter gets its values from, and where that stands in the spec."""
+
+    values: Axis | Scalar
+    place: Place
+
+
+@dataclass(frozen=True)
+class _Task:
+    label: str
+    name: str
+    version: int
+    params: Mapping[str, Scalar | str]
+    budget: Budget
+    metric: Metric
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class _Arm:
+    label: str
+    rule: str
+    base: str
+    axes: tuple[GridAxis, ...]
+    fixed: Mapping[str, Scalar]
+
+
+def resolve(spec: "Spec") -> tuple[tuple[Grid, ...], list[Problem]]:
+    """Return the grids of a spec, and what is wrong with its names and values; no grids where anything is."""
+    problems: list[Problem] = []
+    entries = _entries(spec)
+    if not entries:
+        problems.append(Problem("/optimizers", "at least one optimizer is needed, or gd: true."))
+    _check_unique(((entry.title, place) for entry, place in entries), "optimizer", problems)
+    _check_unique(((entry.title, ("tasks", index)) for index, entry in enumerate(spec.tasks)), "task", problems)
+    tasks = [_task(spec, entry, ("tasks", index), problems) for index, entry in enumerate(spec.tasks)]
+    arms = [_arm(spec, entry, place, problems) for entry, place in entries]
+    _check_used(spec, entries, problems)
+    if problems:
+        return (), list(dict.fromkeys(problems))
+    grids = tuple(_grid(task, arm) for task in tasks if task for arm in arms if arm)
+    for first, second in itertools.combinations(grids, 2):
+        if first.overlaps(second):
+            detail = f"no configuration may stand twice, but '{first.title}' and '{second.title}' have one in common."
+            problems.append(Problem("/optimizers" if first.task == second.task else "/tasks", detail))
+    return (() if problems else grids), problems
+
+
+def _entries(spec: "Spec") -> list[tuple[OptimizerEntry, Place]]:
+    """Return the optimizer entries with their places, `gd` among them unless the spec says no."""
+    entries: list[tuple[OptimizerEntry, Place]] = [
+        (entry, ("optimizers", index)) for index, entry in enumerate(spec.optimizers)
+    ]
+    if spec.gd and not any(entry.name == "gd" for entry in spec.optimizers):
+        entries.insert(0, (OptimizerEntry(name="gd"), ("gd",)))
+    return entries
+
+
+def _grid(task: _Task, arm: _Arm) -> Grid:
+    setting = Setting(task.name, task.version, task.params, arm.rule, arm.base, task.budget)
+    return Grid(task.label, arm.label, setting, arm.axes, arm.fixed, task.metric, task.tolerance)
+
+
+def _check_unique(labels: Iterable[tuple[str, Place]], kind: str, problems: list[Problem]) -> None:
+    seen: set[str] = set()
+    for label, place in labels:
+        if label in seen:
+            detail = f"{kind} labels must be unique, but got '{label}' twice; give one of them a label of its own."
+            problems.append(Problem(pointer(*place), detail))
+        seen.add(label)
+
+
+def _task(spec: "Spec", entry: TaskEntry, place: Place, problems: list[Problem]) -> _Task | None:
+    if entry.name not in task_names():
+        problems.append(Problem(pointer(*place, "name"), unknown_name("task", entry.name, task_names())))
+        return None
+    kind = task_class(entry.name)
+    params, found = kind.parse_params(entry.params)
+    problems += [Problem(pointer(*place, "params") + problem.pointer, problem.detail) for problem in found]
+    choice, metric_place = (entry.metric, (*place, "metric")) if entry.metric else (spec.metric, ("metric",))
+    metrics = {metric.name: metric for metric in kind.metrics}
+    name = choice.name or kind.metrics[0].name
+    if name not in metrics:
+        problems.append(Problem(pointer(*metric_place, "name"), unknown_name(f"metric of {entry.name}", name, metrics)))
+        return None
+    tolerance = metrics[name].tolerance if choice.tolerance is None else choice.tolerance
+    return _Task(entry.title, kind.name, kind.version, params, entry.budget or spec.budget, metrics[name], tolerance)
+
+
+def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Problem]) -> _Arm | None:
+    base_entry, base_place = (entry.base, (*place, "base")) if entry.base else (spec.base, ("base",))
+    if entry.name not in optimizer_names():
+        problems.append(Problem(pointer(*place, "name"), unknown_name("optimizer", entry.name, optimizer_names())))
+    if base_entry.name not in base_names():
+        detail = unknown_name("base optimizer", base_entry.name, base_names())
+        problems.append(Problem(pointer(*base_place, "name"), detail))
+    if entry.name not in optimizer_names() or base_entry.name not in base_names():
+        return None
+    base = base_info(base_entry.name)
+    known = {**base.hyperparameters, **optimizer_info(entry.name).hyperparameters}
+    base_sources = {name: _Source(value, (*base_place, name)) for name, value in base_entry.hyperparameters.items()}
+    for name in base_sources.keys() - base.hyperparameters.keys():
+        detail = unknown_name(f"hyperparameter of {base.name}", name, base.hyperparameters)
+        problems.append(Problem(pointer(*base_place, name), detail))
+    outer = _sources(spec.space, spec.fixed, () if entry.base else base_sources, (), problems)
+    inner = _sources(entry.space, entry.fixed, base_sources if entry.base else (), place, problems)
+    for name in inner.keys() - known.keys() - base_sources.keys():
+        detail = unknown_name(f"hyperparameter of {entry.name} over {base.name}", name, known)
+        problems.append(Problem(pointer(*inner[name].place), detail))
+    sources = {**outer, **inner}
+    axes: list[GridAxis] = []
+    fixed: dict[str, Scalar] = {}
+    for name, hyperparameter in known.items():
+        source = sources.get(name)
+        if source is None and hyperparameter.default is None:
+            detail = f"{name} of '{entry.title}' must be given: as an axis in space, or as one value in fixed."
+            problems.append(Problem(pointer(*place) if place != ("gd",) else "/space", detail))
+        elif source is None:
+            fixed[name] = hyperparameter.check(hyperparameter.default)
+        elif isinstance(source.values, Axis):
+            axes.append(
+                GridAxis(
+                    name, source.values.scale, _typed_points(source.values, source.place, hyperparameter, problems)
+                )
+            )
+        else:
+            fixed |= _typed_value(source.values, source.place, hyperparameter, problems)
+    order = {name: index for index, name in enumerate(sources)}
+    return _Arm(entry.title, entry.name, base.name, tuple(sorted(axes, key=lambda axis: order[axis.name])), fixed)
+
+
+def _sources(
+    space: Mapping[str, Axis],
+    fixed: Mapping[str, Scalar],
+    base: Mapping[str, _Source] | tuple[()],
+    place: Place,
+    problems: list[Problem],
+) -> dict[str, _Source]:
+    """Return what one level of the spec, the job's or an entry's, says of each hyperparameter."""
+    sources = dict(base)
+    for key, values in (("fixed", fixed), ("space", space)):
+        for name, value in values.items():
+            if name in sources:
+                other = pointer(*sources[name].place)
+                detail = f"'{name}' may be given once in an entry, but {other} gives it as well; remove one of the two."
+                problems.append(Problem(pointer(*place, key, name), detail))
+            sources[name] = _Source(value, (*place, key, name))
+    return sources
+
+
+def _typed_points(
+    axis: Axis, place: Place, hyperparameter: Hyperparameter, problems: list[Problem]
+) -> tuple[Scalar, ...]:
+    points = []
+    for index, point in enumerate(axis.points()):
+        try:
+            points.append(hyperparameter.check(point))
+        except HyperparameterError as error:
+            problems.append(axis.problem(index, place, str(error)))
+    return tuple(points)
+
+
+def _typed_value(
+    value: Scalar, place: Place, hyperparameter: Hyperparameter, problems: list[Problem]
+) -> dict[str, Scalar]:
+    try:
+        typed = hyperparameter.check(value)
+    except HyperparameterError as error:
+        problems.append(Problem(pointer(*place), str(error)))
+        return {}
+    return {hyperparameter.name: round_significant(typed) if isinstance(typed, float) else typed}
+
+
+def _check_used(spec: "Spec", entries: list[tuple[OptimizerEntry, Place]], problems: list[Problem]) -> None:
+    """Report a name in the job's own space or fixed that no optimizer of the job has."""
+    known: set[str] = set()
+    for entry, _ in entries:
+        base_name = (entry.base or spec.base).name
+        if entry.name not in optimizer_names() or base_name not in base_names():
+            return  # a name that is wrong already would make this a second complaint
+        known |= {*optimizer_info(entry.name).hyperparameters, *base_info(base_name).hyperparameters}
+    for key, values in (("space", spec.space), ("fixed", spec.fixed)):
+        for name in values:
+            if name not in known:
+                problems.append(Problem(pointer(key, name), unknown_name("hyperparameter", name, known)))

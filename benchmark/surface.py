@@ -1,0 +1,81 @@
+"""The response surface: each optimizer's scores over its hyperparameters, averaged over the seeds."""
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from benchmark.robustness.cells import Cells, TaskCells, read_cells
+from benchmark.robustness.inference import infer_grids
+from benchmark.robustness.scoring import BoolArray, FloatArray, GridInfo, TaskScoring
+
+Split = Literal["validation", "test"]
+
+
+def surfaces(
+    frame: pd.DataFrame,
+    scorings: TaskScoring | Sequence[TaskScoring],
+    grids: Sequence[GridInfo] | None = None,
+    *,
+    split: Split = "test",
+) -> list[dict[str, Any]]:
+    """Return the surface of each optimizer on each task, as plain values that JSON can hold.
+
+    Scores are in raw units and enter as they do in the robustness table: a diverged run scores the floor, a minimised
+    metric is cut at it. Unlike there, the mean of a point is over the seeds that have a result, and `n_missing` says
+    how many have none: a surface is looked at while it grows.
+
+    Args:
+        frame: a row a run; `benchmark.robustness.columns` says which columns.
+        scorings: how each task is scored.
+        grids: what was planned, one an optimizer and task; inferred from the frame where not given.
+        split: which scores to show; the same ones for a task without split.
+
+    Raises:
+        TableError: where the runs allow no surface, with what is wrong and where.
+    """
+    given = (scorings,) if isinstance(scorings, TaskScoring) else tuple(scorings)
+    tasks = read_cells(frame, given, infer_grids(frame, given) if grids is None else grids)
+    return [_surface(task, cells, split) for task in tasks for cells in task.optimizers]
+
+
+def _surface(task: TaskCells, cells: Cells, split: Split) -> dict[str, Any]:
+    scoring = task.scoring
+    oriented = cells.validation if split == "validation" else cells.test
+    return {
+        "task": scoring.task,
+        "optimizer": cells.grid.optimizer,
+        "metric": scoring.metric,
+        "goal": scoring.goal,
+        "split": split if task.has_split else None,
+        "seeds": task.seeds.tolist(),
+        "axes": [axis.to_dict() for axis in cells.grid.axes],
+        "points": _points(cells, oriented if scoring.goal == "maximize" else -oriented),
+    }
+
+
+def _points(cells: Cells, scores: FloatArray) -> list[dict[str, Any]]:
+    n_results = cells.is_result.sum(axis=1)
+    filled = np.where(cells.is_result, scores, 0.0)
+    mean = filled.sum(axis=1) / np.maximum(n_results, 1)
+    spread = np.where(cells.is_result, scores - mean[:, np.newaxis], 0.0)
+    sd = np.sqrt((spread**2).sum(axis=1) / np.maximum(n_results - 1, 1))
+    columns = {
+        "mean": _known(mean, n_results >= 1),
+        "sd": _known(sd, n_results >= 2),
+        "per_seed": [_known(*pair) for pair in zip(scores, cells.is_result, strict=True)],
+        "n_diverged": cells.diverged.sum(axis=1).tolist(),
+        "n_collapsed": [0] * len(scores) if cells.collapsed is None else cells.collapsed.sum(axis=1).tolist(),
+        "n_missing": (scores.shape[1] - n_results).tolist(),
+    }
+    points = itertools.product(*(axis.values for axis in cells.grid.axes))
+    return [
+        {"hyperparameters": dict(zip(cells.grid.names, point, strict=True)), **dict(zip(columns, row, strict=True))}
+        for point, row in zip(points, zip(*columns.values(), strict=True), strict=True)
+    ]
+
+
+def _known(values: FloatArray, known: BoolArray) -> list[float | None]:
+    return [value if is_known else None for value, is_known in zip(values.tolist(), known.tolist(), strict=True)]

@@ -1,0 +1,178 @@
+"""Training of one cell: the plain loop, which every faster way of training is held against."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.records import Cost, Diagnostics, Outcome, Scalar, Status
+from benchmark.schedule import evaluation_steps, lr_factor, steps_per_epoch, total_steps
+from benchmark.seeding import Stream, seeded_torch, torch_generator
+from benchmark.spec import Setting
+from benchmark.tasks import Batch, Splits, Task
+from optimizers import build, optimizer_info
+
+
+def train(
+    task: Task,
+    setting: Setting,
+    hyperparameters: Mapping[str, Scalar],
+    seed: int,
+    *,
+    device: torch.device,
+    limit_s: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Outcome:
+    """Train one cell from its seed and return what came of it.
+
+    Split, initialisation, batch order and dropout depend on the seed alone, whatever the optimizer and its
+    hyperparameters (common random numbers). A loss or parameter that stops being finite ends the run as diverged,
+    noticed at the next evaluation: the step loop never waits for the device.
+
+    Args:
+        task: the task of the setting.
+        setting: task, rule, base and budget.
+        hyperparameters: every hyperparameter of the rule and its base.
+        seed: of all randomness.
+        device: on which it is trained.
+        limit_s: seconds after which it ends as timed out, with its curve so far.
+        clock: monotonic seconds.
+    """
+    started = clock()
+    splits = task.splits(seed).to(device)
+    n_examples = len(splits.train[0])
+    per_step = optimizer_info(setting.rule).gradient_evaluations(hyperparameters)
+    total = total_steps(setting.budget, n_examples, per_step)
+    with seeded_torch(seed, Stream.INIT):
+        model = task.model().to(device)
+    optimizer = build(setting.rule, model.parameters(), setting.base, hyperparameters, total_steps=total)
+    learning_rates = [float(group["lr"]) for group in optimizer.param_groups]
+    log = _Log(task, splits)
+    evaluations = frozenset(evaluation_steps(total))
+    batches = _batches(splits.train, setting.budget.batch_size, seed)
+    status, diverged_at, step = Status.COMPLETED, None, 0
+    with seeded_torch(seed, Stream.TRAIN):
+        model.train()
+        for step in range(1, total + 1):
+            factor = lr_factor(step - 1, total, setting.budget)
+            for group, learning_rate in zip(optimizer.param_groups, learning_rates, strict=True):
+                group["lr"] = learning_rate * factor
+            loss = optimizer.step(_closure(task, model, optimizer, next(batches)))
+            log.add(torch.as_tensor(loss), optimizer.grad_norm, optimizer.delta_norm)
+            if step in evaluations:
+                diverged_at = log.evaluate(step, model)
+                if diverged_at is not None:
+                    status = Status.DIVERGED
+                    break
+            if clock() - started > limit_s:
+                status = Status.TIMED_OUT
+                break
+    metrics = log.final_metrics(model) if status is Status.COMPLETED else {}
+    if status is Status.COMPLETED and not metrics:
+        status, diverged_at = Status.DIVERGED, step
+    tests = {name.removeprefix("test_"): value for name, value in metrics.items() if name.startswith("test_")}
+    return Outcome(
+        status=status,
+        metrics=metrics,
+        curve=log.curve(),
+        cost=Cost(step, optimizer.gradient_evaluations, clock() - started, False, "sequential", device.type),
+        diagnostics=log.diagnostics(hyperparameters.get("rho")),
+        collapsed=status is Status.COMPLETED and task.has_collapsed(metrics["train_loss"], tests),
+        diverged_at_step=diverged_at,
+    )
+
+
+def _closure(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> Callable[[], Any]:
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = task.loss(model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        return loss.detach()
+
+    return closure
+
+
+def _batches(train: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
+    """Yield full batches without end, in an order drawn anew each epoch from the seed."""
+    generator = torch_generator(seed, Stream.ORDER)
+    n_examples = len(train[0])
+    per_epoch = steps_per_epoch(n_examples, batch_size)
+    while True:
+        order = torch.randperm(n_examples, generator=generator).to(train[0].device)
+        for index in torch.split(order[: per_epoch * batch_size], batch_size):
+            yield tuple(tensor[index] for tensor in train)
+
+
+class _Log:
+    """What a run writes down: tensors of each step, kept on the device until the next evaluation reads them."""
+
+    def __init__(self, task: Task, splits: Splits) -> None:
+        self._task, self._splits = task, splits
+        self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._curve: dict[str, list[float]] = {}
+        self._grad_norms: list[float] = []
+        self._delta_norms: list[float] = []
+
+    def add(self, loss: Tensor, grad_norm: Tensor, delta_norm: Tensor) -> None:
+        """Write down one step."""
+        self._pending.append((loss, grad_norm, delta_norm))
+
+    def evaluate(self, step: int, model: nn.Module) -> int | None:
+        """Add a point to the curve after `step` steps; return the first step since the last one that was not finite."""
+        losses, grad_norms, delta_norms = (
+            torch.stack(series).to(torch.float64).tolist() for series in zip(*self._pending, strict=True)
+        )
+        first = step - len(losses) + 1
+        self._pending.clear()
+        bad = next((index for index, loss in enumerate(losses) if not abs(loss) < float("inf")), None)
+        if bad is None and not _parameters_are_finite(model):
+            bad = len(losses) - 1
+        n_good = len(losses) if bad is None else bad
+        self._grad_norms += grad_norms[:n_good]
+        self._delta_norms += delta_norms[:n_good]
+        if bad is not None:
+            return first + bad
+        point = {"step": float(step), "train_loss": statistics.fmean(losses)}
+        point |= _scores(self._task, model, {"val": self._splits.validation, "test": self._splits.test})
+        for name, value in point.items():
+            self._curve.setdefault(name, []).append(value)
+        return None
+
+    def final_metrics(self, model: nn.Module) -> dict[str, float]:
+        """Return the metrics after the last step, the loss of the training split among them; empty if one is not finite."""
+        metrics = _scores(self._task, model, {"train": self._splits.train})
+        metrics = {"train_loss": metrics["train_loss"]}
+        metrics |= {name: series[-1] for name, series in self._curve.items() if name.startswith(("val_", "test_"))}
+        return metrics if all(abs(value) < float("inf") for value in metrics.values()) else {}
+
+    def curve(self) -> dict[str, tuple[float, ...]]:
+        """Return the series of all evaluations."""
+        return {name: tuple(series) for name, series in self._curve.items()}
+
+    def diagnostics(self, rho: Scalar | None) -> Diagnostics:
+        """Return the medians over the steps."""
+        grad_norm = statistics.median(self._grad_norms) if self._grad_norms else None
+        if rho is None or not rho > 0 or not self._delta_norms:
+            return Diagnostics(grad_norm, None)
+        return Diagnostics(grad_norm, statistics.median(self._delta_norms) / rho)
+
+
+def _scores(task: Task, model: nn.Module, splits: Mapping[str, Batch]) -> dict[str, float]:
+    model.eval()
+    with torch.no_grad():
+        values = {
+            f"{split}_{name}": value
+            for split, data in splits.items()
+            for name, value in task.evaluate(model, data).items()
+        }
+    model.train()
+    numbers = torch.stack(list(values.values())).to(torch.float64).tolist()
+    return dict(zip(values, numbers, strict=True))
+
+
+def _parameters_are_finite(model: nn.Module) -> bool:
+    norms = torch._foreach_norm([parameter.detach() for parameter in model.parameters()])
+    return bool(torch.stack(norms).isfinite().all())

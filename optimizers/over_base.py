@@ -1,0 +1,172 @@
+"""An optimizer that shares its parameter groups and its state with a base optimizer under it."""
+
+import inspect
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
+
+from optimizers.errors import BaseOptimizerError, HyperparameterError
+from optimizers.hyperparameter import Hyperparameter
+from optimizers.layout import Layout, check_parameters
+
+__all__ = ["OverBase"]
+
+COUNTS = ("total_steps", "n_updates", "n_evaluations")
+
+TOTAL_STEPS = Hyperparameter("total_steps", int, low=1, description="updates in the run, for a warm-up of rho")
+
+
+class OverBase(Optimizer):
+    """Hyperparameters of a rule beside those of a base, in groups and a state that both see.
+
+    What is counted lives in the parameter groups, so that every tool that carries groups carries it: ``state_dict``,
+    pickling and distributed checkpoints.
+
+    Args:
+        params: parameters, named parameters, or groups of them.
+        base_optimizer: class of the base.
+        total_steps: number of updates in the run, where it is known.
+        arguments: hyperparameters of the rule and of the base.
+    """
+
+    hyperparameters: ClassVar[Mapping[str, Hyperparameter]] = {}
+    """The rule's own, by name."""
+
+    remembers: ClassVar[str | None] = None
+    """Name, in a state dictionary, of the tensor that the rule keeps for each parameter; None where it keeps none."""
+
+    base: Optimizer
+    """The optimizer that takes the descent step."""
+
+    def __init__(
+        self,
+        params: ParamsT,
+        base_optimizer: type[Optimizer],
+        *,
+        total_steps: int | None = None,
+        **arguments: Any,
+    ) -> None:
+        _check_base(base_optimizer)
+        own = {name: arguments.pop(name, h.default) for name, h in self.hyperparameters.items()}
+        base = base_optimizer(params, **arguments)
+        self._layout: Layout | None = None
+        # Apart from the base's state: Adam takes a state that is not empty for one that it has made.
+        self._remembered: dict[Tensor, Tensor] = {}
+        counts = dict(zip(COUNTS, (total_steps, 0, 0), strict=True))
+        super().__init__(base.param_groups, {**base.defaults, **own, **counts})
+        self.base = base
+        self._share()
+
+    @property
+    def gradient_evaluations(self) -> int:
+        """Gradients of the loss computed so far, in all updates."""
+        return int(self.param_groups[0]["n_evaluations"])
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters to optimize.
+
+        Args:
+            param_group: ``params`` and the hyperparameters in which it differs, ``rho`` and ``lr`` among them.
+
+        Raises:
+            HyperparameterError: a hyperparameter is outside its range, or may not differ between groups.
+            ParameterError: a parameter is complex, sparse, or on another device than the others.
+        """
+        for name in COUNTS if self.param_groups else ():
+            param_group.setdefault(name, self.param_groups[0][name])
+        super().add_param_group(param_group)
+        try:
+            self._check_group(self.param_groups[-1])
+        except Exception:
+            self.param_groups.pop()
+            raise
+        self._layout = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of rule and base as one dictionary, as of ``torch.optim.Optimizer``."""
+        own = self.state
+        self.state = defaultdict(dict, own)
+        for parameter, kept in self._remembered.items():
+            self.state[parameter] = {**own.get(parameter, {}), str(self.remembers): kept}
+        try:
+            return super().state_dict()
+        finally:
+            self.state = own
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "base": self.base, "_remembered": self._remembered}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._layout = None
+        if "_remembered" not in state:
+            self._remembered = self._taken_from_state()
+        for group in self.param_groups:
+            # A checkpoint of the base alone is a fine start for a rule over it.
+            for name in (*self.hyperparameters, *COUNTS):
+                group.setdefault(name, self.defaults[name])
+        self._share()
+
+    def _taken_from_state(self) -> dict[Tensor, Tensor]:
+        kept = {}
+        for parameter in [key for key, own in self.state.items() if isinstance(own, dict) and self.remembers in own]:
+            kept[parameter] = self.state[parameter].pop(self.remembers)
+            if not self.state[parameter]:
+                del self.state[parameter]
+        return kept
+
+    def _share(self) -> None:
+        self.base.__setstate__({"state": self.state, "param_groups": self.param_groups})
+
+    def _count(self, name: str) -> None:
+        for group in self.param_groups:
+            group[name] += 1
+
+    @property
+    def _places(self) -> Layout:
+        if self._layout is None:
+            self._layout = Layout(self.param_groups)
+        return self._layout
+
+    def _check_group(self, group: dict[str, Any]) -> None:
+        first = self.param_groups[0]
+        check_parameters(group["params"], Layout(self.param_groups).device)
+        for name, hyperparameter in self.hyperparameters.items():
+            group[name] = hyperparameter.check(group[name])
+            if not hyperparameter.per_group and group[name] != first[name]:
+                message = (
+                    f"{name} must be the same in every parameter group, for it enters a projection over all, "
+                    f"but got {first[name]!r} and {group[name]!r}."
+                )
+                raise HyperparameterError(name, message)
+        if group["total_steps"] is not None:
+            group["total_steps"] = TOTAL_STEPS.check(group["total_steps"])
+        elif group.get("rho_warmup"):
+            message = (
+                "rho_warmup is a share of the run's steps, so total_steps must be given with it, "
+                f"but got rho_warmup={group['rho_warmup']!r} and total_steps=None."
+            )
+            raise HyperparameterError("total_steps", message)
+
+
+def _check_base(base_optimizer: object) -> None:
+    if not (isinstance(base_optimizer, type) and issubclass(base_optimizer, Optimizer)):
+        message = (
+            "the base optimizer must be a class of torch.optim.Optimizer, such as torch.optim.SGD, "
+            f"but got {base_optimizer!r}."
+        )
+        raise BaseOptimizerError(message)
+    if issubclass(base_optimizer, OverBase):
+        message = f"the base optimizer must be a plain one, but got {base_optimizer.__name__}; rules do not nest."
+        raise BaseOptimizerError(message)
+    closure = inspect.signature(base_optimizer.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        message = (
+            f"the base optimizer's step must need no closure, but that of {base_optimizer.__name__} does: it evaluates "
+            "the loss at points of its own. Use SGD, Adam or AdamW."
+        )
+        raise BaseOptimizerError(message)

@@ -1,0 +1,1 @@
+"""The service: store, queue, REST API, client, command line and dashboard around `benchmark`."""

@@ -1,0 +1,32 @@
+"""Commands that say what there is; they need no server."""
+
+import typer
+
+from benchmark.tasks import task_class, task_names
+from optimizers import optimizer_info, optimizer_names
+from service.cli.output import print_rows
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    for command in (optimizers, tasks):
+        app.command()(command)
+
+
+def optimizers() -> None:
+    """List the optimizers that a spec may name."""
+    rows = []
+    for name in optimizer_names():
+        info = optimizer_info(name)
+        rows.append((name, info.title, f"{info.gradient_evaluations():g}", ", ".join(info.hyperparameters), info.usual))
+    print_rows(("name", "title", "gradients a step", "hyperparameters", "usual values"), rows)
+
+
+def tasks() -> None:
+    """List the tasks that a spec may name."""
+    rows = []
+    for name in task_names():
+        task = task_class(name)
+        metrics = ", ".join(metric.name for metric in task.metrics)
+        rows.append((name, task.version, metrics, ", ".join(task.Parameters.model_fields), task.title))
+    print_rows(("name", "version", "metrics", "parameters", "title"), rows)

@@ -1,0 +1,184 @@
+"""Commands on jobs of a server."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from service.cli.exits import ExitCode
+from service.cli.output import (
+    ListOption,
+    ListOutput,
+    Output,
+    OutputOption,
+    print_facts,
+    print_json,
+    print_rows,
+    print_table,
+    stderr,
+)
+from service.client import Client, Job, n_left
+
+UrlOption = Annotated[str | None, typer.Option("--url", help="Server; RHOBUST_URL by default.")]
+JobId = Annotated[str, typer.Argument(help="Id of a job.")]
+SpecPath = Annotated[Path, typer.Argument(help="A spec, as YAML or JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    for command in (submit, plan, ls, show, watch, table, pause, resume, cancel, retry, delete):
+        app.command()(command)
+
+
+def submit(
+    spec: SpecPath,
+    url: UrlOption = None,
+    watch_it: Annotated[bool, typer.Option("--watch", help="Wait for the end and print the table.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Submit a spec as a job; its id goes to standard output."""
+    if dry_run:
+        plan(spec, url)
+        return
+    with Client(url) as client:
+        job = client.submit(spec)
+        stderr.print(f"submitted; dashboard: {job.url}", markup=False, highlight=False)
+        if not watch_it:
+            typer.echo(job.id)
+            return
+        _wait(job)
+        print_table(job.table(), output)
+
+
+def plan(spec: SpecPath, url: UrlOption = None, output: ListOption = ListOutput.TABLE) -> None:
+    """Say what a spec would cost, without running it."""
+    with Client(url) as client:
+        document = client.plan(spec)
+    if output is ListOutput.JSON:
+        print_json(document)
+        return
+    columns = ("task", "optimizer", "configurations", "cells", "gradient_evaluations")
+    print_rows(columns, [[one[name] for name in columns] for one in document["grids"]])
+    stderr.print(
+        f"{document['cells']:,} cells, {document['gradient_evaluations']:,} gradient evaluations", highlight=False
+    )
+
+
+def ls(
+    url: UrlOption = None,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
+    text: Annotated[str | None, typer.Option(help="Only jobs with this in their name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    output: ListOption = ListOutput.TABLE,
+) -> None:
+    """List jobs, newest first."""
+    filters = {name: value for name, value in (("state", state), ("tag", tag), ("text", text)) if value}
+    with Client(url) as client:
+        jobs = [job for job, _ in zip(client.jobs(**filters), range(limit), strict=False)]
+    if output is ListOutput.JSON:
+        print_json([job.values for job in jobs])
+        return
+    rows = [(job.id, job.name, job.state, _done(job), job.values["created_at"]) for job in jobs]
+    print_rows(("id", "name", "state", "cells", "submitted"), rows)
+
+
+def show(job_id: JobId, url: UrlOption = None, output: ListOption = ListOutput.TABLE) -> None:
+    """Show a job."""
+    with Client(url) as client:
+        job = client.job(job_id)
+    if output is ListOutput.JSON:
+        print_json(job.values)
+        return
+    print_facts({**_facts(job), "dashboard": job.url})
+
+
+def watch(job_id: JobId, url: UrlOption = None, output: OutputOption = Output.TABLE) -> None:
+    """Wait for the end of a job, and print its robustness table."""
+    with Client(url) as client:
+        job = client.job(job_id)
+        _wait(job)
+        print_table(job.table(), output)
+
+
+def table(job_id: JobId, url: UrlOption = None, output: OutputOption = Output.TABLE) -> None:
+    """Print the robustness table of a job, of what is recorded so far."""
+    with Client(url) as client:
+        print_table(client.job(job_id).table(), output)
+
+
+def pause(job_id: JobId, url: UrlOption = None) -> None:
+    """Start no more packs of a job; those in flight finish."""
+    _steer(job_id, url, "pause")
+
+
+def resume(job_id: JobId, url: UrlOption = None) -> None:
+    """Put a paused job back into the queue."""
+    _steer(job_id, url, "resume")
+
+
+def cancel(job_id: JobId, url: UrlOption = None) -> None:
+    """End a job at once; what is recorded stays."""
+    _steer(job_id, url, "cancel")
+
+
+def retry(
+    job_id: JobId,
+    url: UrlOption = None,
+    cell_s: Annotated[float | None, typer.Option(min=0, help="New limit for a cell, in seconds.")] = None,
+    job_s: Annotated[float | None, typer.Option(min=0, help="New limit for the job, in seconds.")] = None,
+) -> None:
+    """Train what is missing of an ended job."""
+    limits = {name: value for name, value in (("cell_s", cell_s), ("job_s", job_s)) if value is not None}
+    with Client(url) as client:
+        _say(client.job(job_id).retry(limits))
+
+
+def delete(job_id: JobId, url: UrlOption = None) -> None:
+    """Delete an ended job and the records that no other job uses."""
+    with Client(url) as client:
+        client.job(job_id).delete()
+
+
+def _steer(job_id: str, url: str | None, action: str) -> None:
+    with Client(url) as client:
+        job = client.job(job_id)
+        steered: Job = getattr(job, action)()
+        _say(steered)
+
+
+def _say(job: Job) -> None:
+    requested = f", asked to {job.values['requested']}" if job.values["requested"] else ""
+    stderr.print(f"job {job.id} is {job.state}{requested}", markup=False, highlight=False)
+
+
+def _wait(job: Job) -> None:
+    """Wait for the end of a job; exit 3 unless it completed."""
+    job.wait(progress=True)
+    if job.state != "completed":
+        stderr.print(f"rhobust: job {job.id} is {job.state}: {job.error or 'somebody asked for it'}", markup=False)
+        raise typer.Exit(ExitCode.JOB_FAILED)
+
+
+def _done(job: Job) -> str:
+    return f"{job.progress['total'] - n_left(job.progress)}/{job.progress['total']}"
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    values, progress = job.values, job.progress
+    counts: Iterable[str] = ("reused", "completed", "collapsed", "diverged", "timed_out", "failed")
+    return {
+        "id": job.id,
+        "name": job.name,
+        "state": f"{job.state}, asked to {values['requested']}" if values["requested"] else job.state,
+        "cells": f"{_done(job)}: " + ", ".join(f"{progress[name]} {name.replace('_', ' ')}" for name in counts),
+        "attempt": f"{values['attempt']} (crashes: {values['crashes']})",
+        "tags": ", ".join(values["tags"]) or None,
+        "submitted": values["created_at"],
+        "started": values["started_at"],
+        "ended": values["finished_at"],
+        "fingerprints": ", ".join(values["fingerprints"]) or None,
+        "error": job.error,
+    }

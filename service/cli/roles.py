@@ -1,0 +1,121 @@
+"""Commands that start a role: server, dispatcher, a run without a server, the demonstration."""
+
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from benchmark import Spec
+from service.cli.exits import ExitCode
+from service.cli.output import Output, OutputOption, print_table, stderr
+from service.demo import demonstrate
+from service.environment import bind, check_ray, open_store, set_up_logging
+from service.jobs import Dispatcher
+from service.jobs.child import end_with_parent
+from service.progress import progress_bar
+from service.serve import serve as serve_until_stopped
+from service.settings import DEFAULT_PORT, Settings
+from service.states import JobState
+from service.store import Job, NewJob, Store
+from service.web.shapes import progress_values
+from service.web.state import AppState
+
+SHOW_EVERY_S = 0.5
+Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]
+SpecPath = Annotated[Path, typer.Argument(help="A spec, as YAML or JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    for command in (serve, worker, run, demo):
+        app.command()(command)
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
+    dispatcher: Annotated[bool, typer.Option(help="Whether to run jobs as well as to accept them.")] = True,
+    cpus: Cpus = None,
+) -> None:
+    """Start the server: API, dashboard, and a dispatcher that runs the jobs."""
+    settings = Settings()
+    set_up_logging(settings.log_level)
+    if dispatcher:
+        check_ray(settings)
+    with open_store(settings) as store, bind(host, port) as listener:
+        name, number = listener.getsockname()[:2]
+        shown = f"[{name}]" if ":" in name else name
+        typer.echo(f"Rhobust serves http://{shown}:{number} from {settings.data_dir}; Ctrl-C stops it.", err=True)
+        serve_until_stopped(store, settings, listener, with_dispatcher=dispatcher, n_cpus=cpus)
+
+
+def worker(
+    cpus: Cpus = None,
+    parent: Annotated[int | None, typer.Option(hidden=True, help="Process with which to end.")] = None,
+) -> None:
+    """Start a dispatcher alone: it claims queued jobs and runs them."""
+    if parent is not None:
+        end_with_parent(parent)
+    settings = Settings()
+    set_up_logging(settings.log_level)
+    check_ray(settings)
+    with open_store(settings) as store:
+        dispatcher = Dispatcher(store, settings, n_cpus=cpus)
+        _stop_on_signals(dispatcher)
+        dispatcher.run()
+
+
+def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None) -> None:
+    """Run a spec without a server, and print its robustness table. What is recorded already is not trained again."""
+    settings = Settings()
+    set_up_logging("WARNING")
+    read = Spec.from_file(spec, max_cells=settings.max_cells)
+    check_ray(settings)
+    with open_store(settings) as store:
+        new = NewJob(name=read.name, spec=read.to_dict(), n_cells=read.n_cells, tags=read.tags, priority=read.priority)
+        submitted, _ = store.submit(new)
+        dispatcher = Dispatcher(store, settings, n_cpus=cpus, only=submitted.id, environment_is_fatal=True)
+        _stop_on_signals(dispatcher)
+        _run_with_bar(dispatcher, store, submitted)
+        job = store.job(submitted.id)
+        if dispatcher.met_environment_error:
+            stderr.print(f"rhobust: {job.error}", markup=False, highlight=False)
+            raise typer.Exit(ExitCode.ENVIRONMENT)
+        if job.state is not JobState.COMPLETED:
+            reason = f": {job.error}" if job.error else "; `rhobust worker` goes on with it"
+            stderr.print(f"rhobust: job {job.id} is {job.state}{reason}", markup=False, highlight=False)
+            raise typer.Exit(ExitCode.JOB_FAILED)
+        print_table(AppState(store, settings).table(job.id), output)
+
+
+def _run_with_bar(dispatcher: Dispatcher, store: Store, job: Job) -> None:
+    next_show = 0.0
+    with progress_bar(job.name, job.n_cells) as show:
+
+        def tick() -> None:
+            nonlocal next_show
+            if time.monotonic() >= next_show:
+                next_show = time.monotonic() + SHOW_EVERY_S
+                show(progress_values(store.job(job.id), store.progress(job.id)))
+
+        dispatcher.run(tick)
+        show(progress_values(store.job(job.id), store.progress(job.id)))
+
+
+def demo(
+    spec: Annotated[Path, typer.Argument(help="A spec, as YAML or JSON.")] = Path("examples/quickstart.yaml"),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the server.")] = DEFAULT_PORT,
+) -> None:
+    """Start a server, submit a spec, show its progress and its table; at a terminal the server goes on until Ctrl-C."""
+    raise typer.Exit(demonstrate(spec, port))
+
+
+def _stop_on_signals(dispatcher: Dispatcher) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (a signal handler's signature)
+        dispatcher.stop()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,5 @@
+"""Running jobs: the dispatcher that supervises, and the driver that trains."""
+
+from service.jobs.dispatcher import Dispatcher
+
+__all__ = ["Dispatcher"]

@@ -1,0 +1,37 @@
+"""The results store and the queue: the only place that knows SQLAlchemy and Alembic."""
+
+from service.states import IllegalTransitionError
+from service.store.entities import Dispatcher, Job, NewJob, PlacedRecord, Progress, StoredRecord, WantedCell
+from service.store.errors import (
+    IdempotencyConflictError,
+    InvalidValueError,
+    LostLeaseError,
+    NotFoundError,
+    SchemaError,
+    StoreError,
+    UnavailableError,
+)
+from service.store.migrate import check, downgrade, upgrade
+from service.store.store import Store
+
+__all__ = [
+    "Dispatcher",
+    "IdempotencyConflictError",
+    "IllegalTransitionError",
+    "InvalidValueError",
+    "Job",
+    "LostLeaseError",
+    "NewJob",
+    "NotFoundError",
+    "PlacedRecord",
+    "Progress",
+    "SchemaError",
+    "Store",
+    "StoreError",
+    "StoredRecord",
+    "UnavailableError",
+    "WantedCell",
+    "check",
+    "downgrade",
+    "upgrade",
+]

@@ -1,0 +1,214 @@
+"""The codec for numbers: the shortest of a few exact forms, so that a curve costs few bytes and loses nothing.
+
+A packed list is its length followed by runs; a run is one byte for its form and its numbers in that form. Whole
+numbers become differences; shares such as an accuracy k/n become n, said once, and the counts k; numbers that single
+precision holds take four bytes, all others eight, the bytes of equal weight side by side: a series has few signs and
+exponents, which deflate then shortens. NaN, infinity and minus zero come back as they were.
+"""
+
+import math
+import struct
+import zlib
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
+
+Number = float | int | bool
+
+PLAIN, DEFLATED = b"\0", b"\1"  # the first byte of a curve
+MAX_INTEGER = (1 << 63) - 1
+MAX_WHOLE = 1 << 53
+MAX_SINGLE = 3.4028234663852886e38
+MAX_DENOMINATOR = 1 << 20
+MAX_SINGLE_DENOMINATOR = 1 << 11  # of larger ones, too many shares round to the same number of single precision
+
+
+class _Form(IntEnum):
+    """The forms of a run; the numbers are in every stored curve: never change or reuse one."""
+
+    FALSE = 0
+    TRUE = 1
+    INTEGERS = 2
+    WHOLE = 3
+    SHARES = 4
+    SINGLE_SHARES = 5
+    SINGLE = 6
+    DOUBLE = 7
+
+
+def pack_numbers(values: Iterable[Number]) -> bytes:
+    """Return single numbers, each with its type, as bytes.
+
+    Raises:
+        ValueError: for an integer of more than 63 bits.
+    """
+    return b"".join(_pack_run((value,)) for value in values)
+
+
+def unpack_numbers(packed: bytes, count: int) -> list[Number]:
+    """Return the `count` numbers that `pack_numbers` packed."""
+    reader = _Reader(packed)
+    return [reader.run(1)[0] for _ in range(count)]
+
+
+def pack_curve(series: Mapping[str, Sequence[float]]) -> bytes | None:
+    """Return series of one length as bytes, without their names; None where there are none."""
+    if not series:
+        return None
+    length = len(next(iter(series.values())))
+    packed = _varint(length) + b"".join(_pack_run(tuple(map(float, values))) for values in series.values())
+    deflated = zlib.compress(packed, 6, -zlib.MAX_WBITS)
+    return DEFLATED + deflated if len(deflated) < len(packed) else PLAIN + packed
+
+
+def unpack_curve(packed: bytes | None, names: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """Return the series that `pack_curve` packed, under their names."""
+    if packed is None:
+        return {}
+    body = packed[1:]
+    reader = _Reader(zlib.decompress(body, -zlib.MAX_WBITS) if packed[:1] == DEFLATED else body)
+    length = reader.varint()
+    return {name: tuple(float(value) for value in reader.run(length)) for name in names}
+
+
+def _pack_run(values: Sequence[Number]) -> bytes:
+    if not values:
+        return bytes((_Form.DOUBLE,))
+    first = values[0]
+    if isinstance(first, bool):
+        return bytes((_Form.TRUE if first else _Form.FALSE,))
+    if isinstance(first, int):
+        if not -MAX_INTEGER <= first <= MAX_INTEGER:
+            raise ValueError(f"an integer must fit into 63 bits, but got {first!r}.")
+        return bytes((_Form.INTEGERS,)) + _differences((first,))
+    if all(-MAX_WHOLE < value < MAX_WHOLE and (value or math.copysign(1.0, value) > 0) for value in values):
+        whole = [int(value) for value in values]
+        if all(map(float.__eq__, values, map(float, whole))):
+            return bytes((_Form.WHOLE,)) + _differences(whole)
+        shares = _shares(values, MAX_DENOMINATOR)
+        if shares is not None:
+            return bytes((_Form.SHARES,)) + shares
+    if not all(_is_single(value) for value in values):
+        return bytes((_Form.DOUBLE,)) + _planes(struct.pack(f"<{len(values)}d", *values), 8)
+    shares = _shares(values, MAX_SINGLE_DENOMINATOR, single=True)
+    if shares is not None:
+        return bytes((_Form.SINGLE_SHARES,)) + shares
+    return bytes((_Form.SINGLE,)) + _planes(struct.pack(f"<{len(values)}f", *values), 4)
+
+
+def _planes(packed: bytes, width: int) -> bytes:
+    """Return numbers of `width` bytes with all first bytes first, then all second bytes, and so on."""
+    return b"".join(packed[place::width] for place in range(width))
+
+
+def _single(value: float) -> float:
+    """Return the nearest number of single precision."""
+    return array("f", (value,))[0]
+
+
+def _is_single(value: float) -> bool:
+    return not math.isfinite(value) or (abs(value) <= MAX_SINGLE and _single(value) == value)
+
+
+def _shares(values: Sequence[float], limit: int, *, single: bool = False) -> bytes | None:
+    """Return n and the k of each value that is k/n, rounded to its precision; None where no n up to the limit will do."""
+    common = 1
+    for value in values:
+        if not 0 <= value <= 1 or math.copysign(1.0, value) < 0:
+            return None
+        if _share(round(value * common), common, single=single) != value:
+            common = math.lcm(common, _denominator(value, limit, single=single))
+            if not 0 < common <= limit:
+                return None
+    counts = [round(value * common) for value in values]
+    if any(_share(count, common, single=single) != value for count, value in zip(counts, values, strict=True)):
+        return None
+    return _varint(common) + b"".join(map(_varint, counts))
+
+
+def _share(count: int, total: int, *, single: bool) -> float:
+    return _single(count / total) if single else count / total
+
+
+def _denominator(value: float, limit: int, *, single: bool) -> int:
+    """Return the smallest n up to the limit for which `value` is a rounded k/n, by continued fraction; 0 if none is."""
+    before, denominator, rest = 0, 1, value
+    while denominator <= limit:
+        if _share(round(value * denominator), denominator, single=single) == value:
+            return denominator
+        rest -= int(rest)
+        if rest == 0:
+            return 0
+        rest = 1 / rest
+        before, denominator = denominator, int(rest) * denominator + before
+    return 0
+
+
+def _differences(values: Sequence[int]) -> bytes:
+    """Return integers as their second differences: an even progression costs a byte a point."""
+    before, step, parts = 0, 0, []
+    for value in values:
+        parts.append(_varint(_zigzag(value - before - step)))
+        before, step = value, value - before
+    return b"".join(parts)
+
+
+def _zigzag(value: int) -> int:
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
+def _varint(value: int) -> bytes:
+    parts = bytearray()
+    while value > 0x7F:
+        parts.append(value & 0x7F | 0x80)
+        value >>= 7
+    parts.append(value)
+    return bytes(parts)
+
+
+class _Reader:
+    """Reads runs one after another."""
+
+    def __init__(self, packed: bytes) -> None:
+        self._packed = packed
+        self._at = 0
+
+    def varint(self) -> int:
+        value = shift = 0
+        while True:
+            byte = self._packed[self._at]
+            self._at += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+
+    def run(self, length: int) -> Sequence[Number]:
+        form = _Form(self._packed[self._at])
+        self._at += 1
+        if form in (_Form.FALSE, _Form.TRUE):
+            return (form is _Form.TRUE,)
+        if form in (_Form.SINGLE, _Form.DOUBLE):
+            letter, width = ("f", 4) if form is _Form.SINGLE else ("d", 8)
+            planes = self._packed[self._at : self._at + width * length]
+            self._at += width * length
+            # taking every length-th byte puts the planes back into numbers
+            return struct.unpack(f"<{length}{letter}", _planes(planes, length)) if length else ()
+        if form in (_Form.SHARES, _Form.SINGLE_SHARES):
+            total = self.varint()
+            return [_share(self.varint(), total, single=form is _Form.SINGLE_SHARES) for _ in range(length)]
+        integers = self._progression(length)
+        return integers if form is _Form.INTEGERS else [float(value) for value in integers]
+
+    def _signed(self) -> int:
+        coded = self.varint()
+        return coded // 2 if coded % 2 == 0 else -(coded + 1) // 2
+
+    def _progression(self, length: int) -> list[int]:
+        values: list[int] = []
+        before = step = 0
+        for _ in range(length):
+            value = before + step + self._signed()
+            before, step = value, value - before
+            values.append(value)
+        return values

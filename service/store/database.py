@@ -1,0 +1,165 @@
+"""The database behind the store: transactions for readers and writers, and SQLAlchemy's errors translated."""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, make_url, text
+
+from benchmark.canonical import canonical_json
+from service.store.errors import InvalidValueError, SchemaError, StoreError, UnavailableError
+
+BUSY_TIMEOUT_MS = 10_000
+STATEMENT_TIMEOUT_MS = 30_000
+UPGRADE_HINT = "run `rhobust db upgrade`"
+
+
+def parse_url(url: str) -> URL:
+    """Return the address of a SQLite file or a PostgreSQL database.
+
+    Raises:
+        InvalidValueError: if it is neither.
+    """
+    try:
+        parsed = make_url(url)
+    except (exc.ArgumentError, ValueError):
+        raise InvalidValueError(
+            "the database URL cannot be read; sqlite:///FILE or postgresql://... is needed."
+        ) from None
+    backend = "postgresql" if parsed.drivername == "postgres" else parsed.get_backend_name()
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if backend != "sqlite":
+        raise InvalidValueError(f"the database must be SQLite or PostgreSQL, but got {backend}.")
+    if parsed.database in (None, "", ":memory:") or parsed.query:
+        raise InvalidValueError("a SQLite database must be a plain file, sqlite:///FILE: several processes share it.")
+    return parsed.set(drivername="sqlite")
+
+
+class Database:
+    """One database: gives transactions, and raises only errors of the store.
+
+    Attributes:
+        url: its address.
+        engine: SQLAlchemy's engine.
+        shown: the address without its password.
+    """
+
+    def __init__(self, url: str | URL, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> None:
+        self.url = parse_url(url) if isinstance(url, str) else url
+        self.shown = self.url.render_as_string(hide_password=True)
+        self.engine = _create_engine(self.url, statement_timeout_ms)
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether this is the embedded database."""
+        return self.engine.dialect.name == "sqlite"
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite database."""
+        return Path(self.url.database or "") if self.is_sqlite else None
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Give a transaction that writes; on SQLite it holds the write lock from its first moment."""
+        with self._translated(), self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Give a transaction that only reads; on SQLite no writer waits for it."""
+        with self._translated(), self.engine.connect() as connection:
+            connection = connection.execution_options(readonly=True)
+            with connection.begin():
+                yield connection
+
+    @contextlib.contextmanager
+    def migrating(self) -> Iterator[Connection]:
+        """Give a transaction for changes of the schema.
+
+        On SQLite a change of a table copies and drops it, and with foreign keys on, dropping it would delete every row
+        that refers to it; the pragma works outside of a transaction only.
+        """
+        with self._translated(), self.engine.connect() as connection:
+            raw: Any = connection.connection.dbapi_connection
+            if self.is_sqlite:
+                raw.execute("PRAGMA foreign_keys = OFF")
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                if self.is_sqlite:
+                    raw.execute("PRAGMA foreign_keys = ON")
+
+    def lock(self, connection: Connection, number: int, *, shared: bool = False) -> None:
+        """Hold an advisory lock until the transaction ends; SQLite's writers exclude each other anyway."""
+        if not self.is_sqlite:
+            function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+            connection.execute(text(f"SELECT {function}(:number)"), {"number": number})
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except exc.SQLAlchemyError as error:
+            raise self._translate(error) from error
+
+    def _translate(self, error: exc.SQLAlchemyError) -> StoreError:
+        cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
+        lines = str(cause).strip().splitlines()
+        reason = lines[0] if lines else type(cause).__name__
+        if self.url.password:
+            reason = reason.replace(str(self.url.password), "***")
+        if "no such table" in reason or getattr(cause, "sqlstate", None) == "42P01":
+            return SchemaError(f"the database {self.shown} lacks a table ({reason}); {UPGRADE_HINT}.")
+        # 25006: the server or the transaction is read-only, which psycopg files under internal errors
+        if isinstance(error, (exc.OperationalError, exc.TimeoutError, exc.InterfaceError)) or (
+            getattr(cause, "sqlstate", None) == "25006" or getattr(error, "connection_invalidated", False)
+        ):
+            return UnavailableError(f"the database {self.shown} cannot be used: {reason}.")
+        if isinstance(error, (exc.DataError, exc.StatementError)) and not isinstance(error, exc.IntegrityError):
+            cause_of_statement = getattr(error, "orig", None)
+            if isinstance(cause_of_statement, StoreError):
+                return cause_of_statement
+            return InvalidValueError(f"the database {self.shown} refuses a value: {reason}.")
+        return StoreError(f"the database {self.shown} refuses a statement: {reason}.")
+
+
+def _create_engine(url: URL, statement_timeout_ms: int) -> Engine:
+    options: dict[str, Any] = {"json_serializer": canonical_json, "hide_parameters": True}
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **options)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    arguments = {
+        "connect_timeout": 10,
+        "application_name": "rhobust",
+        "options": f"-c statement_timeout={statement_timeout_ms}",
+    }
+    try:
+        return create_engine(url, connect_args=arguments, pool_pre_ping=True, **options)
+    except ModuleNotFoundError as error:
+        raise UnavailableError("PostgreSQL needs psycopg: install rhobust[postgres].") from error
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    connection.isolation_level = None  # the begin event opens transactions
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA page_size = 8192")  # heeded by a new file only; a record fills a smaller page badly
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # a plain BEGIN that reads first and writes later fails at once where another one wrote in between
+    readonly = connection.get_execution_options().get("readonly", False)
+    connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")

@@ -1,0 +1,188 @@
+"""What goes into the store and what comes out: plain frozen records that know no row."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmark.records import Record
+from service.states import JobState, Request
+
+DEFAULT_MAX_CRASHES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """A job to be queued.
+
+    Attributes:
+        name: as people call it.
+        spec: what it runs, as plain values.
+        n_cells: number of cells in its grid.
+        tags: words to find it by.
+        priority: higher runs first.
+        submitted_by: who asked, for attribution and limits.
+        max_crashes: how often its driver or dispatcher may die before it is given up.
+        rerun_of: the job that it trains again.
+    """
+
+    name: str
+    spec: Mapping[str, Any]
+    n_cells: int
+    tags: tuple[str, ...] = ()
+    priority: int = 0
+    submitted_by: str = "local"
+    max_crashes: int = DEFAULT_MAX_CRASHES
+    rerun_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as it is now. Times are seconds since 1970 by the database's clock.
+
+    Attributes:
+        seq: its place in the order of submission; the cursor of a list of jobs.
+        id: short and unique.
+        requested: what its owner is asked to do.
+        attempt: number of claims; the fence that every write of its owner carries.
+        retried_after: the attempt before the last retry: what failed or timed out by then is to be trained again.
+        crashes: claims after a lease ran out, and releases after a crash, since the last retry.
+        owner: the dispatcher that runs it.
+        lease_until: when the job is free to be taken over.
+        run_after: when a queued job may be claimed.
+        revision: grows with every change that a watcher would see.
+        execution: fused or sequential, by task and optimizer.
+    """
+
+    seq: int
+    id: str
+    name: str
+    spec: Mapping[str, Any]
+    tags: tuple[str, ...]
+    state: JobState
+    requested: Request | None
+    priority: int
+    attempt: int
+    retried_after: int
+    crashes: int
+    max_crashes: int
+    owner: str | None
+    lease_until: float | None
+    run_after: float
+    revision: int
+    n_cells: int
+    execution: Mapping[str, Any]
+    submitted_by: str
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    first_record_at: float | None
+    last_record_at: float | None
+    error: str | None
+    rerun_of: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a job is, counted in cells.
+
+    Attributes:
+        total: cells of its grid.
+        reused: cells whose record another job trained.
+        collapsed: completed cells that learned nothing.
+        first_record_at: when its first record of its own was written.
+        last_record_at: when the newest was.
+        fingerprints: of the records it uses, sorted.
+    """
+
+    total: int
+    reused: int = 0
+    completed: int = 0
+    collapsed: int = 0
+    diverged: int = 0
+    timed_out: int = 0
+    failed: int = 0
+    first_record_at: float | None = None
+    last_record_at: float | None = None
+    fingerprints: tuple[str, ...] = ()
+
+    @property
+    def n_linked(self) -> int:
+        """Number of cells that have a record of any status."""
+        return self.completed + self.diverged + self.timed_out + self.failed
+
+    @property
+    def n_missing(self) -> int:
+        """Number of cells without a result: neither completed nor diverged."""
+        return self.total - self.completed - self.diverged
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedRecord:
+    """A record and the labels under which its job knows the cell."""
+
+    record: Record
+    task: str
+    optimizer: str
+
+
+@dataclass(frozen=True, slots=True)
+class WantedCell:
+    """A cell for which an older record would do.
+
+    Attributes:
+        config_key: of configuration and seed.
+        fingerprint: under which it would be trained now.
+        task: label of its task.
+        optimizer: label of its optimizer.
+        needs_curve: whether only a record with a curve will do.
+    """
+
+    config_key: str
+    fingerprint: str
+    task: str
+    optimizer: str
+    needs_curve: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRecord:
+    """A record as it is kept.
+
+    Attributes:
+        record: the outcome of the training.
+        job_id: the job that trained it, which may be gone.
+        attempt: the attempt of that job.
+        created_at: when it was written.
+        task: label of the task in the job through which it was read; None where it was read by itself.
+        optimizer: label of the optimizer in that job.
+        reused: whether that job took it from another one.
+    """
+
+    record: Record
+    job_id: str
+    attempt: int
+    created_at: float
+    task: str | None = None
+    optimizer: str | None = None
+    reused: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dispatcher:
+    """A process that runs jobs, as it last reported.
+
+    Attributes:
+        heartbeat: when it did.
+        age_s: seconds since then, by the database's clock.
+        job_id: what it runs; None while it is idle.
+    """
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    resources: Mapping[str, Any] = field(default_factory=dict)
+    started_at: float
+    heartbeat: float
+    age_s: float
+    job_id: str | None

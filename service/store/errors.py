@@ -1,0 +1,40 @@
+"""The errors of the store, under one base class.
+
+    StoreError
+    ├── SchemaError               the database has another schema than this version needs
+    ├── UnavailableError          it cannot be reached, written, locked in time, or is full; trying again may help
+    ├── NotFoundError             no such job or record
+    ├── LostLeaseError            the job was taken over, finished or released: its former owner must stop
+    ├── IdempotencyConflictError  the key was used before with another body
+    └── InvalidValueError         a value that no database could keep faithfully
+
+What a state does not allow is `service.states.IllegalTransitionError`, which is no fault of the store.
+"""
+
+
+class StoreError(Exception):
+    """Base of every error that the store raises on purpose."""
+
+
+class SchemaError(StoreError):
+    """The database has another schema than this version needs; the message names the command that helps."""
+
+
+class UnavailableError(StoreError):
+    """The database cannot be reached, read or written now."""
+
+
+class NotFoundError(StoreError):
+    """There is no such job or record."""
+
+
+class LostLeaseError(StoreError):
+    """The caller no longer owns the job: nothing was written, and it must stop."""
+
+
+class IdempotencyConflictError(StoreError):
+    """The idempotency key was used before with another body."""
+
+
+class InvalidValueError(StoreError, ValueError):
+    """A value cannot be kept faithfully: NUL in a text, NaN in a document, an integer of more than 63 bits."""

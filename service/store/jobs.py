@@ -1,0 +1,297 @@
+"""Jobs as people see them: submit, find, ask for a pause or an end, try again, delete."""
+
+import secrets
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, func, insert, or_, select, update
+
+from benchmark.canonical import content_hash
+from benchmark.records import Status
+from service.states import Action, JobState, next_request, next_state, require_allowed
+from service.store import checks
+from service.store.entities import Job, NewJob, Progress
+from service.store.errors import IdempotencyConflictError
+from service.store.part import IN_CHUNK, Part, chunks, entering, insert_into, job_from_row, known_form, read_job
+from service.store.tables import db_now, facet, fingerprint, idempotency, job, link, origin, record, tally
+
+ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # without i, l, o and u: an id is read aloud and typed
+ID_LENGTH = 10
+IDEMPOTENCY_KEPT_S = 24 * 3600
+RECORDS_LOCK = 0x52486F32  # held shared while records of other jobs are linked, and alone while records are deleted
+
+
+class Jobs(Part):
+    """Submitting, finding and steering jobs."""
+
+    def submit(self, new: NewJob, *, principal: str = "local", idempotency_key: str | None = None) -> tuple[Job, bool]:
+        """Queue a job.
+
+        Args:
+            new: what to run.
+            principal: whose idempotency key it is.
+            idempotency_key: under which a repeated call gives the job of the first one.
+
+        Returns:
+            The job as it is now, and whether this call made it.
+
+        Raises:
+            IdempotencyConflictError: if the key was used with another body in the last 24 hours.
+            InvalidValueError: if a value cannot be kept.
+        """
+        values = _checked(new)
+        job_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+        with self._database.write() as connection:
+            if idempotency_key is not None:
+                earlier = _reserve(connection, principal, idempotency_key, content_hash(values), job_id)
+                if earlier is not None:
+                    return read_job(connection, earlier), False
+            statement = insert(job).values(
+                id=job_id,
+                state=str(JobState.QUEUED),
+                attempt=0,
+                retried_after=0,
+                crashes=0,
+                run_after=0.0,
+                revision=1,
+                execution={},
+                created_at=db_now(),
+                **values,
+            )
+            created = job_from_row(connection.execute(statement.returning(job)).mappings().one())
+            _write_facets(connection, created)
+            return created, True
+
+    def job(self, job_id: str) -> Job:
+        """Return a job.
+
+        Raises:
+            NotFoundError: if there is none of that id.
+        """
+        with self._database.read() as connection:
+            return read_job(connection, job_id)
+
+    def jobs(
+        self,
+        state: JobState | None = None,
+        tag: str | None = None,
+        text: str | None = None,
+        task: str | None = None,
+        limit: int = 50,
+        before: int | None = None,
+    ) -> list[Job]:
+        """Return jobs, newest first.
+
+        Args:
+            state: only those in this state.
+            tag: only those with this tag.
+            text: only those with this text in their name or at the start of their id, whatever its case.
+            task: only those with a task of this name or label.
+            limit: at most so many.
+            before: only those older than the job with this `seq`, to go on after the last one of a list.
+        """
+        statement = select(job).order_by(job.c.seq.desc()).limit(checks.integer("limit", limit))
+        if state is not None:
+            statement = statement.where(job.c.state == str(state))
+        for kind, value in (("tag", tag), ("task", task)):
+            if value is not None:
+                match = (facet.c.job_seq == job.c.seq, facet.c.kind == kind, facet.c.value == checks.text(kind, value))
+                statement = statement.where(exists().where(*match))
+        if text is not None:
+            lowered = checks.text("text", text).lower()
+            in_name = func.lower(job.c.name).contains(lowered, autoescape=True)
+            statement = statement.where(or_(in_name, job.c.id.startswith(lowered, autoescape=True)))
+        if before is not None:
+            statement = statement.where(job.c.seq < checks.integer("before", before, high=checks.MAX_BIG))
+        with self._database.read() as connection:
+            return [job_from_row(row) for row in connection.execute(statement).mappings()]
+
+    def count_jobs(self, submitted_by: str | None = None) -> dict[JobState, int]:
+        """Return the number of jobs in each state, of one submitter on demand."""
+        statement = select(job.c.state, func.count()).group_by(job.c.state)
+        if submitted_by is not None:
+            statement = statement.where(job.c.submitted_by == checks.text("submitted_by", submitted_by))
+        with self._database.read() as connection:
+            found = {row[0]: row[1] for row in connection.execute(statement)}
+        return {state: found.get(str(state), 0) for state in JobState}
+
+    def delete(self, job_id: str) -> None:
+        """Delete a finished job, its links, and its records that no other job uses.
+
+        Raises:
+            NotFoundError: if there is none of that id.
+            IllegalTransitionError: if it is not finished.
+        """
+        with self._database.write() as connection:
+            self._database.lock(connection, RECORDS_LOCK)
+            found = read_job(connection, job_id, lock=True)
+            require_allowed(found.state, Action.DELETE)
+            connection.execute(delete(job).where(job.c.seq == found.seq))
+            connection.execute(delete(idempotency).where(idempotency.c.job_id == job_id))
+            theirs = select(origin.c.seq).where(origin.c.job_id == job_id)
+            unused = ~exists().where(link.c.record_seq == record.c.seq)
+            connection.execute(delete(record).where(record.c.origin_seq.in_(theirs), unused))
+
+    def pause(self, job_id: str) -> Job:
+        """Pause a queued job, or ask the owner of a running one to.
+
+        Raises:
+            NotFoundError: if there is none of that id.
+            IllegalTransitionError: if its state does not allow it.
+        """
+        return self._steer(job_id, Action.PAUSE)
+
+    def cancel(self, job_id: str) -> Job:
+        """Cancel a waiting job, or ask the owner of a running one to; raises as `pause` does."""
+        return self._steer(job_id, Action.CANCEL)
+
+    def resume(self, job_id: str) -> Job:
+        """Queue a paused job again; raises as `pause` does."""
+        return self._steer(job_id, Action.RESUME)
+
+    def retry(self, job_id: str, limits: Mapping[str, Any] | None = None) -> Job:
+        """Queue a finished job again for its cells without a result.
+
+        Args:
+            job_id: which one.
+            limits: values that replace those of the same names among the spec's limits.
+
+        Raises:
+            NotFoundError: if there is none of that id.
+            IllegalTransitionError: if it is not finished, or every cell has its result.
+        """
+        return self._again(job_id, Action.RETRY, limits=checks.document("limits", limits or {}))
+
+    def extend(self, job_id: str, spec: Mapping[str, Any], n_cells: int) -> Job:
+        """Queue a finished job again with a larger spec, which includes all of its cells; raises as `retry` does."""
+        values = {"spec": checks.document("spec", spec), "n_cells": checks.integer("n_cells", n_cells)}
+        return self._again(job_id, Action.EXTEND, values=values)
+
+    def progress(self, job_id: str) -> Progress:
+        """Return how far a job is.
+
+        Raises:
+            NotFoundError: if there is none of that id.
+        """
+        with self._database.read() as connection:
+            found = read_job(connection, job_id)
+            return _progress(connection, [found.id])[found.id]
+
+    def progress_of(self, job_ids: Collection[str]) -> dict[str, Progress]:
+        """Return how far several jobs are; ids without a job are left out."""
+        with self._database.read() as connection:
+            found: dict[str, Progress] = {}
+            for chunk in chunks([known_form(job_id) for job_id in job_ids], IN_CHUNK):
+                found.update(_progress(connection, chunk))
+            return found
+
+    def _steer(self, job_id: str, action: Action) -> Job:
+        with self._database.write() as connection:
+            found = read_job(connection, job_id, lock=True)
+            after = next_state(found.state, action)
+            if found.state is not JobState.RUNNING:
+                return _updated(connection, found, **entering(after))
+            request = next_request(found.requested, action)
+            if request is found.requested:
+                return found
+            return _updated(connection, found, requested=str(request), revision=job.c.revision + 1)
+
+    def _again(
+        self,
+        job_id: str,
+        action: Action,
+        *,
+        limits: Mapping[str, Any] | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> Job:
+        with self._database.write() as connection:
+            found = read_job(connection, job_id, lock=True)
+            n_missing = _progress(connection, [found.id])[found.id].n_missing
+            after = next_state(found.state, action, n_missing=n_missing)
+            changed = dict(values or {})
+            if limits:
+                changed["spec"] = {**found.spec, "limits": {**(found.spec.get("limits") or {}), **limits}}
+            again = {"crashes": 0, "retried_after": found.attempt, "run_after": 0.0}
+            queued = _updated(connection, found, **entering(after), **again, **changed)
+            if "spec" in changed:
+                connection.execute(delete(facet).where(facet.c.job_seq == found.seq))
+                _write_facets(connection, queued)
+            return queued
+
+
+def _checked(new: NewJob) -> dict[str, Any]:
+    values = asdict(new)
+    values["name"] = checks.text("name", new.name, limit=checks.MAX_LABEL)
+    values["spec"] = checks.document("spec", new.spec)
+    values["tags"] = [checks.text("a tag", tag, limit=checks.MAX_LABEL) for tag in new.tags]
+    values["submitted_by"] = checks.text("submitted_by", new.submitted_by, limit=checks.MAX_LABEL)
+    values["n_cells"] = checks.integer("n_cells", new.n_cells)
+    values["priority"] = checks.integer("priority", new.priority, low=-checks.MAX_SMALL)
+    values["max_crashes"] = checks.integer("max_crashes", new.max_crashes, low=1)
+    values["rerun_of"] = new.rerun_of and known_form(new.rerun_of)
+    return values
+
+
+def _reserve(connection: Connection, principal: str, key: str, body: str, job_id: str) -> str | None:
+    """Take an idempotency key for a new job, or return the id of the job that has it."""
+    columns = idempotency.c
+    identity = {
+        "principal": checks.text("principal", principal, limit=checks.MAX_LABEL),
+        "key": checks.text("the idempotency key", key, limit=checks.MAX_LABEL),
+    }
+    connection.execute(delete(idempotency).where(columns.created_at < db_now() - IDEMPOTENCY_KEPT_S))
+    statement = insert_into(connection, idempotency).values(**identity, body=body, job_id=job_id, created_at=db_now())
+    if connection.execute(statement.on_conflict_do_nothing().returning(columns.job_id)).first() is not None:
+        return None
+    earlier = connection.execute(select(idempotency).filter_by(**identity)).one()
+    if earlier.body != body:
+        raise IdempotencyConflictError(f"the idempotency key {key!r} was used before with another body.")
+    return str(earlier.job_id)
+
+
+def _write_facets(connection: Connection, created: Job) -> None:
+    tasks = created.spec.get("tasks")
+    entries = [entry for entry in tasks if isinstance(entry, Mapping)] if isinstance(tasks, list | tuple) else []
+    words = {
+        ("task", entry[word]) for entry in entries for word in ("name", "label") if isinstance(entry.get(word), str)
+    }
+    words |= {("tag", tag) for tag in created.tags}
+    rows = [
+        {"job_seq": created.seq, "kind": kind, "value": checks.text(f"a {kind}", value, limit=checks.MAX_LABEL)}
+        for kind, value in sorted(words)
+    ]
+    if rows:
+        connection.execute(insert(facet), rows)
+
+
+def _updated(connection: Connection, found: Job, **values: Any) -> Job:
+    statement = update(job).where(job.c.seq == found.seq).values(**values).returning(job)
+    return job_from_row(connection.execute(statement).mappings().one())
+
+
+def _progress(connection: Connection, job_ids: Collection[str]) -> dict[str, Progress]:
+    columns = (job.c.seq, job.c.id, job.c.n_cells, job.c.first_record_at, job.c.last_record_at)
+    jobs = connection.execute(select(*columns).where(job.c.id.in_(job_ids))).all()
+    counted: dict[int, dict[str, int]] = {row.seq: {} for row in jobs}
+    fingerprints: dict[int, set[str]] = {row.seq: set() for row in jobs}
+    counts = select(tally, fingerprint.c.key).join(fingerprint).where(tally.c.job_seq.in_(counted), tally.c.n > 0)
+    for row in connection.execute(counts):
+        fingerprints[row.job_seq].add(row.key)
+        names = [
+            str(Status(row.status)),
+            *(["collapsed"] if row.collapsed else []),
+            *(["reused"] if row.reused else []),
+        ]
+        for name in names:
+            counted[row.job_seq][name] = counted[row.job_seq].get(name, 0) + row.n
+    return {
+        row.id: Progress(
+            total=row.n_cells,
+            first_record_at=row.first_record_at,
+            last_record_at=row.last_record_at,
+            fingerprints=tuple(sorted(fingerprints[row.seq])),
+            **counted[row.seq],
+        )
+        for row in jobs
+    }

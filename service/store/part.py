@@ -1,0 +1,147 @@
+"""What the parts of the store share: the database, the row of a job, and small numbers for what is kept once."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, RowMapping, Table, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from service.states import JobState, Request
+from service.store.database import Database
+from service.store.entities import Job
+from service.store.errors import NotFoundError
+from service.store.tables import db_now, fingerprint, job, setting, shape
+
+IN_CHUNK = 500  # keys in one IN list: small enough for every database's limit of parameters
+
+_JOB_ID = re.compile(r"[0-9a-z]{1,32}")
+_Item = TypeVar("_Item")
+
+
+class Part:
+    """One subject of the store.
+
+    Args:
+        database: where everything is.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._fingerprints = Numbered(fingerprint)
+        self._settings = Numbered(setting)
+        self._shapes = Numbered(shape)
+        self._origins: dict[tuple[str, int], int] = {}
+
+
+class Numbered:
+    """A table of documents by key. Its rows are never changed and never deleted, so what was seen is remembered."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._seqs: dict[str, int] = {}
+        self._documents: dict[int, Mapping[str, Any]] = {}
+
+    def has_seen(self, keys: Collection[str]) -> bool:
+        """Whether all keys are remembered."""
+        return all(key in self._seqs for key in keys)
+
+    def seqs(self, connection: Connection, keys: Collection[str]) -> dict[str, int]:
+        """Return the numbers of the keys that the table has."""
+        unseen = [key for key in set(keys) if key not in self._seqs]
+        columns = self._table.c
+        for chunk in chunks(unseen, IN_CHUNK):
+            rows = connection.execute(select(columns.key, columns.seq).where(columns.key.in_(chunk)))
+            self._seqs.update((row.key, row.seq) for row in rows)
+        return {key: self._seqs[key] for key in keys if key in self._seqs}
+
+    def document(self, connection: Connection, seq: int) -> Mapping[str, Any]:
+        """Return the document of a number."""
+        if seq not in self._documents:
+            columns = self._table.c
+            self._documents[seq] = connection.execute(select(columns.document).where(columns.seq == seq)).scalar_one()
+        return self._documents[seq]
+
+    def documents(self, connection: Connection, keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
+        """Return the documents of the keys that the table has."""
+        return {key: self.document(connection, seq) for key, seq in self.seqs(connection, keys).items()}
+
+    def add(self, connection: Connection, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Insert the documents that are not there yet."""
+        rows = [{"key": key, "document": document} for key, document in sorted(documents.items())]
+        if rows:
+            connection.execute(insert_into(connection, self._table).on_conflict_do_nothing(), rows)
+
+
+def insert_into(connection: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
+    """Return an INSERT that knows ON CONFLICT."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
+    """Yield a sequence in pieces of at most `size`."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def job_from_row(row: RowMapping) -> Job:
+    """Return the job of a row with all columns of its table."""
+    values = dict(row)
+    values["tags"] = tuple(values["tags"])
+    values["state"] = JobState(values["state"])
+    values["requested"] = values["requested"] and Request(values["requested"])
+    return Job(**values)
+
+
+def read_job(connection: Connection, job_id: str, *, lock: bool = False) -> Job:
+    """Return a job, locked against other writers on demand.
+
+    Raises:
+        NotFoundError: if there is none of that id.
+    """
+    statement = select(job).where(job.c.id == known_form(job_id))
+    row = connection.execute(statement.with_for_update() if lock else statement).mappings().one_or_none()
+    if row is None:
+        raise not_found(job_id)
+    return job_from_row(row)
+
+
+def job_seq(connection: Connection, job_id: str) -> int:
+    """Return the number of a job.
+
+    Raises:
+        NotFoundError: if there is none of that id.
+    """
+    seq = connection.execute(select(job.c.seq).where(job.c.id == known_form(job_id))).scalar_one_or_none()
+    if seq is None:
+        raise not_found(job_id)
+    return int(seq)
+
+
+def entering(state: JobState, error: str | None = None) -> dict[str, Any]:
+    """Return the values of a job's columns when it enters a state in which nobody owns it."""
+    return {
+        "state": str(state),
+        "requested": None,
+        "owner": None,
+        "lease_until": None,
+        "finished_at": db_now() if state.is_terminal else None,
+        "error": error,
+        "revision": job.c.revision + 1,
+    }
+
+
+def known_form(job_id: str) -> str:
+    """Return an id that a job can have.
+
+    Raises:
+        NotFoundError: for any other text, which then needs no look into the database.
+    """
+    if not _JOB_ID.fullmatch(job_id):
+        raise not_found(job_id)
+    return job_id
+
+
+def not_found(job_id: str) -> NotFoundError:
+    """Return the error for a job that is not there."""
+    return NotFoundError(f"there is no job {job_id!r}.")

@@ -1,0 +1,201 @@
+"""The queue: dispatchers claim jobs by lease, keep them, and give them back."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+
+from service.states import Action, JobState, Request, next_state
+from service.store import checks
+from service.store.entities import Job
+from service.store.errors import InvalidValueError, LostLeaseError
+from service.store.leases import fence, lease, settled, settlement
+from service.store.part import Part, entering, job_from_row, known_form, read_job
+from service.store.tables import db_now, dispatcher, job
+
+QUEUE_LOCK = 0x52486F33  # held while a decision counts several jobs
+
+_ENDINGS = {
+    JobState.COMPLETED: Action.COMPLETE,
+    JobState.FAILED: Action.FAIL,
+    JobState.CANCELLED: Action.CANCEL,
+    JobState.PAUSED: Action.PAUSE,
+}
+
+
+class Queue(Part):
+    """Claiming and owning jobs. Only the database's clock counts."""
+
+    def claim(self, owner: str, ttl_s: float, *, max_running: int | None = None, only: str | None = None) -> Job | None:
+        """Take the job that is next: queued, or running with a lease that ran out.
+
+        What is found cancelled, paused or crashed too often is settled on the way.
+
+        Args:
+            owner: the dispatcher's id.
+            ttl_s: how long the lease lasts unless it is renewed.
+            max_running: how many jobs of one submitter may run at once.
+            only: id of the one job to take; None takes whichever is next.
+
+        Returns:
+            The job, running under its new attempt; None if there is nothing to do.
+        """
+        checks.text("owner", owner, limit=checks.MAX_LABEL)
+        values = lease(ttl_s)
+        while True:
+            with self._database.write() as connection:
+                if max_running is not None:
+                    self._database.lock(connection, QUEUE_LOCK)
+                found = _next(connection, max_running, only)
+                if found is None:
+                    return None
+                crashes = found.crashes + (found.state is JobState.RUNNING)
+                action = settlement(found.requested, crashes, found.max_crashes) or Action.CLAIM
+                after = next_state(found.state, action)
+                changed = (
+                    settled(action, after, crashes)
+                    if action is not Action.CLAIM
+                    else {
+                        "state": str(after),
+                        "requested": None,
+                        "owner": owner,
+                        "attempt": job.c.attempt + 1,
+                        "crashes": crashes,
+                        "started_at": func.coalesce(job.c.started_at, db_now()),
+                        "revision": job.c.revision + 1,
+                        **values,
+                    }
+                )
+                statement = update(job).where(job.c.seq == found.seq).values(**changed).returning(job)
+                claimed = job_from_row(connection.execute(statement).mappings().one())
+            if action is Action.CLAIM:
+                return claimed
+
+    def renew(self, job_id: str, attempt: int, ttl_s: float) -> str | None:
+        """Keep a job for another `ttl_s` seconds, and return what its owner is asked to do.
+
+        Raises:
+            LostLeaseError: if it was taken over, released or finished.
+        """
+        with self._database.write() as connection:
+            requested: str | None = fence(connection, job_id, attempt, **lease(ttl_s)).requested
+            return requested
+
+    def requested(self, job_id: str, attempt: int) -> str | None:
+        """Return what the owner of a job is asked to do, without writing; raises as `renew` does."""
+        owned = (job.c.id == known_form(job_id), job.c.attempt == attempt, job.c.state == str(JobState.RUNNING))
+        with self._database.read() as connection:
+            found = connection.execute(select(job.c.requested).where(*owned)).all()
+        if not found:
+            raise LostLeaseError(f"job {job_id} is not run by attempt {attempt} any more.")
+        requested: str | None = found[0].requested
+        return requested
+
+    def set_execution(self, job_id: str, attempt: int, execution: Mapping[str, Any]) -> None:
+        """Keep how a job's optimizers are executed, by task and optimizer; raises as `renew` does."""
+        document = checks.document("execution", execution)
+        with self._database.write() as connection:
+            fence(connection, job_id, attempt, execution=document, revision=job.c.revision + 1)
+
+    def finish(self, job_id: str, attempt: int, state: JobState, error: str | None = None) -> Job:
+        """End a job, or pause it, as its owner.
+
+        Args:
+            job_id: which one.
+            attempt: the caller's.
+            state: completed, failed, cancelled or paused.
+            error: why it failed.
+
+        Raises:
+            LostLeaseError: if it was taken over, released or finished already.
+            InvalidValueError: if it is another state.
+        """
+        action = _ENDINGS.get(state)
+        if action is None:
+            raise InvalidValueError(f"state must be one of {', '.join(_ENDINGS)}, but got {state}.")
+        message = None if error is None else checks.text("error", error)
+        with self._database.write() as connection:
+            fence(connection, job_id, attempt, **entering(next_state(JobState.RUNNING, action), message))
+            return read_job(connection, job_id)
+
+    def release(self, job_id: str, attempt: int, *, crashed: bool, delay_s: float = 0, error: str | None = None) -> Job:
+        """Give a job back, so that it is claimed again, or settled if its owner was asked to end or pause it.
+
+        Args:
+            job_id: which one.
+            attempt: the caller's.
+            crashed: whether its driver died; the job fails when that happened `max_crashes` times.
+            delay_s: how long nobody is to claim it.
+            error: why its driver died, for people.
+
+        Raises:
+            LostLeaseError: if it was taken over, released or finished already.
+        """
+        delay = checks.seconds("delay_s", delay_s)
+        message = None if error is None else checks.text("error", error)
+        with self._database.write() as connection:
+            fence(connection, job_id, attempt)
+            found = read_job(connection, job_id)
+            crashes = found.crashes + crashed
+            action = settlement(found.requested, crashes, found.max_crashes) or Action.RELEASE
+            after = next_state(found.state, action)
+            values = (
+                settled(action, after, crashes, message)
+                if action is not Action.RELEASE
+                else {**entering(after, message), "crashes": crashes, "run_after": db_now() + delay}
+            )
+            statement = update(job).where(job.c.seq == found.seq).values(**values).returning(job)
+            return job_from_row(connection.execute(statement).mappings().one())
+
+    def preempt_candidate(self, alive_within_s: float) -> Job | None:
+        """Ask the running job of lowest priority to make room, if a queued one goes first and no dispatcher is idle.
+
+        One job at a time is asked: while one is about to stop, for whatever reason, nothing is done.
+
+        Args:
+            alive_within_s: a dispatcher that reported so lately is alive.
+
+        Returns:
+            The job that was asked; None if there was no reason to.
+        """
+        alive = dispatcher.c.heartbeat >= db_now() - checks.seconds("alive_within_s", alive_within_s)
+        idle = exists().where(dispatcher.c.job_id.is_(None), alive)
+        running = and_(job.c.state == str(JobState.RUNNING), job.c.lease_until >= db_now())
+        stopping = exists(select(job.c.seq).where(running, job.c.requested.is_not(None)))
+        waiting = select(func.max(job.c.priority)).where(_is_due(), ~idle, ~stopping)
+        with self._database.write() as connection:
+            self._database.lock(connection, QUEUE_LOCK)
+            highest = connection.execute(waiting).scalar_one()
+            if highest is None:
+                return None
+            victims = select(job.c.seq).where(running, job.c.priority < highest)
+            lowest = (
+                victims.order_by(job.c.priority, job.c.started_at.desc(), job.c.seq.desc()).limit(1).with_for_update()
+            )
+            seq = connection.execute(lowest).scalar_one_or_none()
+            if seq is None:
+                return None
+            values = {"requested": str(Request.PREEMPT), "revision": job.c.revision + 1}
+            marked = (
+                update(job).where(job.c.seq == seq, running, job.c.requested.is_(None)).values(**values).returning(job)
+            )
+            row = connection.execute(marked).mappings().one_or_none()
+            return None if row is None else job_from_row(row)
+
+
+def _is_due() -> ColumnElement[bool]:
+    return and_(job.c.state == str(JobState.QUEUED), job.c.run_after <= db_now())
+
+
+def _next(connection: Connection, max_running: int | None, only: str | None) -> Job | None:
+    due = _is_due()
+    if max_running is not None:
+        other = job.alias()
+        theirs = (other.c.state == str(JobState.RUNNING), other.c.submitted_by == job.c.submitted_by)
+        due = and_(due, select(func.count()).select_from(other).where(*theirs).scalar_subquery() < max_running)
+    lapsed = and_(job.c.state == str(JobState.RUNNING), job.c.lease_until < db_now())
+    statement = select(job).where(or_(due, lapsed)).order_by(job.c.priority.desc(), job.c.seq).limit(1)
+    if only is not None:
+        statement = statement.where(job.c.id == known_form(only))
+    row = connection.execute(statement.with_for_update(skip_locked=True, of=job)).mappings().one_or_none()
+    return None if row is None else job_from_row(row)

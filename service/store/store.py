@@ -1,0 +1,55 @@
+"""The store: jobs, their queue and their records in one database."""
+
+from types import TracebackType
+from typing import Self
+
+from service.store import migrate
+from service.store.database import Database
+from service.store.dispatchers import Dispatchers
+from service.store.jobs import Jobs
+from service.store.queue import Queue
+from service.store.reading import Reading
+from service.store.writing import Writing
+
+
+class Store(Jobs, Queue, Writing, Reading, Dispatchers):
+    """The one place that knows the database. May be used from several threads; each process opens its own.
+
+    Args:
+        database: a database that has the schema; `Store.open` makes sure of that.
+    """
+
+    @classmethod
+    def open(cls, url: str, *, create: bool = False) -> Self:
+        """Open the store of a database.
+
+        Args:
+            url: `sqlite:///FILE` or `postgresql://...`.
+            create: make a SQLite file that is not there yet, or is empty; any number of processes may do so at once.
+
+        Raises:
+            SchemaError: if the database has another schema than this version needs.
+            UnavailableError: if it cannot be reached or written.
+            InvalidValueError: if the address is of no database that is known here.
+        """
+        database = Database(url)
+        try:
+            if create and database.path is not None and (not database.path.exists() or migrate.is_empty(database)):
+                migrate.upgrade(url)
+            migrate.require_schema(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,50 @@
+"""The app: routers, guard and error handlers put together around a store."""
+
+from collections.abc import Collection
+from importlib.metadata import version
+
+from fastapi import APIRouter, FastAPI
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+
+from service.settings import Settings
+from service.store import Store
+from service.web import catalogue, health, jobs, pages, results
+from service.web.guard import Guard
+from service.web.problems import ProblemDocument, install_handlers
+from service.web.state import AppState
+
+MAX_BODY_BYTES = 1024**2
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOOPBACK_HOSTS) -> FastAPI:
+    """Return the app that serves a store.
+
+    Args:
+        store: open; the caller closes it.
+        settings: of the server.
+        hosts: names under which it answers.
+    """
+    problem = {"model": ProblemDocument, "description": "an error", "content": {"application/problem+json": {}}}
+    app = FastAPI(
+        title="Rhobust",
+        summary="How robust is an optimizer to its hyperparameters?",
+        version=version("rhobust"),
+        openapi_url="/api/v1/openapi.json",
+        # The stock pages load their scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+        responses={"default": problem},
+    )
+    app.state.rhobust = AppState(store, settings)
+    api = APIRouter(prefix="/api/v1")
+    for router in (jobs.router, results.router, results.records_router, catalogue.router):
+        api.include_router(router)
+    app.include_router(api)
+    app.include_router(health.router)
+    app.include_router(pages.router)
+    pages.mount_static(app)
+    install_handlers(app)
+    app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
+    app.add_middleware(Guard, hosts=hosts)
+    return app

@@ -1,0 +1,119 @@
+"""Calls on what there is: optimizers, base optimizers, tasks, measures, and the schema of specs."""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from benchmark import Spec
+from benchmark.canonical import finite_or_none
+from benchmark.robustness import measures
+from benchmark.tasks import task_class, task_names
+from optimizers import Hyperparameter, base_info, base_names, optimizer_info, optimizer_names
+
+router = APIRouter(tags=["catalogue"])
+
+
+class OptimizerShape(BaseModel):
+    """An optimizer that a spec may name."""
+
+    name: str
+    title: str
+    hyperparameters: list[dict[str, Any]]
+    gradient_evaluations_per_step: float
+    source: dict[str, Any] | None
+    usual: str
+
+
+class BaseShape(BaseModel):
+    """A base optimizer that a spec may name."""
+
+    name: str
+    hyperparameters: list[dict[str, Any]]
+
+
+class TaskShape(BaseModel):
+    """A task that a spec may name."""
+
+    name: str
+    version: int
+    title: str
+    source: str
+    metrics: list[dict[str, Any]]
+    params: dict[str, Any]
+
+
+@router.get("/optimizers")
+async def list_optimizers() -> list[OptimizerShape]:
+    """List the optimizers, with their hyperparameters, ranges, defaults and sources."""
+    return [_optimizer(name) for name in optimizer_names()]
+
+
+@router.get("/bases")
+async def list_bases() -> list[BaseShape]:
+    """List the base optimizers, with their hyperparameters, ranges and defaults."""
+    return [
+        BaseShape(name=name, hyperparameters=_hyperparameters(base_info(name).hyperparameters.values()))
+        for name in base_names()
+    ]
+
+
+@router.get("/tasks")
+async def list_tasks() -> list[TaskShape]:
+    """List the tasks, with their metrics and the JSON Schema of their parameters."""
+    return [_task(name) for name in task_names()]
+
+
+@router.get("/measures")
+async def list_measures() -> list[dict[str, Any]]:
+    """List the measures of robustness, with their definitions and sources."""
+    return [asdict(measure) for measure in measures()]
+
+
+@router.get("/schemas/spec.json")
+async def get_spec_schema() -> dict[str, Any]:
+    """Return the JSON Schema of specs."""
+    return Spec.json_schema()
+
+
+def _optimizer(name: str) -> OptimizerShape:
+    info = optimizer_info(name)
+    return OptimizerShape(
+        name=info.name,
+        title=info.title,
+        hyperparameters=_hyperparameters(info.hyperparameters.values()),
+        gradient_evaluations_per_step=info.gradient_evaluations(),
+        source=asdict(info.source) if info.source else None,
+        usual=info.usual,
+    )
+
+
+def _task(name: str) -> TaskShape:
+    task = task_class(name)
+    return TaskShape(
+        name=task.name,
+        version=task.version,
+        title=task.title,
+        source=task.source,
+        metrics=[asdict(metric) for metric in task.metrics],
+        params=task.Parameters.model_json_schema(),
+    )
+
+
+def _hyperparameters(hyperparameters: Iterable[Hyperparameter]) -> list[dict[str, Any]]:
+    """Return hyperparameters as plain values; an end without bound is null."""
+    return [
+        {
+            "name": one.name,
+            "kind": one.kind.__name__,
+            "default": one.default,
+            "low": finite_or_none(one.low),
+            "high": finite_or_none(one.high),
+            "low_open": one.low_open,
+            "high_open": one.high_open,
+            "description": one.description,
+        }
+        for one in hyperparameters
+    ]

@@ -1,0 +1,91 @@
+"""The guard around every request: an id, headers that browsers heed, and nothing that another site's page sent."""
+
+import re
+import secrets
+from collections.abc import Collection
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.web.problems import problem
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Guard:
+    """ASGI middleware that every request passes.
+
+    A server without keys trusts whoever reaches it, so it must not be reached by a page of another site that the user
+    has open: only known host names are answered (no DNS rebinding), a writing request must come from this origin or
+    from no browser at all, and must be JSON, which no plain form can send.
+
+    Args:
+        app: what is guarded.
+        hosts: names, without port, under which the server answers.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str]) -> None:
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given_id = headers.get("x-request-id", "")
+        request_id = given_id if REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                response_headers = MutableHeaders(scope=message)
+                response_headers["X-Request-ID"] = request_id
+                for name, value in HEADERS.items():
+                    response_headers.setdefault(name, value)
+                if scope["path"].startswith("/api/"):
+                    response_headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        refusal = self._refusal(scope["method"], headers)
+        if refusal is None:
+            await self._app(scope, receive, send_guarded)
+        else:
+            status, detail = refusal
+            await problem(Request(scope), status, detail)(scope, receive, send_guarded)
+
+    def _refusal(self, method: str, headers: Headers) -> tuple[HTTPStatus, str] | None:
+        host = headers.get("host", "")
+        if _host_name(host) not in self._hosts:
+            return HTTPStatus.MISDIRECTED_REQUEST, f"this server does not answer to the host {host[:200]!r}."
+        if method in SAFE_METHODS:
+            return None
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            return HTTPStatus.FORBIDDEN, f"a page of {origin[:200]!r} may not write to this server."
+        has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+        if has_body and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a body must be JSON, with Content-Type: application/json."
+        return None
+
+
+def _host_name(host: str) -> str:
+    """Return a host header without its port."""
+    name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
+    return name.strip("[]").lower()

@@ -1,0 +1,148 @@
+"""Calls on jobs: submit, list, look, steer, delete."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Header, Path, Query, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from benchmark import Spec
+from benchmark.plan import price
+from benchmark.spec.models import Limits
+from service.states import JobState
+from service.store import Job, NewJob, Store
+from service.web.shapes import JobDetail, JobPage, JobShape, job_values
+from service.web.state import State
+
+MAX_PAGE_SIZE = 500
+NOT_ESTIMATED = "the rest of the price depends on the dispatcher that will claim the job"
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+IdempotencyKey = Annotated[str | None, Header(pattern=r"^[\x21-\x7e]{1,128}$")]
+
+
+class GridPlan(BaseModel):
+    """What one optimizer on one task takes."""
+
+    task: str
+    optimizer: str
+    configurations: int
+    cells: int
+    gradient_evaluations: int
+
+
+class Plan(BaseModel):
+    """The price of a spec, before anything is run."""
+
+    cells: int
+    gradient_evaluations: int
+    grids: list[GridPlan]
+    reused: int | None = None
+    packs: int | None = None
+    execution: dict[str, dict[str, str]] | None = None
+    estimated_s: float | None = None
+    reason: str | None = Field(default=NOT_ESTIMATED, description="why a value is null")
+
+
+class Retry(BaseModel):
+    """What a retry may change."""
+
+    limits: Limits | None = None
+
+
+@router.post(
+    "", status_code=HTTPStatus.ACCEPTED, response_model=JobDetail, responses={200: {"model": Plan | JobDetail}}
+)
+def submit_job(
+    state: State,
+    document: Annotated[dict[str, Any], Body(description="a spec; /schemas/spec.json describes it")],
+    idempotency_key: IdempotencyKey = None,
+    dry_run: bool = False,
+) -> Response:
+    """Submit a spec as a job, or ask for its price."""
+    spec = Spec.from_mapping(document, max_cells=state.settings.max_cells)
+    if dry_run:
+        return JSONResponse(_plan(spec).model_dump())
+    new = NewJob(name=spec.name, spec=spec.to_dict(), n_cells=spec.n_cells, tags=spec.tags, priority=spec.priority)
+    job, is_new = state.store.submit(new, idempotency_key=idempotency_key)
+    detail = JobDetail(**job_values(job, state.store.progress(job.id)), spec=dict(job.spec))
+    status = HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
+    return JSONResponse(detail.model_dump(mode="json"), status, {"Location": f"/api/v1/jobs/{job.id}"})
+
+
+def _plan(spec: Spec) -> Plan:
+    prices = price(spec)
+    return Plan(
+        cells=spec.n_cells,
+        gradient_evaluations=sum(one.gradient_evaluations for one in prices),
+        grids=[
+            GridPlan(
+                task=one.task,
+                optimizer=one.optimizer,
+                configurations=one.n_configurations,
+                cells=one.n_cells,
+                gradient_evaluations=one.gradient_evaluations,
+            )
+            for one in prices
+        ],
+    )
+
+
+@router.get("")
+def list_jobs(
+    state: State,
+    job_state: Annotated[JobState | None, Query(alias="state")] = None,
+    tag: Annotated[str | None, Query(max_length=200)] = None,
+    task: Annotated[str | None, Query(max_length=200)] = None,
+    text: Annotated[str | None, Query(max_length=200, description="part of the name")] = None,
+    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 50,
+    page_token: Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$")] = None,
+) -> JobPage:
+    """List jobs, newest first."""
+    before = int(page_token) if page_token else None
+    jobs = state.store.jobs(job_state, tag, text, task, page_size + 1, before)
+    progress = state.store.progress_of([job.id for job in jobs])
+    items = [JobShape(**job_values(job, progress[job.id])) for job in jobs[:page_size] if job.id in progress]
+    return JobPage(items=items, next_page_token=str(jobs[page_size - 1].seq) if len(jobs) > page_size else None)
+
+
+@router.get("/{job_id}")
+def get_job(state: State, job_id: JobId) -> JobDetail:
+    """Return a job."""
+    return _detail(state.store, state.store.job(job_id))
+
+
+@router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT)
+def delete_job(state: State, job_id: JobId) -> None:
+    """Delete a finished job and the records that no other job uses."""
+    state.store.delete(job_id)
+
+
+@router.post("/{job_id}/pause", status_code=HTTPStatus.ACCEPTED)
+def pause_job(state: State, job_id: JobId) -> JobDetail:
+    """Start no more packs; those in flight finish."""
+    return _detail(state.store, state.store.pause(job_id))
+
+
+@router.post("/{job_id}/resume", status_code=HTTPStatus.ACCEPTED)
+def resume_job(state: State, job_id: JobId) -> JobDetail:
+    """Put a paused job back into the queue."""
+    return _detail(state.store, state.store.resume(job_id))
+
+
+@router.post("/{job_id}/cancel", status_code=HTTPStatus.ACCEPTED)
+def cancel_job(state: State, job_id: JobId) -> JobDetail:
+    """End a job at once; what is recorded stays."""
+    return _detail(state.store, state.store.cancel(job_id))
+
+
+@router.post("/{job_id}/retry", status_code=HTTPStatus.ACCEPTED)
+def retry_job(state: State, job_id: JobId, retry: Retry | None = None) -> JobDetail:
+    """Train what is missing of an ended job, under new limits if any are given."""
+    limits = retry.limits.model_dump(mode="json", exclude_unset=True) if retry and retry.limits else None
+    return _detail(state.store, state.store.retry(job_id, limits))
+
+
+def _detail(store: Store, job: Job) -> JobDetail:
+    return JobDetail(**job_values(job, store.progress(job.id)), spec=dict(job.spec))

@@ -1,0 +1,45 @@
+"""The dashboard's pages: shells that scripts of ours fill through the REST API."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.templating import Jinja2Templates
+from starlette.staticfiles import StaticFiles
+
+from service.web.jobs import JobId
+from service.web.state import State
+
+FOLDER = Path(__file__).parent
+TEMPLATES = Jinja2Templates(FOLDER / "templates")
+ONE_DAY = "public, max-age=86400"
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/", response_class=HTMLResponse)
+def jobs_page(request: Request) -> Response:
+    """Return the page with all jobs."""
+    return TEMPLATES.TemplateResponse(request, "jobs.html")
+
+
+@router.get("/jobs/{job_id}", response_class=HTMLResponse)
+def job_page(request: Request, state: State, job_id: JobId) -> Response:
+    """Return the page of a job."""
+    job = state.store.job(job_id)
+    return TEMPLATES.TemplateResponse(request, "job.html", {"job": job})
+
+
+@router.get("/assets/plotly.min.js")
+def plotly_script() -> Response:
+    """Return Plotly's script as its Python package ships it: no request leaves this host."""
+    spec = find_spec("plotly")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("the package 'plotly' must be installed to serve the dashboard.", name="plotly")
+    script = Path(spec.origin).parent / "package_data" / "plotly.min.js"
+    return FileResponse(script, media_type="text/javascript", headers={"Cache-Control": ONE_DAY})
+
+
+def mount_static(app: FastAPI) -> None:
+    """Serve our scripts and stylesheets."""
+    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")

@@ -1,0 +1,109 @@
+"""Errors on the wire: every one is a problem document (RFC 9457) with a request id."""
+
+import logging
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from benchmark import BenchmarkError, SpecError, TableError
+from benchmark import Problem as SpecProblem
+from benchmark.parsing import pointer
+from service.states import IllegalTransitionError
+from service.store import IdempotencyConflictError, InvalidValueError, NotFoundError, StoreError, UnavailableError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+logger = logging.getLogger("rhobust.web")
+
+
+class Detail(BaseModel):
+    """One broken rule: a JSON pointer into what was sent, and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemDocument(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    detail: str
+    errors: list[Detail] = Field(default_factory=list)
+    request_id: str
+
+
+def problem(
+    request: Request,
+    status: int,
+    detail: str,
+    errors: Iterable[SpecProblem] = (),
+    headers: dict[str, str] | None = None,
+) -> JSONResponse:
+    """Return the response for an error."""
+    document = ProblemDocument(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        errors=[Detail(pointer=error.pointer, detail=error.detail) for error in errors],
+        request_id=getattr(request.state, "request_id", ""),
+    )
+    return JSONResponse(document.model_dump(), status, headers, media_type=MEDIA_TYPE)
+
+
+def install_handlers(app: FastAPI) -> None:
+    """Have the app answer every error with a problem document."""
+
+    @app.exception_handler(SpecError)
+    def _spec(request: Request, error: SpecError) -> JSONResponse:
+        n = len(error.problems)
+        detail = f"the spec breaks {n} rule{'s' if n > 1 else ''}: {error.problems[0]}"
+        return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, detail, error.problems)
+
+    @app.exception_handler(RequestValidationError)
+    def _request(request: Request, error: RequestValidationError) -> JSONResponse:
+        problems = [SpecProblem(pointer(*_strings(item["loc"])), item["msg"]) for item in error.errors()]
+        return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "the request is not valid", problems)
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> JSONResponse:
+        return problem(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+    @app.exception_handler(NotFoundError)
+    def _missing(request: Request, error: NotFoundError) -> JSONResponse:
+        return problem(request, HTTPStatus.NOT_FOUND, str(error))
+
+    @app.exception_handler(IllegalTransitionError)
+    def _illegal(request: Request, error: IllegalTransitionError) -> JSONResponse:
+        return problem(request, HTTPStatus.CONFLICT, str(error))
+
+    @app.exception_handler(UnavailableError)
+    def _unavailable(request: Request, error: UnavailableError) -> JSONResponse:
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers=headers)
+
+    for kind in (IdempotencyConflictError, InvalidValueError, TableError, BenchmarkError):
+        app.add_exception_handler(kind, _refused)
+    app.add_exception_handler(StoreError, _fault)
+    app.add_exception_handler(Exception, _fault)
+
+
+def _strings(location: Iterable[Any]) -> list[int | str]:
+    return [part if isinstance(part, int) else str(part) for part in location]
+
+
+def _refused(request: Request, error: Exception) -> JSONResponse:
+    return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+
+
+def _fault(request: Request, error: Exception) -> JSONResponse:
+    logger.error("request %s failed", getattr(request.state, "request_id", ""), exc_info=error)
+    detail = "the server met an error of its own; its log has more under this request_id."
+    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail)

@@ -1,0 +1,125 @@
+"""Calls on results: records, the robustness table, surfaces and figures."""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import JSONResponse
+
+from benchmark import Status
+from benchmark.figures import heatmap_matplotlib, heatmap_plotly
+from benchmark.frame import results_frame
+from benchmark.robustness import RobustnessTable
+from benchmark.robustness.rendering import render_csv, render_latex, render_markdown
+from benchmark.robustness.rendering.escaping import csv_text
+from benchmark.surface import surfaces
+from benchmark.tables import grid_infos, scorings
+from service.store import NotFoundError
+from service.web.jobs import MAX_PAGE_SIZE, JobId
+from service.web.shapes import RecordPage, RecordShape, record_values
+from service.web.state import JobResults, State
+
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+RENDERERS: dict[str, tuple[str, Callable[[RobustnessTable], str]]] = {
+    "csv": ("text/csv", render_csv),
+    "md": ("text/markdown", render_markdown),
+    "tex": ("application/x-tex", render_latex),
+}
+records_router = APIRouter(prefix="/records", tags=["results"])
+IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
+
+
+@router.get("/records", responses={200: {"content": {"text/csv": {}}}}, response_model=RecordPage)
+def list_records(
+    state: State,
+    job_id: JobId,
+    status: Status | None = None,
+    optimizer: Annotated[str | None, Query(max_length=200)] = None,
+    task: Annotated[str | None, Query(max_length=200)] = None,
+    curves: Annotated[bool, Query(description="whether each record comes with its curve")] = False,
+    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 100,
+    page_token: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$")] = None,
+    record_format: Annotated[
+        Literal["json", "csv"], Query(alias="format", description="csv: a row a cell, all of them")
+    ] = "json",
+) -> Any:
+    """List the records that a job uses, or return one row a cell as csv."""
+    if record_format == "csv":
+        return _download(_records_csv(state.results(job_id)), "text/csv", f"{job_id}.csv")
+    found = state.store.records(job_id, page_token, page_size + 1, status, optimizer, task, curves=curves)
+    page = found[:page_size]
+    items = [RecordShape(**record_values(stored, with_curve=curves)) for stored in page]
+    more = len(found) > page_size
+    return RecordPage(items=items, next_page_token=page[-1].record.config_key if more else None)
+
+
+@router.get("/table")
+def get_table(
+    state: State,
+    job_id: JobId,
+    table_format: Annotated[Literal["json", "csv", "md", "tex"], Query(alias="format")] = "json",
+) -> Response:
+    """Return the robustness table, of what is recorded so far."""
+    table = state.table(job_id)
+    if table_format == "json":
+        return JSONResponse(table.to_dict())
+    media_type, render = RENDERERS[table_format]
+    return _download(render(table), media_type, f"{job_id}-table.{table_format}")
+
+
+@router.get("/surface")
+def get_surface(
+    state: State,
+    job_id: JobId,
+    split: Annotated[Literal["validation", "test"], Query(description="which scores")] = "test",
+) -> Response:
+    """Return the response surface of every optimizer on every task: all points, with each seed's score."""
+    return JSONResponse({"surfaces": _surfaces(state.results(job_id), split)})
+
+
+@router.get("/figures/{name}")
+def get_figure(
+    state: State,
+    job_id: JobId,
+    name: Literal["heatmap"],
+    task: Annotated[str | None, Query(max_length=200, description="label of the task; the first by default")] = None,
+    image_format: Annotated[
+        Literal["json", "svg", "png", "pdf"], Query(alias="format", description="json: for Plotly")
+    ] = "svg",
+) -> Response:
+    """Return a figure of a job: `heatmap`, the score over the hyperparameters, a panel an optimizer."""
+    results = state.results(job_id)
+    label = task or results.spec.tasks[0].title
+    scoring = next((scoring for scoring in scorings(results.spec) if scoring.task == label), None)
+    if scoring is None:
+        raise NotFoundError(f"job {job_id} has no task '{label}'.")
+    y_ref = next(summary.y_ref for summary in state.table(job_id).tasks if summary.task == label)
+    shown, selection = (_surfaces(results, split) for split in ("test", "validation"))
+    if image_format == "json":
+        return JSONResponse(heatmap_plotly(shown, scoring, selection=selection, y_ref=y_ref))
+    image = heatmap_matplotlib(shown, scoring, image_format=image_format, selection=selection, y_ref=y_ref)
+    return _download(image, IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
+
+
+@records_router.get("/{record_id}")
+def get_record(state: State, record_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> RecordShape:
+    """Return a record with its curve."""
+    return RecordShape(**record_values(state.store.record(record_id), with_curve=True))
+
+
+def _surfaces(results: JobResults, split: Literal["validation", "test"]) -> list[dict[str, Any]]:
+    frame = results_frame(results.spec, results.records)
+    return surfaces(frame, scorings(results.spec), grid_infos(results.spec), split=split)
+
+
+def _records_csv(results: JobResults) -> str:
+    """Return one row a cell; text that a spreadsheet would take for a formula is marked as text."""
+    frame = results_frame(results.spec, results.records)
+    for label in ("task", "optimizer"):
+        frame[label] = frame[label].map(csv_text)
+    return str(frame.to_csv(index=False))
+
+
+def _download(content: str | bytes, media_type: str, name: str) -> Response:
+    """Return a file; a browser saves it and never shows it as a page of ours."""
+    return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})

@@ -1,0 +1,187 @@
+"""The JSON shapes of jobs and records: the one place that turns what is stored into what is sent."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from benchmark.records import Record, Scalar
+from service.states import JobState, Request
+from service.store import Dispatcher, Job, Progress, StoredRecord
+
+Time = str | None
+
+
+class ProgressShape(BaseModel):
+    """How far a job is, counted in cells."""
+
+    total: int
+    reused: int
+    completed: int
+    diverged: int
+    timed_out: int
+    failed: int
+    collapsed: int = Field(description="completed cells that learned nothing")
+    cells_per_s: float | None = Field(description="of the cells that this job trained itself")
+    eta_s: float | None = Field(description="seconds to the end at that rate, while it runs")
+
+
+class JobShape(BaseModel):
+    """A job as it is now."""
+
+    id: str
+    name: str
+    state: JobState
+    requested: Request | None = Field(description="what the job's owner has been asked to do")
+    tags: list[str]
+    priority: int
+    attempt: int = Field(description="how often it was claimed by a dispatcher")
+    crashes: int
+    revision: int = Field(description="grows with every change that a watcher would see")
+    fingerprints: list[str] = Field(description="under which its records were made; more than one says mixed")
+    execution: dict[str, dict[str, str]] = Field(description="fused or sequential, by task and optimizer")
+    submitted_by: str
+    created_at: Time
+    started_at: Time
+    finished_at: Time
+    first_record_at: Time
+    error: str | None
+    progress: ProgressShape
+
+
+class JobDetail(JobShape):
+    """A job with its spec."""
+
+    spec: dict[str, Any]
+
+
+class JobPage(BaseModel):
+    """One page of a list of jobs, newest first."""
+
+    items: list[JobShape]
+    next_page_token: str | None
+
+
+class CostShape(BaseModel):
+    """What a cell took."""
+
+    steps: int
+    gradient_evaluations: int
+    elapsed_s: float
+    amortised: bool
+    execution: str
+    device: str
+
+
+class DiagnosticsShape(BaseModel):
+    """Medians over the steps."""
+
+    grad_norm: float | None
+    delta_over_rho: float | None
+
+
+class RecordShape(BaseModel):
+    """The outcome of one training of a cell."""
+
+    id: str
+    config_key: str
+    fingerprint: str
+    task: str | None
+    optimizer: str | None
+    hyperparameters: dict[str, Scalar]
+    seed: int
+    status: str
+    collapsed: bool
+    diverged_at_step: int | None
+    error: str | None
+    metrics: dict[str, float]
+    curve: dict[str, list[float | None]] | None
+    cost: CostShape
+    diagnostics: DiagnosticsShape
+    reused: bool | None
+
+
+class RecordPage(BaseModel):
+    """One page of a job's records, in the order of their config_key."""
+
+    items: list[RecordShape]
+    next_page_token: str | None
+
+
+class DispatcherShape(BaseModel):
+    """A process that runs jobs, as it last reported."""
+
+    id: str
+    host: str
+    version: str
+    age_s: float
+    job_id: str | None
+
+
+def job_values(job: Job, progress: Progress) -> dict[str, Any]:
+    """Return the values of a `JobShape`."""
+    return {
+        "id": job.id,
+        "name": job.name,
+        "state": job.state,
+        "requested": job.requested,
+        "tags": list(job.tags),
+        "priority": job.priority,
+        "attempt": job.attempt,
+        "crashes": job.crashes,
+        "revision": job.revision,
+        "fingerprints": list(progress.fingerprints),
+        "execution": job.execution,
+        "submitted_by": job.submitted_by,
+        "created_at": _time(job.created_at),
+        "started_at": _time(job.started_at),
+        "finished_at": _time(job.finished_at),
+        "first_record_at": _time(job.first_record_at),
+        "error": job.error,
+        "progress": progress_values(job, progress),
+    }
+
+
+def progress_values(job: Job, progress: Progress) -> dict[str, Any]:
+    """Return the values of a `ProgressShape`; the rate counts only cells that the job trained itself."""
+    n_own = progress.n_linked - progress.reused
+    first, last = progress.first_record_at, progress.last_record_at
+    rate = (
+        (n_own - 1) / (last - first) if first is not None and last is not None and last > first and n_own > 1 else None
+    )
+    n_left = progress.total - progress.n_linked
+    return {
+        "total": progress.total,
+        "reused": progress.reused,
+        "completed": progress.completed,
+        "diverged": progress.diverged,
+        "timed_out": progress.timed_out,
+        "failed": progress.failed,
+        "collapsed": progress.collapsed,
+        "cells_per_s": rate,
+        "eta_s": n_left / rate if rate and job.state is JobState.RUNNING else None,
+    }
+
+
+def record_values(stored: StoredRecord, *, with_curve: bool) -> dict[str, Any]:
+    """Return the values of a `RecordShape`."""
+    record: Record = stored.record
+    values: Mapping[str, Any] = record.to_dict()
+    names = RecordShape.model_fields.keys() & values.keys()
+    return {
+        **{name: values[name] for name in names},
+        "curve": values["curve"] if with_curve else None,
+        "task": stored.task,
+        "optimizer": stored.optimizer,
+        "reused": stored.reused,
+    }
+
+
+def dispatcher_values(dispatcher: Dispatcher) -> dict[str, Any]:
+    """Return the values of a `DispatcherShape`."""
+    return {name: getattr(dispatcher, name) for name in DispatcherShape.model_fields}
+
+
+def _time(seconds: float | None) -> Time:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,125 @@
+// The page of a job: progress, the robustness table, and one heat map an optimizer.
+import { element, get, nDone, when } from "./api.js";
+
+const POLL_MS = 2000;
+const COLUMNS = [
+  ["best", "best"],
+  ["grid_mean", "grid mean"],
+  ["worst", "worst"],
+  ["good_share", "good share"],
+  ["expected_best_4", "best of 4"],
+  ["rho_width_max", "ρ width"],
+  ["diverged_rate", "diverged"],
+  ["collapsed_rate", "collapsed"],
+  ["gradient_evaluations", "gradients"],
+  ["elapsed_s", "seconds"],
+];
+const id = document.getElementById("job").dataset.jobId;
+const message = document.getElementById("message");
+let shownRevision = null;
+
+async function show() {
+  let ended = false;
+  try {
+    const job = await get(`/jobs/${id}`);
+    showProgress(job);
+    if (job.revision !== shownRevision) {
+      const [table, definitions] = await Promise.all([get(`/jobs/${id}/table`), get("/measures")]);
+      showTables(table, definitions);
+      await showMaps(table.tasks);
+      shownRevision = job.revision;
+    }
+    message.textContent = job.error ?? "";
+    ended = ["completed", "failed", "cancelled"].includes(job.state);
+  } catch (error) {
+    message.textContent = `Cannot show this job: ${error.message}`;
+  }
+  if (!ended) {
+    setTimeout(show, POLL_MS);
+  }
+}
+
+function showProgress(job) {
+  const { progress } = job;
+  const bar = document.getElementById("bar");
+  bar.max = progress.total;
+  bar.value = nDone(progress);
+  document.getElementById("counts").textContent = `${nDone(progress)} of ${progress.total} cells`;
+  const rate = progress.cells_per_s === null ? "–" : `${progress.cells_per_s.toFixed(1)} cells/s`;
+  const left = progress.eta_s === null ? "" : `, about ${Math.ceil(progress.eta_s)} s left`;
+  const facts = {
+    state: job.requested ? `${job.state}, asked to ${job.requested}` : job.state,
+    cells: `${progress.completed} completed (${progress.collapsed} collapsed), ${progress.diverged} diverged, ` +
+      `${progress.timed_out} timed out, ${progress.failed} failed; ${progress.reused} reused`,
+    rate: rate + left,
+    submitted: when(job.created_at),
+    ended: when(job.finished_at),
+    fingerprints: job.fingerprints.length > 1 ? `mixed: ${job.fingerprints.join(", ")}` : job.fingerprints.join(""),
+  };
+  document.getElementById("facts").replaceChildren(
+    ...Object.entries(facts).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
+  );
+}
+
+function showTables(table, definitions) {
+  const titles = Object.fromEntries(definitions.map((measure) => [measure.name, measure.definition]));
+  document.getElementById("tables").replaceChildren(
+    ...table.tasks.map((task) => {
+      const head = COLUMNS.map(([name, title]) => element("th", { scope: "col", title: titles[name] ?? "" }, title));
+      const rows = table.rows.filter((row) => row.task === task.task).map(tableRow);
+      return element(
+        "div",
+        { class: "scroll" },
+        element(
+          "table",
+          {},
+          element("caption", {}, captionOf(task, table)),
+          element("thead", {}, element("tr", {}, element("th", { scope: "col" }, task.task), ...head)),
+          element("tbody", {}, ...rows),
+        ),
+      );
+    }),
+  );
+}
+
+function captionOf(task, table) {
+  const reference = task.y_ref === null ? "no reference yet" : `1 is ${number(task.y_ref)}`;
+  const incomplete = table.complete ? "" : ` Incomplete: ${table.missing.count} cells have no result.`;
+  return `Scores are test ${task.metric}, normalised: 0 is ${number(task.floor)} (chance, and what a diverged run scores), ` +
+    `${reference}. Good is within ${task.tolerance} of the reference. ${task.n_seeds} seeds.${incomplete}`;
+}
+
+function tableRow(row) {
+  const name = row.ranked ? row.optimizer : `${row.optimizer} (not ranked)`;
+  const cells = COLUMNS.map(([measure]) => measureCell(row.measures[measure]));
+  return element("tr", {}, element("th", { scope: "row", title: row.grid.reason ?? "" }, name), ...cells);
+}
+
+function measureCell(measure) {
+  if (measure === undefined || measure.value === null) {
+    return element("td", { title: measure?.reason ?? "" }, "–");
+  }
+  const cell = element("td", measure.flags.includes("leads") ? { class: "leads" } : {}, number(measure.value));
+  if (measure.raw !== null && measure.raw !== measure.value) {
+    cell.title = `raw ${number(measure.raw)}`;
+  }
+  if (measure.low !== null) {
+    cell.append(element("span", { class: "interval" }, `${number(measure.low)} – ${number(measure.high)}`));
+  }
+  return cell;
+}
+
+function number(value) {
+  return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString() : String(Number(value.toPrecision(3)));
+}
+
+async function showMaps(tasks) {
+  const maps = document.getElementById("maps");
+  for (const [index, { task }] of tasks.entries()) {
+    const figure = await get(`/jobs/${id}/figures/heatmap?format=json&task=${encodeURIComponent(task)}`);
+    const place = maps.children[index] ?? maps.appendChild(element("div", { role: "img", "aria-label": `Heat maps of ${task}` }));
+    await Plotly.react(place, figure.data, figure.layout, { responsive: true, displaylogo: false });
+  }
+}
+
+show();

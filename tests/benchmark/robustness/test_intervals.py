@@ -1,0 +1,134 @@
+"""Intervals against scipy, and their coverage by simulation."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.robustness import levels
+from benchmark.robustness.intervals import (
+    N_RESAMPLES,
+    Interval,
+    NoInterval,
+    Sample,
+    expanded_level,
+    interval_of,
+    percentile_interval,
+    seed_weights,
+    t_interval,
+)
+
+
+def test_t_interval_is_scipys() -> None:
+    values = np.random.default_rng(0).random(7)
+    expected = stats.ttest_1samp(values, 0).confidence_interval(0.9)
+    found = t_interval(values, 0.9)
+    assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
+
+
+def test_bootstrap_is_scipys_at_the_expanded_level() -> None:
+    values = np.random.default_rng(1).random(12)
+    found = percentile_interval(float(values.mean()), seed_weights(12, np.random.default_rng(2)) @ values, 12)
+    expected = stats.bootstrap(
+        (values,), np.mean, method="percentile", confidence_level=expanded_level(12), n_resamples=100_000, rng=3
+    ).confidence_interval
+    assert isinstance(found, Interval)
+    assert (found.low, found.high) == (pytest.approx(expected.low, abs=0.02), pytest.approx(expected.high, abs=0.02))
+
+
+def test_the_expanded_level_makes_up_for_the_small_sample() -> None:
+    """An interval of a normal mean read at that level is as wide as the t-interval."""
+    n = 10
+    quantile = stats.norm.ppf((1 + expanded_level(n)) / 2) * np.sqrt((n - 1) / n)
+    assert quantile == pytest.approx(stats.t.ppf(0.975, n - 1))
+    assert expanded_level(10_000) == pytest.approx(0.95, abs=1e-4)
+
+
+def test_weights_are_counts_of_seeds_and_the_same_each_time() -> None:
+    weights = seed_weights(10, np.random.default_rng(10))
+    assert weights.shape == (N_RESAMPLES, 10)
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    np.testing.assert_allclose((weights * 10) % 1, 0, atol=1e-12)
+    np.testing.assert_array_equal(weights, seed_weights(10, np.random.default_rng(10)))
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "by_seed", "reason"),
+    [
+        (1, np.ones(1), "an interval needs at least 2 seeds, there is 1"),
+        (9, None, "an interval needs 10 seeds, there are 9"),
+        (10, None, "no interval is defined for it"),
+    ],
+)
+def test_no_interval_where_none_is_honest(n_seeds: int, by_seed: np.ndarray | None, reason: str) -> None:
+    assert interval_of(1.0, Sample(by_seed, None, n_seeds)) == NoInterval(reason)
+
+
+def test_no_interval_from_resamples_on_one_side_of_the_value() -> None:
+    found = percentile_interval(1.0, np.linspace(0.1, 0.5, 100), 10)
+    assert found == NoInterval("no interval: the resamples of the seeds lie on one side of the value")
+
+
+def test_no_interval_where_a_resample_has_no_value() -> None:
+    found = percentile_interval(1.0, np.array([1.0, np.nan, 2.0]), 10)
+    assert found == NoInterval("no interval: it is not defined on every resample of the seeds")
+
+
+def test_the_reverse_interval_is_the_mirrored_one() -> None:
+    resampled = np.random.default_rng(0).gamma(2.0, size=2_000)
+    plain, reverse = (percentile_interval(2.0, resampled, 10, reverse=way) for way in (False, True))
+    assert isinstance(plain, Interval)
+    assert isinstance(reverse, Interval)
+    assert (reverse.low, reverse.high) == (pytest.approx(4 - plain.high), pytest.approx(4 - plain.low))
+    assert "reverse" in reverse.method
+
+
+def test_a_constant_has_an_interval_without_width() -> None:
+    for n_seeds in (5, 10):
+        values = np.full(n_seeds, 0.7)
+        found = interval_of(0.7, Sample(values, seed_weights(n_seeds, np.random.default_rng(0)) @ values, n_seeds))
+        assert isinstance(found, Interval)
+        assert (found.low, found.high) == (pytest.approx(0.7), pytest.approx(0.7))
+
+
+def covered(truth: float, draw: Callable[[np.random.Generator], Interval | NoInterval], n: int) -> float:
+    rng = np.random.default_rng(12345)
+    intervals = [found for _ in range(n) if isinstance(found := draw(rng), Interval)]
+    assert len(intervals) > 0.98 * n
+    return float(np.mean([interval.low <= truth <= interval.high for interval in intervals]))
+
+
+@pytest.mark.parametrize("n_seeds", [2, 3, 5, 9])
+def test_coverage_of_the_t_interval(n_seeds: int) -> None:
+    n = 4_000
+    share = covered(1.0, lambda rng: t_interval(rng.normal(1.0, 0.3, n_seeds)), n)
+    assert abs(share - 0.95) < 4 * np.sqrt(0.95 * 0.05 / n)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [10, 20])
+def test_coverage_of_the_bootstrap_of_a_mean(n_seeds: int) -> None:
+    n = 1_500
+
+    def draw(rng: np.random.Generator) -> Interval | NoInterval:
+        values = rng.normal(1.0, 0.3, n_seeds)
+        return percentile_interval(float(values.mean()), seed_weights(n_seeds, rng) @ values, n_seeds)
+
+    assert abs(covered(1.0, draw, n) - 0.95) < 4 * np.sqrt(0.95 * 0.05 / n)
+
+
+@pytest.mark.slow
+def test_coverage_of_an_order_statistic_is_mended_by_the_reverse_interval() -> None:
+    means = np.repeat(0.97 - 0.12 * (np.linspace(-3, 0, 8) + 0.8) ** 2, 8)
+    truth = float(levels.tenth_percentile(means))
+
+    def draw(rng: np.random.Generator, *, reverse: bool) -> Interval | NoInterval:
+        scores = means[:, None] + rng.normal(0, 0.01, 10) + rng.normal(0, 0.02, (64, 10))
+        resampled = levels.tenth_percentile(seed_weights(10, rng) @ scores.T)
+        value = float(levels.tenth_percentile(scores.mean(axis=1)))
+        return percentile_interval(value, resampled, 10, reverse=reverse)
+
+    plain, reverse = (covered(truth, lambda rng, way=way: draw(rng, reverse=way), 400) for way in (False, True))  # type: ignore[misc]
+    assert plain < 0.85
+    assert reverse > 0.9

@@ -1,0 +1,203 @@
+"""The table as text: readable, rounded by its intervals, and harmless whatever labels it holds."""
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from benchmark.robustness import (
+    RobustnessTable,
+    TaskScoring,
+    render_csv,
+    render_json,
+    render_latex,
+    render_markdown,
+    render_rich,
+    robustness_table,
+)
+from benchmark.robustness.rendering import escaping
+from benchmark.robustness.rendering.numbers import decimals_of, value_and_interval
+from benchmark.robustness.rows import Measure
+from tests.benchmark.robustness.runs import ACCURACY, TABLE_3_SCORING, frame_of, noisy_scores, table_3
+
+NASTY = "=cmd|' /C calc'!A0 [red]\x1b[31m<b>|`$\\x_{1}%&#~^\n"
+
+
+def text_of(table: RobustnessTable, width: int = 100) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(render_rich(table))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def table() -> RobustnessTable:
+    return robustness_table(frame_of(noisy_scores(5)), ACCURACY, fingerprints=["abc"])
+
+
+@pytest.fixture(scope="module")
+def nasty() -> RobustnessTable:
+    scoring = replace(ACCURACY, task=NASTY, metric="acc_%")
+    return robustness_table(frame_of({NASTY: noisy_scores(2)["sam"]}, scoring=scoring), scoring)
+
+
+class TestNumbers:
+    @pytest.mark.parametrize(
+        ("half", "decimals"),
+        [(0.0123, 3), (0.035, 3), (0.036, 2), (0.5, 1), (2.0, 1), (40.0, 0), (1e-9, 6), (0.0, 3), (1.0, 1)],
+    )
+    def test_decimals(self, half: float, decimals: int) -> None:
+        expected = 3 if half <= 1e-9 else decimals
+        assert decimals_of(half, otherwise=3) == expected
+
+    @pytest.mark.parametrize(
+        ("name", "measure", "expected"),
+        [
+            ("grid_mean", Measure(0.71234, low=0.69, high=0.735), ("0.712", "[0.690, 0.735]")),
+            ("grid_mean", Measure(0.71234, low=0.31, high=1.11), ("0.7", "[0.3, 1.1]")),
+            ("grid_mean", Measure(0.71234), ("0.712", None)),
+            ("grid_mean", Measure(-0.0001), ("0.000", None)),
+            ("good_share", Measure(1 / 12), ("8.3%", None)),
+            ("good_share", Measure(0.5, low=0.3, high=0.7), ("50%", "[30, 70]")),
+            ("rho_width_max", Measure(1.25, flags=("censored_high",)), ("≥ 1.25", None)),
+            ("gradient_evaluations", Measure(1360.0), ("1360", None)),
+            ("best", Measure(reason="no"), ("-", None)),
+        ],
+    )
+    def test_value_and_interval(self, name: str, measure: Measure, expected: tuple[str, str | None]) -> None:
+        assert value_and_interval(name, measure) == expected
+
+
+class TestTerminal:
+    def test_it_fits_into_a_hundred_columns(self, table: RobustnessTable) -> None:
+        for n_seeds in (1, 5, 10):
+            lines = text_of(robustness_table(frame_of(noisy_scores(n_seeds)), ACCURACY)).splitlines()
+            assert max(map(len, lines)) <= 100
+        text = text_of(table)
+        assert "…" not in text
+        for word in ("gd", "sam", "msam", "best", "grid mean", "good share", "diverged / ", "rho width"):
+            assert word in text, word
+
+    def test_it_states_how_it_was_made(self, table: RobustnessTable) -> None:
+        text = re.sub(r"\s+", " ", text_of(table))
+        for part in (
+            "5 seeds; equal steps; grid lr 0.01 to 1 (3 log) x rho 0.01 to 10 (4 log); picked by validation, reported on test.",
+            "floor 0.1, y_ref 0.9136 (the best validation mean of this table).",
+            "within 0.05 (raw) of y_ref.",
+            "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
+            "Intervals: 95% t-interval over seeds; an interval needs 10 seeds, there are 5.",
+            "* better than each other ranked row: the interval of the paired difference excludes zero.",
+            "Fingerprint abc.",
+            "gd has no rho and is constant along it",
+        ):
+            assert part in text, part
+
+    def test_long_labels_fold(self) -> None:
+        scores = noisy_scores(2)["sam"]
+        text = text_of(robustness_table(frame_of({"a-very-long-label-" * 6: scores}), ACCURACY))
+        assert max(map(len, text.splitlines())) <= 100
+
+    def test_it_says_incomplete_and_which(self) -> None:
+        text = re.sub(r"\s+", " ", text_of(robustness_table(frame_of(noisy_scores(2)).drop(index=20), ACCURACY)))
+        assert "Incomplete: 1 cells of the table are missing, first sam, lr 0.1, rho 10, seed 0 (missing)." in text
+        assert "sam is not ranked: 1 of 24 cells are missing." in text
+
+    def test_labels_are_no_markup_and_steer_no_terminal(self, nasty: RobustnessTable) -> None:
+        text = text_of(nasty)
+        assert "\x1b" not in text
+        assert "[red]" in re.sub(r"\s+", "", text)
+
+
+class TestMarkdown:
+    def test_tables_are_regular(self, table: RobustnessTable, nasty: RobustnessTable) -> None:
+        for each in (table, nasty):
+            blocks = [block for block in render_markdown(each).split("\n\n") if block.startswith("|")]
+            assert blocks
+            for block in blocks:
+                counts = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+                assert len(counts) == 1, block
+
+    def test_html_is_escaped(self, nasty: RobustnessTable) -> None:
+        assert not re.search(r"(?<!\\)<b", render_markdown(nasty))
+
+    @pytest.mark.parametrize(
+        ("text", "escaped"),
+        [
+            ("a|b", r"a\|b"),
+            ("# x", "&#35; x"),
+            ("1. x", "&#49;. x"),
+            ("*a*_b_", r"\*a\*\_b\_"),
+            ("digits-mlp", "digits-mlp"),
+        ],
+    )
+    def test_escaping(self, text: str, escaped: str) -> None:
+        assert escaping.markdown(text) == escaped
+
+
+class TestLatex:
+    def test_structure(self, table: RobustnessTable, nasty: RobustnessTable) -> None:
+        for each in (table, nasty):
+            text = render_latex(each)
+            for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+                assert text.count(rule) == text.count(r"\begin{tabular}") == text.count(r"\end{table}")
+            bare = re.sub(r"\\[{}\\&%]", "", text)
+            assert bare.count("{") == bare.count("}")
+            for columns, body in re.findall(r"\\begin\{tabular\}\{l(r+)\}(.*?)\\end\{tabular\}", text, re.DOTALL):
+                rows = [line for line in body.splitlines() if line.endswith(r"\\")]
+                assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(columns)}
+
+    def test_escaping(self) -> None:
+        assert escaping.latex(r"a_b 50% {x} \y ~") == r"a\_b 50\% \{x\} \textbackslash{}y \textasciitilde{}"
+
+
+class TestCsv:
+    def test_it_reads_back_in_full(self, table: RobustnessTable) -> None:
+        frame = pd.read_csv(io.StringIO(render_csv(table)))
+        row = frame.query("optimizer == 'sam' and measure == 'grid_mean'").iloc[0]
+        measure = table.row("digits", "sam").measures["grid_mean"]
+        assert (row["value"], row["low"], row["high"]) == (measure.value, measure.low, measure.high)
+        assert (row["metric"], row["n_seeds"], row["tolerance"]) == ("accuracy", 5, 0.05)
+        assert len(frame) == 3 * len(table.rows[0].measures)
+
+    def test_formulas_are_defused(self, nasty: RobustnessTable) -> None:
+        rows = list(csv.reader(io.StringIO(render_csv(nasty))))
+        assert {row[1][:2] for row in rows[1:]} == {"'="}
+        assert len({len(row) for row in rows}) == 1
+
+    @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+    def test_every_start_of_a_formula(self, start: str) -> None:
+        assert escaping.csv_text(f"{start}1") == f"'{start}1"
+        assert escaping.csv_text(f"a{start}") == f"a{start}"
+
+
+def test_json_is_the_document(table: RobustnessTable) -> None:
+    assert json.loads(render_json(table)) == json.loads(json.dumps(table.to_dict()))
+
+
+def test_several_tasks_and_phi_are_printed() -> None:
+    scorings = [replace(ACCURACY, task=task) for task in ("one", "two", "three")]
+    frames = [frame_of({"sam": noisy_scores(2, seed)["sam"]}, scoring=scoring) for seed, scoring in enumerate(scorings)]
+    table = robustness_table(pd.concat(frames), scorings)
+    for text in (text_of(table), render_markdown(table), render_latex(table)):
+        assert "sensitivity across tasks (Phi)" in text
+        assert all(task in text for task in ("one", "two", "three"))
+
+
+def test_a_task_without_split_and_a_given_reference_are_told() -> None:
+    text = render_markdown(robustness_table(table_3(), TABLE_3_SCORING, y_ref={"clip": 0.45}))
+    assert "no validation split: one score picks and reports" in text
+    assert "0.45 (given)" in text
+    assert "border of its grid, which should go on there: rho (high end)" in text
+
+
+def test_columns_that_nobody_has_are_left_out(table: RobustnessTable) -> None:
+    assert "gradient norm" not in render_markdown(table)
+    scoring = TaskScoring("digits", "accuracy", "maximize", 0.05, 0.1)
+    empty = robustness_table(frame_of({"sam": np.full((3, 4, 1), np.nan)}), scoring)
+    assert "raw 0.1" in text_of(empty)

