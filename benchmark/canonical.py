@@ -12,9 +12,9 @@ def round_significant(value: float) -> float:
     """Return `value` rounded to 12 significant digits.
 
     The rounded value is the one that is trained, so that a grid written as `log: [0.001, 1]` and one written as
-    `values: [...]` meet in the same configuration.
+    `values: [...]` meet in the same configuration. There is one zero, without a sign.
     """
-    return float(f"{value:.{SIGNIFICANT_DIGITS}g}")
+    return float(f"{value:.{SIGNIFICANT_DIGITS}g}") + 0.0
 
 
 def canonical_json(document: object) -> str:

@@ -43,7 +43,9 @@ def train_cell(cell: Cell, pack: PackPlace, *, device: torch.device, limit_s: fl
 def failed_record(cell: Cell, pack: PackPlace, device: torch.device, error: str) -> Record:
     """Return the record of a cell that could not be trained."""
     cost = Cost(0, 0, 0.0, False, EXECUTION, device.type)
-    outcome = Outcome(Status.FAILED, {}, {}, cost, Diagnostics(None, None), error=error[:MAX_ERROR_LENGTH])
+    # what no database can hold may stand in somebody else's message
+    words = error[:MAX_ERROR_LENGTH].encode(errors="backslashreplace").decode().replace("\0", "\\0")
+    outcome = Outcome(Status.FAILED, {}, {}, cost, Diagnostics(None, None), error=words)
     return _record(cell, pack, device, outcome)
 
 

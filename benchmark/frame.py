@@ -7,6 +7,7 @@ import pandas as pd
 
 from benchmark.records import Cost, Record
 from benchmark.spec import Spec, expand
+from benchmark.tasks import task_class
 
 MISSING = "missing"
 COST_COLUMNS = tuple(item.name for item in fields(Cost))
@@ -23,9 +24,9 @@ def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
         spec: whose cells are the rows.
         records: by config_key; those of cells that the spec does not have are left out.
     """
-    columns: dict[str, list[object]] = {}
-    n_rows = 0
-    for n_rows, cell in enumerate(expand(spec), start=1):
+    names = _columns(spec)
+    columns: dict[str, list[object]] = {name: [] for name in names}
+    for cell in expand(spec):
         row: dict[str, object] = {
             "task": cell.task,
             "optimizer": cell.optimizer,
@@ -34,12 +35,9 @@ def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
             **cell.hyperparameters,
             **_outcome(records.get(cell.key)),
         }
-        for name in row.keys() - columns.keys():
-            columns[name] = [None] * (n_rows - 1)
-        for name, column in columns.items():
-            column.append(row.get(name))
-    frame = pd.DataFrame({name: pd.Series(column, dtype=_dtype(name)) for name, column in columns.items()})
-    return frame[_order(frame, spec)]
+        for name in names:
+            columns[name].append(row.get(name))
+    return pd.DataFrame({name: pd.Series(column, dtype=_dtype(name)) for name, column in columns.items()})
 
 
 def _outcome(record: Record | None) -> dict[str, object]:
@@ -65,11 +63,16 @@ def _dtype(name: str) -> str:
     return "int64" if name == "seed" else "float64"
 
 
-def _order(frame: pd.DataFrame, spec: Spec) -> list[str]:
+def _columns(spec: Spec) -> list[str]:
     """Return the columns in an order for people: what it is, its hyperparameters, how it ended, scores, cost."""
-    swept = list(dict.fromkeys(axis.name for grid in spec.grids for axis in grid.axes))
-    fixed = list(dict.fromkeys(name for grid in spec.grids for name in grid.fixed))
-    head = ["task", "optimizer", *dict.fromkeys(swept + fixed), "seed", "status", "collapsed", "diverged_at_step"]
-    tail = ["grad_norm", "delta_over_rho", *COST_COLUMNS, "config_key"]
-    metrics = sorted(name for name in frame.columns if name not in head and name not in tail)
-    return [name for name in (*head, *metrics, *tail) if name in frame.columns]
+    swept = [axis.name for grid in spec.grids for axis in grid.axes]
+    fixed = [name for grid in spec.grids for name in grid.fixed]
+    scores = [
+        f"{split}_{metric.name}"
+        for grid in spec.grids
+        for metric in task_class(grid.setting.task).metrics
+        for split in ("val", "test")
+    ]
+    ending = ["seed", "status", "collapsed", "diverged_at_step", "train_loss"]
+    measured = ["grad_norm", "delta_over_rho", *COST_COLUMNS, "config_key"]
+    return list(dict.fromkeys(["task", "optimizer", *swept, *fixed, *ending, *scores, *measured]))

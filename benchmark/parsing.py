@@ -16,6 +16,11 @@ from benchmark.errors import Problem, SpecError
 from optimizers import nearest
 
 MAX_TEXT_LENGTH = 200
+MAX_DEPTH = 16
+MAX_NODES = 100_000  # places in a document; YAML's aliases can multiply a small text beyond any memory
+MAX_INTEGER = 2**63 - 1
+UNSTORABLE = "control characters and lone surrogates are not allowed in a text"
+MAX_UNKNOWN_KEYS = 20  # named in one mapping, for each is compared with every known key
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> str:
@@ -36,7 +41,9 @@ def _number(value: object) -> object:
                 value = float(value)
             except ValueError:
                 raise PydanticCustomError("number", "a number is needed") from None
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if not isinstance(value, int | float):
+        raise PydanticCustomError("number", "a number is needed")
+    if not isinstance(value, bool):
         try:
             finite = math.isfinite(value)
         except OverflowError:
@@ -52,10 +59,14 @@ def _real(value: object) -> object:
     return _number(value)
 
 
+def _is_storable(text: str) -> bool:
+    """Whether a database can hold a text and a terminal may print it."""
+    return not any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF or ord(char) == 127 for char in text)
+
+
 def _storable(text: str) -> str:
-    """Refuse what a database cannot hold or a terminal must not print."""
-    if any(ord(character) < 32 or 0xD800 <= ord(character) <= 0xDFFF or ord(character) == 127 for character in text):
-        raise PydanticCustomError("text", "control characters and lone surrogates are not allowed in a text")
+    if not _is_storable(text):
+        raise PydanticCustomError("text", UNSTORABLE)
     return text
 
 
@@ -79,19 +90,29 @@ class SpecModel(BaseModel):
         if cls.open_keys or not isinstance(data, Mapping):
             return handler(data)
         unknown = [key for key in data if key not in cls.model_fields]
-        errors = [_detail(unknown_name("key", str(key), cls.model_fields), (str(key),), data[key]) for key in unknown]
+        errors = [
+            _detail("unknown", unknown_name("key", str(key), cls.model_fields), (str(key),), data[key])
+            for key in unknown[:MAX_UNKNOWN_KEYS]
+        ]
         try:
-            result = handler({key: value for key, value in data.items() if key not in unknown})
+            result = handler({key: value for key, value in data.items() if key in cls.model_fields})
         except PydanticError as error:
-            errors += [_detail(item["msg"], item["loc"], item["input"]) for item in error.errors(include_url=False)]
+            errors += [
+                _detail(item["type"], item["msg"], item["loc"], item["input"])
+                for item in error.errors(include_url=False)
+            ]
+        except SpecError as error:
+            unknown_keys = problems_of(PydanticError.from_exception_data(cls.__name__, errors), data)
+            raise SpecError([*unknown_keys, *error.problems]) from error
         if errors:
             raise PydanticError.from_exception_data(cls.__name__, errors)
         return result
 
 
-def _detail(message: str, location: tuple[int | str, ...], value: object) -> InitErrorDetails:
-    kind = PydanticCustomError("spec", "{message}", {"message": message})
-    return InitErrorDetails(type=kind, loc=location, input=value)
+def _detail(kind: str, message: str, location: tuple[int | str, ...], value: object) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError(kind, "{message}", {"message": message}), loc=location, input=value
+    )
 
 
 def pointer(*parts: int | str) -> str:
@@ -99,42 +120,150 @@ def pointer(*parts: int | str) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def problems_of(error: PydanticError) -> list[Problem]:
-    """Return pydantic's errors as problems, each with the value that was received where that helps."""
-    problems = []
-    for item in error.errors(include_url=False):
-        message, value = item["msg"], item["input"]
-        if "but got" not in message and not message.startswith("unknown") and isinstance(value, str | int | float):
+def problems_of(error: PydanticError, document: object) -> list[Problem]:
+    """Return pydantic's errors as problems, each with the value that was received where that helps.
+
+    Args:
+        error: what pydantic found.
+        document: what it was given; pointers lead to places in it, or to a key that it lacks.
+    """
+    items = error.errors(include_url=False)
+    found: dict[str, list[str]] = {}
+    for item in items:
+        if item["type"] == "too_short" and any(_is_below(other["loc"], item["loc"]) for other in items):
+            continue  # pydantic counts the items that were fine
+        message, value = item["msg"].removeprefix("Value error, "), item["input"]
+        if "but got" not in message and item["type"] != "unknown" and isinstance(value, str | int | float):
             message = f"{message}, but got {value!r:.80}"
-        problems.append(Problem(pointer(*item["loc"]), message))
-    return problems
+        found.setdefault(pointer(*_place(document, item["loc"], item["type"])), []).append(message)
+    # several messages about one place are the ways in which it might have been right
+    return [Problem(place, ", or: ".join(dict.fromkeys(messages))) for place, messages in found.items()]
+
+
+def _is_below(location: tuple[int | str, ...], other: tuple[int | str, ...]) -> bool:
+    return len(location) > len(other) and location[: len(other)] == other
+
+
+def _place(document: object, location: tuple[int | str, ...], kind: str) -> tuple[int | str, ...]:
+    """Return the part of pydantic's location that is a place in the document, without the branches of its unions."""
+    for depth, part in enumerate(location):
+        is_index = isinstance(document, list | tuple) and isinstance(part, int) and part < len(document)
+        if not (is_index or (isinstance(document, Mapping) and part in document)):
+            return location[: depth + 1] if kind == "missing" else location[:depth]
+        document = document[part]  # type: ignore[index]  # one of the two that have places
+    return location
+
+
+def plain_document(document: object) -> Any:
+    """Return a copy of a document that consists of what JSON has: texts, numbers, truth values, lists, mappings.
+
+    Whatever it passes can be named in a message and sent over a wire.
+
+    Raises:
+        SpecError: with the place of everything else, of texts that cannot be stored, of numbers beyond 64 bits, and of
+            what is nested or multiplied beyond measure.
+    """
+    walk = _Walk()
+    copy = walk.visit(document, ())
+    if walk.problems:
+        raise SpecError(walk.problems)
+    return copy
+
+
+class _Walk:
+    """One walk through a document: what it found wrong, and how far it may still go."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self._n_left = MAX_NODES
+
+    def visit(self, value: object, place: tuple[int | str, ...]) -> object:
+        """Return a plain copy of a value; note what of it is none."""
+        self._n_left -= 1
+        if self._n_left < 0:
+            raise SpecError([Problem("", f"a spec may have at most {MAX_NODES:,} places, aliases counted in full.")])
+        fault = _fault(value, len(place))
+        if fault:
+            self.problems.append(Problem(pointer(*place), fault))
+        elif isinstance(value, Mapping):
+            faults = {key: _key_fault(key) for key in value}
+            self.problems += [Problem(pointer(*place), fault) for fault in faults.values() if fault]
+            return {key: self.visit(item, (*place, key)) for key, item in value.items() if not faults[key]}
+        elif isinstance(value, list | tuple):
+            return [self.visit(item, (*place, index)) for index, item in enumerate(value)]
+        return value
+
+
+def _fault(value: object, depth: int) -> str | None:
+    if isinstance(value, Mapping | list | tuple):
+        return f"a spec may be nested at most {MAX_DEPTH} levels deep." if depth >= MAX_DEPTH else None
+    if isinstance(value, str):
+        return None if _is_storable(value) else f"{UNSTORABLE}, but got {value!a:.80}"
+    if isinstance(value, int):
+        return None if abs(value) <= MAX_INTEGER else "a whole number must fit into 64 bits."
+    if value is None or isinstance(value, float):
+        return None
+    return f"no place in a spec holds a {type(value).__name__}; put a text that looks like one into quotes."
+
+
+def _key_fault(key: object) -> str | None:
+    if isinstance(key, str) and len(key) <= MAX_TEXT_LENGTH and _is_storable(key):
+        return None
+    shown = f"{key!a:.80}" if isinstance(key, str | float | bool | None) else f"a {type(key).__name__}"
+    return f"a key must be a text of at most {MAX_TEXT_LENGTH} printable characters, but got {shown}."
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe YAML in which a key that stands twice is an error; YAML itself keeps the last one without a word."""
+    """Safe YAML in which a key that stands twice is an error; YAML itself keeps the last one without a word.
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep=deep)
+    Merge keys (`<<`) are errors too: YAML 1.2 has none, and a few lines of them can ask for any amount of memory.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.composer.ComposerError(None, None, "merge keys (<<) are not supported", key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.composer.ComposerError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in document if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!a:.80} stands twice")
+    return document
+
+
+def _load(text: str) -> Any:
+    """Return what JSON or YAML text holds; most JSON is YAML, but not all of it, and it is read much faster."""
+    try:
+        return json.loads(text, object_pairs_hook=_unique_keys)
+    except json.JSONDecodeError:
+        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  (a SafeLoader)
 
 
 def parse_text(text: str, origin: str) -> Mapping[str, Any]:
     """Return the mapping that YAML or JSON text holds.
 
     Args:
-        text: the document; JSON is read as YAML, of which it is a part.
+        text: the document.
         origin: name of its source for the error message.
 
     Raises:
-        SpecError: when the text is not YAML, or is no mapping.
+        SpecError: when the text is neither, has a key twice, or is no mapping.
     """
     try:
-        document = json.loads(text) if text.lstrip().startswith("{") else yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  (a SafeLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        detail = " ".join(str(error).split())
+        document = _load(text)
+    # PyYAML lets through whatever a wrong value under an explicit tag (`!!bool x`) trips over
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        detail = " ".join(str(error).split())[:500]
         raise SpecError([Problem("", f"{origin} is not YAML or JSON: {detail}")]) from error
     if not isinstance(document, Mapping):
         raise SpecError(
@@ -157,3 +286,5 @@ def read_text(path: Path) -> str:
         raise SpecError(
             [Problem("", f"{path} must be UTF-8 text, but {error.reason} at byte {error.start}.")]
         ) from error
+    except ValueError as error:
+        raise SpecError([Problem("", f"cannot read {str(path)!a}: {error}.")]) from error

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import shutil
+import socket
 import tempfile
 import time
 import uuid
@@ -26,6 +27,7 @@ from benchmark.records import PackPlace, Record
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec
 
+CONNECT_S = 5.0
 REPORT_S = 0.25
 PACK_S = 120.0
 GPU_SHARE = 0.25
@@ -39,13 +41,16 @@ def ray_session(options: RayOptions) -> Iterator[None]:
     Call it in the main thread: a local Ray dies with the thread that started it.
 
     Raises:
-        RayUnavailableError: when Ray does not start or answer.
+        RayUnavailableError: when Ray does not start or answer, or when this process uses Ray already.
     """
+    if ray.is_initialized():  # what somebody else started is not ours to use or to shut down
+        raise RayUnavailableError("this process is connected to a Ray already; call ray.shutdown() first.")
     # Ray's socket paths may have 107 bytes at most, so its folder is a short one.
-    folder = tempfile.mkdtemp(prefix="rhobust-")
+    folder = tempfile.mkdtemp(prefix="ray-")
     try:
         with _translated(options):
             if options.address:
+                _knock(options.address)
                 ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR)
             else:
                 ray.init(
@@ -64,11 +69,18 @@ def ray_session(options: RayOptions) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _knock(address: str) -> None:
+    """Raise OSError where nothing listens at a `host:port`; Ray itself would try it for a quarter of an hour."""
+    host, _, port = address.rpartition(":")
+    if host and "/" not in host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
+
+
 @contextlib.contextmanager
 def _translated(options: RayOptions) -> Iterator[None]:
     try:
         yield
-    except (ConnectionError, OSError, RuntimeError, TimeoutError, ValueError) as error:
+    except (OSError, OverflowError, RuntimeError, ValueError) as error:
         where = f"reach Ray at {options.address}" if options.address else "start a local Ray"
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise RayUnavailableError(f"cannot {where}: {reason}") from error
@@ -125,7 +137,7 @@ def train_packs(
     )
     run_id = uuid.uuid4().hex
     run = _runs[run_id] = _Run(PackQueue(packs), cells, sink, should_drain, gpus > 0)
-    storage = tempfile.mkdtemp(prefix="rhobust-tune-")
+    storage = tempfile.mkdtemp(prefix="tune-")
     try:
         tune.Tuner(
             trainable,
@@ -154,13 +166,20 @@ def train_packs(
 
 
 def n_workers(spec: Spec) -> int:
-    """Return how many packs of a spec the cluster runs at once."""
+    """Return how many packs of a spec the cluster runs at once.
+
+    Raises:
+        RayUnavailableError: when it has no room for a single one; Tune would wait for it without end.
+    """
     resources = _cluster_resources()
-    n = resources.get("CPU", 1) / spec.resources.cpus_per_pack
-    gpus = _gpus_per_pack(spec)
-    if gpus > 0:
-        n = min(n, resources.get("GPU", 0) / gpus)
-    return max(1, min(int(n), spec.resources.max_concurrent or int(n)))
+    n = math.inf
+    for name, needed in (("CPU", spec.resources.cpus_per_pack), ("GPU", _gpus_per_pack(spec))):
+        offered = resources.get(name, 0)
+        if needed > offered:
+            raise RayUnavailableError(f"a pack needs {needed:g} {name}s, but Ray offers {offered:g} in all.")
+        if needed > 0:
+            n = min(n, offered / needed)
+    return min(int(n), spec.resources.max_concurrent or int(n))
 
 
 def _trial_name(trial: Trial) -> str:
@@ -252,8 +271,9 @@ class _PackTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        # The last report carries no records: Tune keeps it for every trial.
-        if self._next == self._pack.stop or time.monotonic() > self._deadline:
+        # The last report carries no records: Tune keeps it for every trial. A pack trains one cell at the very least.
+        is_late = self._next > self._pack.start and time.monotonic() > self._deadline
+        if self._next == self._pack.stop or is_late:
             return {"records": (), "fingerprints": {}, "done": True}
         until = time.monotonic() + REPORT_S
         records: list[Record] = []

@@ -66,7 +66,8 @@ class Outcome:
         cost: what it took.
         diagnostics: medians over the steps.
         collapsed: whether a completed run learned nothing, as the task defines it.
-        diverged_at_step: number, from 1, of the first step whose loss or parameters were not finite.
+        diverged_at_step: number, from 1, of the first step whose loss was not finite; where all were, of the step after
+            which an evaluation found parameters or final metrics that were not.
         error: what went wrong, for a failed cell.
     """
 

@@ -1,5 +1,6 @@
 """Training of one cell: the plain loop, which every faster way of training is held against."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +31,7 @@ def train(
 
     Split, initialisation, batch order and dropout depend on the seed alone, whatever the optimizer and its
     hyperparameters (common random numbers). A loss or parameter that stops being finite ends the run as diverged,
-    noticed at the next evaluation: the step loop never waits for the device.
+    noticed at the next evaluation or at the limit: the step loop never waits for the device.
 
     Args:
         task: the task of the setting.
@@ -38,7 +39,7 @@ def train(
         hyperparameters: every hyperparameter of the rule and its base.
         seed: of all randomness.
         device: on which it is trained.
-        limit_s: seconds after which it ends as timed out, with its curve so far.
+        limit_s: seconds after which it ends as timed out, with its curve so far, if steps are left.
         clock: monotonic seconds.
     """
     started = clock()
@@ -49,6 +50,7 @@ def train(
     with seeded_torch(seed, Stream.INIT):
         model = task.model().to(device)
     optimizer = build(setting.rule, model.parameters(), setting.base, hyperparameters, total_steps=total)
+    optimizer.skip_non_finite = False  # a gradient that is not finite is to end the run, on every device
     learning_rates = [float(group["lr"]) for group in optimizer.param_groups]
     log = _Log(task, splits)
     evaluations = frozenset(evaluation_steps(total))
@@ -62,12 +64,16 @@ def train(
                 group["lr"] = learning_rate * factor
             loss = optimizer.step(_closure(task, model, optimizer, next(batches)))
             log.add(torch.as_tensor(loss), optimizer.grad_norm, optimizer.delta_norm)
+            is_late = step < total and clock() - started > limit_s
+            if step not in evaluations and not is_late:
+                continue
+            diverged_at = log.read(step, model)
+            if diverged_at is not None:
+                status = Status.DIVERGED
+                break
             if step in evaluations:
-                diverged_at = log.evaluate(step, model)
-                if diverged_at is not None:
-                    status = Status.DIVERGED
-                    break
-            if clock() - started > limit_s:
+                log.evaluate(step, model)
+            if is_late:
                 status = Status.TIMED_OUT
                 break
     metrics = log.final_metrics(model) if status is Status.COMPLETED else {}
@@ -112,6 +118,7 @@ class _Log:
     def __init__(self, task: Task, splits: Splits) -> None:
         self._task, self._splits = task, splits
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._losses: list[float] = []
         self._curve: dict[str, list[float]] = {}
         self._grad_norms: list[float] = []
         self._delta_norms: list[float] = []
@@ -120,40 +127,41 @@ class _Log:
         """Write down one step."""
         self._pending.append((loss, grad_norm, delta_norm))
 
-    def evaluate(self, step: int, model: nn.Module) -> int | None:
-        """Add a point to the curve after `step` steps; return the first step since the last one that was not finite."""
+    def read(self, step: int, model: nn.Module) -> int | None:
+        """Read what is pending after `step` steps; return the first of these steps that was not finite."""
         losses, grad_norms, delta_norms = (
             torch.stack(series).to(torch.float64).tolist() for series in zip(*self._pending, strict=True)
         )
         first = step - len(losses) + 1
         self._pending.clear()
-        bad = next((index for index, loss in enumerate(losses) if not abs(loss) < float("inf")), None)
+        bad = next((index for index, loss in enumerate(losses) if not math.isfinite(loss)), None)
         if bad is None and not _parameters_are_finite(model):
             bad = len(losses) - 1
         n_good = len(losses) if bad is None else bad
-        self._grad_norms += grad_norms[:n_good]
-        self._delta_norms += delta_norms[:n_good]
-        if bad is not None:
-            return first + bad
-        point = {"step": float(step), "train_loss": statistics.fmean(losses)}
+        self._grad_norms += filter(math.isfinite, grad_norms[:n_good])
+        self._delta_norms += filter(math.isfinite, delta_norms[:n_good])
+        self._losses = losses
+        return None if bad is None else first + bad
+
+    def evaluate(self, step: int, model: nn.Module) -> None:
+        """Add a point to the curve: the mean loss of the steps just read, and the metrics after them."""
+        point = {"step": float(step), "train_loss": statistics.fmean(self._losses)}
         point |= _scores(self._task, model, {"val": self._splits.validation, "test": self._splits.test})
         for name, value in point.items():
             self._curve.setdefault(name, []).append(value)
-        return None
 
     def final_metrics(self, model: nn.Module) -> dict[str, float]:
-        """Return the metrics after the last step, the loss of the training split among them; empty if one is not finite."""
-        metrics = _scores(self._task, model, {"train": self._splits.train})
-        metrics = {"train_loss": metrics["train_loss"]}
+        """Return the metrics after the last step, and the loss of the training split; empty if one is not finite."""
+        metrics = {"train_loss": _scores(self._task, model, {"train": self._splits.train})["train_loss"]}
         metrics |= {name: series[-1] for name, series in self._curve.items() if name.startswith(("val_", "test_"))}
-        return metrics if all(abs(value) < float("inf") for value in metrics.values()) else {}
+        return metrics if all(map(math.isfinite, metrics.values())) else {}
 
     def curve(self) -> dict[str, tuple[float, ...]]:
         """Return the series of all evaluations."""
         return {name: tuple(series) for name, series in self._curve.items()}
 
     def diagnostics(self, rho: Scalar | None) -> Diagnostics:
-        """Return the medians over the steps."""
+        """Return the medians over the steps at which the norms were finite."""
         grad_norm = statistics.median(self._grad_norms) if self._grad_norms else None
         if rho is None or not rho > 0 or not self._delta_norms:
             return Diagnostics(grad_norm, None)
@@ -174,5 +182,6 @@ def _scores(task: Task, model: nn.Module, splits: Mapping[str, Batch]) -> dict[s
 
 
 def _parameters_are_finite(model: nn.Module) -> bool:
-    norms = torch._foreach_norm([parameter.detach() for parameter in model.parameters()])
+    # the largest absolute value: sums of squares overflow long before
+    norms = torch._foreach_norm([parameter.detach() for parameter in model.parameters()], math.inf)
     return bool(torch.stack(norms).isfinite().all())

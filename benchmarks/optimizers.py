@@ -10,7 +10,7 @@ the base optimizer's peak, in copies of the parameters.
 """
 
 import argparse
-import resource
+import importlib.util
 import statistics
 import subprocess
 import sys
@@ -26,11 +26,6 @@ import torch
 from torch import Tensor, nn
 
 import optimizers
-
-try:
-    import pytorch_optimizer
-except ImportError:  # the comparison is optional, the measurement is not
-    pytorch_optimizer = None
 
 Step: TypeAlias = Callable[[], object]
 
@@ -108,7 +103,14 @@ def resnet18_shapes() -> list[tuple[int, ...]]:
     inputs = 64
     for outputs in (64, 128, 256, 512):
         for _ in range(2):
-            shapes += [(outputs, inputs, 3, 3), (outputs,), (outputs,), (outputs, outputs, 3, 3), (outputs,), (outputs,)]
+            shapes += [
+                (outputs, inputs, 3, 3),
+                (outputs,),
+                (outputs,),
+                (outputs, outputs, 3, 3),
+                (outputs,),
+                (outputs,),
+            ]
             if inputs != outputs:
                 shapes += [(outputs, inputs, 1, 1), (outputs,), (outputs,)]
             inputs = outputs
@@ -120,6 +122,8 @@ def build(name: str, params: Sequence[Tensor]) -> Any:
     if name == BARE:
         return PerParameterSAM(params, rho=0.05)
     if name == RIVAL:
+        import pytorch_optimizer  # the comparison is optional, the measurement is not
+
         return pytorch_optimizer.SAM(params, torch.optim.SGD, rho=0.05, **SGD)
     return optimizers.build(name, params, "sgd", {**SGD, "rho": 0.05} if name != "gd" else SGD)
 
@@ -127,7 +131,7 @@ def build(name: str, params: Sequence[Tensor]) -> Any:
 def contestants() -> list[str]:
     """Return all names, ours first."""
     ours = ["sam", "msam", *(name for name in optimizers.optimizer_names() if name not in ("sam", "msam", "gd"))]
-    return [*ours, BARE, *([RIVAL] if pytorch_optimizer else [])]
+    return [*ours, BARE, *([RIVAL] if importlib.util.find_spec("pytorch_optimizer") else [])]
 
 
 def training_step(name: str, workload: Workload) -> Step:
@@ -212,7 +216,9 @@ def print_peak(name: str, elements: int) -> None:
     step = arithmetic(name, [(elements // 8,)] * 8)
     for _ in range(6):
         step()
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+    # Not getrusage's maximum, which a process inherits from the one that started it.
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(int(status["VmHWM"].split()[0]) * 1024)
 
 
 def print_table(title: str, rows: Mapping[str, float], unit: str) -> None:
@@ -234,7 +240,7 @@ def main() -> None:
     if options.peak_of:
         print_peak(options.peak_of, options.elements)
         return
-    rounds = 3 if options.smoke else 61
+    rounds = 3 if options.smoke else 31
     names = contestants()
     print(f"torch {torch.__version__}, {options.threads} threads, medians of {rounds} rounds")
     workloads = {

@@ -52,7 +52,9 @@ def make_runs(n_cells: int, n_seeds: int) -> tuple[pd.DataFrame, tuple[GridInfo,
     rng = np.random.default_rng(0)
     rates = AxisInfo("lr", "log", tuple(np.geomspace(1e-3, 1, side).tolist()))
     radii = AxisInfo("rho", "log", tuple(np.geomspace(1e-2, 1, side).tolist()))
-    lr, rho, seed = (part.ravel() for part in np.meshgrid(rates.numbers, radii.numbers, np.arange(n_seeds), indexing="ij"))
+    lr, rho, seed = (
+        part.ravel() for part in np.meshgrid(rates.numbers, radii.numbers, np.arange(n_seeds), indexing="ij")
+    )
     frames, grids = [], []
     for shift, optimizer in enumerate(OPTIMIZERS):
         level = 0.9 - 0.1 * (np.log10(lr) + 1.5 - 0.1 * shift) ** 2 - 0.02 * (np.log10(rho) + 1) ** 2
@@ -100,8 +102,9 @@ def main() -> int:
     for size in sizes:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             done = pool.submit(measure, size).result()
-        shares = f"{done.elapsed_s:8.2f} {done.elapsed_s / size.limit_s:7.0%} {done.peak_mb:8.0f} {done.peak_mb / size.limit_mb:7.0%}"
-        print(f"{done.n_cells:>10,} {size.n_seeds:>6} {shares}")
+        time_used = f"{done.elapsed_s:8.2f} {done.elapsed_s / size.limit_s:7.0%}"
+        memory_used = f"{done.peak_mb:8.0f} {done.peak_mb / size.limit_mb:7.0%}"
+        print(f"{done.n_cells:>10,} {size.n_seeds:>6} {time_used} {memory_used}")
     return 0
 
 

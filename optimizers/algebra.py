@@ -9,7 +9,6 @@ Python number: no wait, and the few operations between two norms then cost nothi
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias, cast
 
 import torch
@@ -100,20 +99,22 @@ class Foreach(Plain):
     """The fast path: multi-tensor kernels.
 
     Args:
-        scratch: memory like the operands, for intermediate results. Without it all results are new, and only
+        scratch: memory like the operands, for intermediate results.
+        overwrite: whether operands may be overwritten. Where they may not, all results are new, and only
             :meth:`average_` overwrites.
-        staging: memory like the operands in which a norm is taken at once. It pays where there are many small
+        gather: whether to take a norm in scratch memory while that is free. It pays where there are many small
             tensors on a CPU, each of which costs a kernel of its own elsewhere.
     """
 
-    def __init__(self, scratch: Scratch | None = None, staging: Scratch | None = None) -> None:
+    def __init__(self, scratch: Scratch | None = None, *, overwrite: bool = False, gather: bool = False) -> None:
         self._scratch = scratch
-        self._staging = staging
+        self._overwrite = overwrite
+        self._gather = gather and scratch is not None
 
     def norm(self, xs: Tensors) -> Scalar:
         """See :meth:`Plain.norm`."""
-        if self._staging is not None:
-            views, flats, _ = self._staging
+        if self._gather and self._scratch is not None:
+            views, flats, _ = self._scratch
             torch._foreach_copy_(views, xs)
             return _scalar(cast(Tensor, torch.linalg.vector_norm(flats[0], dtype=accumulation_dtype(flats))))
         norms = cast(Tensors, torch._foreach_norm(xs, 2, accumulation_dtype(xs)))
@@ -149,6 +150,7 @@ class Foreach(Plain):
         """See :meth:`Plain.copy`; in scratch memory where there is some."""
         if self._scratch is None:
             return [x.clone() for x in xs]
+        self._gather = False
         torch._foreach_copy_(self._scratch.views, xs)
         return self._scratch.views
 
@@ -203,7 +205,7 @@ class Foreach(Plain):
         return means
 
     def _overwritable(self, xs: Tensors) -> Tensors:
-        return [x.clone() for x in xs] if self._scratch is None else xs
+        return xs if self._overwrite else [x.clone() for x in xs]
 
 
 def add_scaled_(xs: Tensors, ys: Tensors, scale: Scalar) -> None:
@@ -214,14 +216,12 @@ def add_scaled_(xs: Tensors, ys: Tensors, scale: Scalar) -> None:
         ys: one for each of ``xs``, of its shape and dtype; may be NaN where the scale is 0.
         scale: a number, or 0-dim on the device of ``xs``, float32 or wider.
     """
-    if not isinstance(scale, Tensor):
-        if scale:
-            torch._foreach_add_(xs, ys, alpha=scale)
-    elif torch.compiler.is_compiling():
-        for x, y in zip(xs, ys, strict=True):
-            x.copy_(_plus(x, y, scale))
-    else:
-        _add_on_device_(xs, ys, scale)
+    if isinstance(scale, Tensor):
+        _add_by_descent_(xs, ys, scale.to(torch.float32), skip=(scale == 0).to(torch.float32))
+    elif scale and any(x.dtype.itemsize < 4 for x in xs):
+        _add_by_descent_(xs, ys, scale, skip=None)
+    elif scale:
+        torch._foreach_add_(xs, ys, alpha=scale)
 
 
 def _plus(x: Tensor, y: Tensor, scale: Tensor) -> Tensor:
@@ -235,15 +235,12 @@ def _finite(scalar: Tensor) -> Tensor:
 
 
 def _scalar(value: Tensor) -> Scalar:
-    if value.device.type == "cpu" and not torch.compiler.is_compiling():
-        return float(value)
-    return value
+    return float(value) if value.device.type == "cpu" else value
 
 
-def _add_on_device_(xs: Sequence[Tensor], ys: Sequence[Tensor], scale: Tensor) -> None:
-    # The fused SGD kernel is x <- x + lr y with lr and a flag to leave x alone both on the device, and without a
-    # temporary: what a perturbation needs. It takes one dtype at a time.
-    skip = (scale == 0).to(torch.float32)
+def _add_by_descent_(xs: Tensors, ys: Tensors, scale: Scalar, skip: Tensor | None) -> None:
+    # The fused SGD kernel is x <- x + lr y, with lr and a flag to leave x alone both on the device, no temporary, and
+    # lr in no narrower precision than float32: what a perturbation needs. It takes one dtype at a time.
     indices_of: dict[torch.dtype, list[int]] = {}
     for index, x in enumerate(xs):
         indices_of.setdefault(x.dtype, []).append(index)
@@ -254,7 +251,7 @@ def _add_on_device_(xs: Sequence[Tensor], ys: Sequence[Tensor], scale: Tensor) -
             [],
             weight_decay=0.0,
             momentum=0.0,
-            lr=scale.to(torch.float32),
+            lr=cast(float, scale),
             dampening=0.0,
             nesterov=False,
             maximize=True,

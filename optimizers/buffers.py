@@ -30,7 +30,7 @@ def frozen_buffers(*modules: nn.Module) -> Iterator[None]:
     finally:
         # Through .data: a backward pass that is still to come may hold these buffers, and their values do not enter
         # its result in training mode, so that their version must not move.
-        with torch.no_grad():
+        if buffers:
             torch._foreach_copy_([buffer.data for buffer in buffers], saved)
         for owner, name, buffer in owners:
             owner._buffers[name] = buffer

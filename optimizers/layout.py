@@ -107,17 +107,18 @@ class Layout:
             return whole
         return Scratch([whole.views[index] for index in indices], whole.flats, partial=True)
 
-    def operations(self, indices: Sequence[int], *, overwrite: bool = True) -> Foreach:
-        """Return arithmetic on lists of one tensor for each of some parameters.
+    def operations(self, indices: Sequence[int], *, overwrite: bool, allocate: bool) -> Foreach:
+        """Return arithmetic on lists of one tensor for each of some parameters, in the memory named theta.
 
         Args:
             indices: places of the parameters, ascending.
-            overwrite: whether the memory named theta is free, and operands may be overwritten.
+            overwrite: whether operands may be overwritten as well.
+            allocate: whether to allocate the memory where it has not been.
         """
-        staging = None
-        if self._small and len(indices) == len(self.parameters):
-            staging = self.memory("staging", indices)
-        return Foreach(self.memory("theta", indices) if overwrite else None, staging)
+        if not allocate and "theta" not in self._memory:
+            return Foreach(overwrite=overwrite)
+        scratch = self.memory("theta", indices)
+        return Foreach(scratch, overwrite=overwrite, gather=self._small and not scratch.partial)
 
     def scalar(self, value: Scalar) -> Tensor:
         """Return a scalar as a 0-dim tensor on the device of the parameters, in the dtype of their norms."""

@@ -44,8 +44,8 @@ class GSAM(TwoPassOptimizer):
     def _redirect(self, active: Active, ops: Foreach) -> None:
         if self._first != active.indices:
             # No gradient at theta is a gradient of 0.
-            missing = sorted(set(active.indices) - set(self._first))
-            torch._foreach_zero_(self._places.memory("gradient", missing).views)
+            for view in self._places.memory("gradient", sorted(set(active.indices) - set(self._first))).views:
+                view.zero_()
         kept = self._places.memory("gradient", active.indices).views
         rules.gsam_gradient(active.gradients, kept, alpha=self.param_groups[0]["alpha"], ops=ops)
 
@@ -134,7 +134,7 @@ class LookSAM(TwoPassOptimizer):
         both = [place for place, p in enumerate(active.parameters) if p in self._remembered]
         parameters, gradients = ([xs[place] for place in both] for xs in (active.parameters, active.gradients))
         kept = [self._remembered[p] for p in parameters]
-        ops = self._places.operations([active.indices[place] for place in both])
+        ops = self._places.operations([active.indices[place] for place in both], overwrite=True, allocate=True)
         if self.needs_first_gradient:
             self._remembered = dict(zip(parameters, kept, strict=True))
             if both:

@@ -1,20 +1,21 @@
 """The one class that takes steps: a rule's two passes around a step of a base optimizer."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, TypeAlias, cast, overload
 
 import torch
 from torch import Tensor, nn
+from torch._compile import _disable_dynamo
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from optimizers.algebra import Foreach, Scalar
+from optimizers.algebra import Foreach
 from optimizers.buffers import frozen_buffers
 from optimizers.errors import HyperparameterError, StepOrderError
 from optimizers.layout import Active
-from optimizers.over_base import OverBase
+from optimizers.observed import Observed
 from optimizers.rules import Ascent, warmed_up
 from optimizers.update import Phase, Update
 
@@ -23,7 +24,7 @@ __all__ = ["AscentSync", "TwoPassOptimizer"]
 AscentSync: TypeAlias = Literal["local", "global"]
 
 
-class TwoPassOptimizer(OverBase):
+class TwoPassOptimizer(Observed):
     """A rule over a base optimizer: perturb, take the gradient there, restore, let the base step.
 
     Subclasses name the rule; see there for formulas. The base's ``state`` and ``param_groups`` are this object's own,
@@ -93,7 +94,6 @@ class TwoPassOptimizer(OverBase):
         self.model = model
         self.ascent_sync: AscentSync = ascent_sync
         self.skip_non_finite = skip_non_finite
-        self._update = Update()
         super().__init__(params, base_optimizer, total_steps=total_steps, **arguments)
 
     # What a rule says: whether it looks at theta, the perturbation, and the gradient to step with.
@@ -171,9 +171,9 @@ class TwoPassOptimizer(OverBase):
             StepOrderError: the parameters are perturbed already.
         """
         self._refuse_perturbed("first_step()")
-        if grad_scale is not None:
+        if grad_scale is not None and self.needs_first_gradient:
             inverse = torch.as_tensor(grad_scale).double().reciprocal().float()
-            torch._foreach_mul_(self._places.with_gradient().gradients, inverse)
+            torch._foreach_mul_(self._candidates().gradients, inverse)
         self._ascend(consume=zero_grad)
         if zero_grad:
             self.zero_grad()
@@ -216,49 +216,20 @@ class TwoPassOptimizer(OverBase):
             return frozen_buffers(self.model)
         return nullcontext()
 
-    @property
-    def grad_norm(self) -> Tensor:
-        """||g|| at theta in the last update, 0-dim, on the device; NaN before the first."""
-        norms = self._update.norms()
-        return self._places.scalar(norms[0] if norms else math.nan)
-
-    @property
-    def delta_norm(self) -> Tensor:
-        """||delta|| in the last update, 0-dim, on the device; 0 where nothing was perturbed."""
-        parts = [(self._places.scalar(scale), norm) for scale, norm in self._update.lengths()]
-        squares = [torch.where(scale == 0, 0, scale * norm).square() for scale, norm in parts]
-        return torch.stack(squares).sum().sqrt() if squares else self._places.scalar(0.0)
-
-    @property
-    def non_finite(self) -> Tensor:
-        """Whether a gradient of the last update was NaN or infinite: 0-dim, boolean, on the device."""
-        return ~self._all_finite(self._update.norms())
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state of rule and base as one dictionary, as of ``torch.optim.Optimizer``.
-
-        Raises:
-            StepOrderError: the parameters are perturbed, and so would be a checkpoint of the model.
-        """
-        self._refuse_perturbed("state_dict()")
-        return super().state_dict()
-
     def __getstate__(self) -> dict[str, Any]:
-        self._refuse_perturbed("a copy")
         own = {name: getattr(self, name) for name in ("model", "ascent_sync", "skip_non_finite")}
         return {**super().__getstate__(), **own}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._update = Update()
-        super().__setstate__(state)
-
+    # Like torch.optim's own bookkeeping, out of torch.compile's sight: it would specialise on every counter, and the
+    # few multi-tensor kernels leave nothing to fuse. torch.compiler.disable does the same, but imports the compiler.
+    @_disable_dynamo
     def _ascend(self, *, consume: bool) -> None:
         self._update = Update()
         if self.needs_first_gradient:
             self._count("n_evaluations")
         active = self._candidates()
         if active.parameters:
-            ascent = self._ascent(active, self._places.operations(active.indices, overwrite=consume))
+            ascent = self._ascent(active, self._places.operations(active.indices, overwrite=consume, allocate=True))
             radii = [self._radius(group) for group in self.param_groups]
             if len(radii) > 1:
                 radii = [radii[self._places.groups[index]] for index in active.indices]
@@ -270,6 +241,7 @@ class TwoPassOptimizer(OverBase):
             group["rho"], group["n_updates"], rho_warmup=group["rho_warmup"], total_steps=group["total_steps"]
         )
 
+    @_disable_dynamo
     def _descend(self) -> None:
         update = self._update
         if update.phase is Phase.AT_REST and self._needs_first_step:
@@ -285,7 +257,7 @@ class TwoPassOptimizer(OverBase):
             self._count("n_evaluations")
         active = self._places.with_gradient()
         if active.gradients:
-            ops = self._places.operations(active.indices)
+            ops = self._places.operations(active.indices, overwrite=True, allocate=False)
             update.second_norm = ops.norm(active.gradients)
             self._redirect(active, ops)
         self._step_base()
@@ -296,17 +268,14 @@ class TwoPassOptimizer(OverBase):
         # A perturbation of this process's own gradient says nothing about the others, which have to step alike.
         norms = self._update.norms()[-1:] if self.ascent_sync == "local" else self._update.norms()
         on_host = not any(isinstance(norm, Tensor) for norm in norms)
-        if self.skip_non_finite is False or not norms:
-            self._bare_step()
-        elif not on_host and all(group.get("fused") for group in self.param_groups):
+        if not on_host and self.skip_non_finite is not False and all(group.get("fused") for group in self.param_groups):
             base = cast(Any, self.base)
             base.found_inf, base.grad_scale = (~self._all_finite(norms)).to(torch.float32), None
             self._bare_step()
             del base.found_inf, base.grad_scale
-        elif on_host or self.skip_non_finite:
-            if all(math.isfinite(float(norm)) for norm in norms):
-                self._bare_step()
-        else:
+            return
+        may_skip = on_host if self.skip_non_finite is None else self.skip_non_finite
+        if not may_skip or all(math.isfinite(float(norm)) for norm in norms):
             self._bare_step()
 
     def _bare_step(self) -> None:
@@ -314,24 +283,12 @@ class TwoPassOptimizer(OverBase):
         step: Any = type(self.base).step
         (step.__wrapped__ if hasattr(step, "hooked") else step)(self.base)
 
-    def _all_finite(self, norms: Sequence[Scalar]) -> Tensor:
-        return torch.stack([torch.isfinite(self._places.scalar(norm)) for norm in (0.0, *norms)]).all()
-
-    def _refuse_perturbed(self, action: str) -> None:
-        if self._update.phase is Phase.PERTURBED:
-            message = (
-                f"{action} needs the parameters at theta, but they are perturbed since first_step(). "
-                "Call second_step(), or restore() to give the update up."
-            )
-            raise StepOrderError(message)
-
     def _check_sync(self, ascent_sync: str, model: nn.Module | None) -> None:
         if ascent_sync not in ("local", "global"):
             message = f"ascent_sync must be 'local' or 'global', but got {ascent_sync!r}."
         elif ascent_sync == "local" and self.mixes_gradients:
-            name = type(self).__name__
             message = (
-                f"{name} steps with the first gradient too, which must be the same in every process, but got "
+                f"{type(self).__name__} steps with the first gradient too, which must be the same in every process, but got "
                 "ascent_sync='local'. Use 'global'."
             )
         elif ascent_sync == "local" and model is None:

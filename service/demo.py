@@ -1,6 +1,7 @@
 """The demonstration: a server, a job over HTTP, its progress and its table."""
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def demonstrate(spec_path: Path, port: int) -> int:
     """
     spec = Spec.from_file(spec_path)
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    with _server(_free_port(port)) as url, Client(url) as client:
+    with running_server(port) as url, Client(url) as client:
         job = client.submit(spec)
         console.print(f"Submitted {spec_path} to {url}: {spec.n_cells} training runs.", highlight=False)
         job.wait(progress=True)
@@ -69,13 +70,22 @@ def _free_port(port: int) -> int:
 
 
 @contextlib.contextmanager
-def _server(port: int) -> Iterator[str]:
-    """Run a server as a process of its own; yields its URL once it is ready."""
+def running_server(port: int) -> Iterator[str]:
+    """Run a server as a process of its own; yields its URL once it is ready.
+
+    Args:
+        port: to listen on; a free one is taken where it is 0 or in use.
+
+    Raises:
+        EnvironmentProblemError: when it ends, or is not ready in time.
+    """
+    port = _free_port(port)
     url = f"http://127.0.0.1:{port}"
     # A session of its own: Ctrl-C is for us, and we stop the server then.
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "serve", "--port", str(port)], start_new_session=True
-    )
+    command = [sys.executable, "-m", "service.cli", "serve", "--port", str(port), "--parent", str(os.getpid())]
+    # Its messages would stand between the lines of the progress bar.
+    quiet = {"RHOBUST_LOG_LEVEL": "WARNING", **os.environ}
+    process = subprocess.Popen(command, env=quiet, start_new_session=True)  # noqa: S603  (ours, by this interpreter)
     try:
         _await_ready(process, url)
         yield url

@@ -12,6 +12,7 @@ from benchmark.robustness.levels import is_good
 from benchmark.robustness.scoring import BoolArray, FloatArray, IntArray, TaskScoring
 
 Surface = Mapping[str, Any]
+COUNTS = ("n_diverged", "n_collapsed", "n_missing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,11 +143,10 @@ def prepare_heatmap(
         raise TableError(f"a heat map needs a surface, but there is none of {scoring.task}.")
     chosen = _matching(shown, selection if selection is not None else shown)
     x, y = chosen_names(shown)
-    oriented = [_grid(surface, "mean") * (1 if scoring.goal == "maximize" else -1) for surface in chosen]
-    if y_ref is not None:
-        reference = y_ref * (1 if scoring.goal == "maximize" else -1)
-    else:
-        reference = max((float(np.nanmax(scores)) for scores in oriented if np.isfinite(scores).any()), default=np.nan)
+    oriented = [scoring.orient(_grid(surface, "mean")) for surface in chosen]
+    known = np.concatenate([scores[np.isfinite(scores)] for scores in oriented])
+    best = float(known.max()) if len(known) else np.nan
+    reference = best if y_ref is None else scoring.raw(y_ref)
     panels = tuple(
         _panel(surface, scores, reference, scoring, x, y) for surface, scores in zip(shown, oriented, strict=True)
     )
@@ -179,44 +179,52 @@ def _grid(surface: Surface, name: str) -> FloatArray:
     return np.array(values, dtype=np.float64).reshape(shape)
 
 
+@dataclass(frozen=True)
+class _Plane:
+    """The plane of two axes in which a panel cuts through the grid of a surface."""
+
+    surface: Surface
+    x: str | None
+    y: str | None
+    through: Mapping[str, int]
+
+    @property
+    def names(self) -> list[str]:
+        return [axis["name"] for axis in self.surface["axes"]]
+
+    def of(self, values: FloatArray) -> FloatArray:
+        """Return the values of the grid that lie in the plane, shape (y, x)."""
+        cut = tuple(slice(None) if name in (self.x, self.y) else self.through[name] for name in self.names)
+        plane: FloatArray = np.asarray(values[cut])
+        if self.x not in self.names:
+            return plane.reshape(-1, 1)
+        if self.y not in self.names:
+            return plane.reshape(1, -1)
+        return plane if self.names.index(self.y) < self.names.index(self.x) else plane.T
+
+
 def _panel(
     surface: Surface, selected: FloatArray, reference: float, scoring: TaskScoring, x: str | None, y: str | None
 ) -> Panel:
     axes = surface["axes"]
-    names = [axis["name"] for axis in axes]
-    known = np.isfinite(selected)
-    best = np.unravel_index(int(np.argmax(np.where(known, selected, -np.inf))), selected.shape)
-    cut = tuple(slice(None) if name in (x, y) else int(place) for name, place in zip(names, best, strict=True))
-    kept = [name for name in names if name in (x, y)]
-
-    def flat(values: FloatArray) -> FloatArray:
-        plane = values[cut]
-        if kept == [x, y] and len(kept) == 2:
-            plane = plane.T
-        return np.asarray(plane).reshape(
-            len(axes[names.index(y)]["values"]) if y in names else 1,
-            len(axes[names.index(x)]["values"]) if x in names else 1,
-        )
-
-    place = {name: int(index) for name, index in zip(names, best, strict=True)}
-    oriented = flat(selected)
-    with_result = np.isfinite(oriented)
-    good = (
-        is_good(np.where(with_result, oriented, -np.inf), reference, scoring.tolerance)
-        if with_result.any()
-        else with_result
-    )
-    counts = {name: flat(_grid(surface, name)).astype(np.int64) for name in ("n_diverged", "n_collapsed", "n_missing")}
+    known = np.where(np.isfinite(selected), selected, -np.inf)
+    best = np.unravel_index(int(np.argmax(known)), selected.shape)
+    through = {axis["name"]: int(place) for axis, place in zip(axes, best, strict=True)}
+    plane = _Plane(surface, x, y, through)
+    good = np.zeros_like(known, dtype=np.bool_)
+    if reference > scoring.oriented_floor:
+        good = is_good(known, reference, scoring.tolerance)
+    counts = {name: plane.of(_grid(surface, name)).astype(np.int64) for name in COUNTS}
     return Panel(
         optimizer=surface["optimizer"],
         x=figure_axis(axes, x),
         y=figure_axis(axes, y),
-        mean=flat(_grid(surface, "mean")),
+        mean=plane.of(_grid(surface, "mean")),
         **counts,
         n_seeds=len(surface["seeds"]),
-        good=np.asarray(good),
-        best=(place.get(y or "", 0), place.get(x or "", 0)) if known.any() else None,
-        held={name: axes[number]["values"][place[name]] for number, name in enumerate(names) if name not in (x, y)},
+        good=plane.of(good.astype(np.float64)) > 0,
+        best=(through.get(y or "", 0), through.get(x or "", 0)) if np.isfinite(known).any() else None,
+        held={axis["name"]: axis["values"][through[axis["name"]]] for axis in axes if axis["name"] not in (x, y)},
     )
 
 
@@ -226,9 +234,9 @@ def _colour_range(panels: Sequence[Panel], scoring: TaskScoring) -> tuple[float,
         return scoring.floor, scoring.floor + 1.0
     low, high = float(means.min()), float(means.max())
     # Scores worse than the floor would take colours away from those that differ in what was learned.
-    low, high = (
-        (max(low, min(scoring.floor, high)), high)
-        if scoring.goal == "maximize"
-        else (low, max(min(high, scoring.floor), low))
-    )
-    return (low, high) if high > low else (low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0))
+    if scoring.goal == "maximize":
+        low = max(low, min(scoring.floor, high))
+    else:
+        high = min(high, max(scoring.floor, low))
+    margin = 0.0 if high > low else 0.5 * (abs(low) or 1.0)
+    return low - margin, high + margin

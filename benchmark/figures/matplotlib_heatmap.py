@@ -8,10 +8,11 @@ from typing import Any, Literal
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PatchCollection
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from benchmark.errors import TableError
@@ -124,7 +125,7 @@ def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) 
             # Dots on white for what has no result: any plain grey is one of the colours when printed in grey.
             colour, ground = (FAINT, PAPER) if name == "no result" else (PAPER, FAINT)
             style: dict[str, Any] = {"edgecolor": colour, "hatch": hatch, "linewidth": 0}
-            axes.add_collection(PatchCollection(_runs(panel, mask), facecolor="none", **style))
+            axes.add_patch(PathPatch(_area(panel, mask), facecolor="none", **style))
             handles[name] = Patch(facecolor=ground, **style)
     if (panel.n_collapsed > 0).any():
         rows, columns = np.nonzero(panel.n_collapsed > 0)
@@ -145,15 +146,15 @@ def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) 
     return mesh
 
 
-def _runs(panel: Panel, mask: BoolArray) -> list[Rectangle]:
-    """Return rectangles over the marked cells, one for each run of them in a row: hatching goes on across the cells."""
-    rectangles = []
-    for row, marked in enumerate(mask):
-        change = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(np.int8)))
-        for start, end in zip(change[::2], change[1::2], strict=True):
-            x, y = panel.x.edges[start], panel.y.edges[row]
-            rectangles.append(Rectangle((x, y), panel.x.edges[end] - x, panel.y.edges[row + 1] - y))
-    return rectangles
+def _area(panel: Panel, mask: BoolArray) -> Path:
+    """Return the marked cells as one path, a rectangle for each run of them in a row: one path is hatched once."""
+    padded = np.pad(mask, ((0, 0), (1, 1)))
+    rows, starts = np.nonzero(padded[:, 1:] & ~padded[:, :-1])
+    _, ends = np.nonzero(padded[:, :-1] & ~padded[:, 1:])
+    left, right, low, high = panel.x.edges[starts], panel.x.edges[ends], panel.y.edges[rows], panel.y.edges[rows + 1]
+    corners = np.array([[left, low], [right, low], [right, high], [left, high], [left, low]])
+    codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(rows))
+    return Path(corners.transpose(2, 0, 1).reshape(-1, 2), codes)
 
 
 def _axis(axes: Axes, axis: FigureAxis, which: Literal["x", "y"], *, with_labels: bool) -> None:

@@ -22,6 +22,7 @@ from benchmark.robustness.columns import (
 )
 from benchmark.robustness.scoring import AxisInfo, BoolArray, FloatArray, GridInfo, IntArray, TaskScoring
 
+NO_RHO = ("rho", 0.0)  # the base optimizer alone, however it is written down: it has no rho
 SAME_VALUE = 1e-9  # relative; a csv may hold fewer digits than the 12 that a spec keeps
 
 
@@ -150,6 +151,7 @@ def _arrange(
     runs: Runs, scoring: TaskScoring, grid: GridInfo, rows: IntArray, seeds: IntArray, swept: Sequence[str]
 ) -> Cells:
     scores = score_rows(runs, scoring, rows)
+    held = {name: _only_value(runs, name, grid, rows) for name in swept if name not in grid.names}
     shape = grid.n_configurations, len(seeds)
     places = _configurations(runs, grid, rows) * len(seeds) + np.searchsorted(seeds, runs.seed[rows])
     _check_once(places, grid, seeds)
@@ -162,7 +164,6 @@ def _arrange(
         collapsed = np.zeros(shape, dtype=np.bool_)
         collapsed.reshape(-1)[places] = runs.collapsed[rows] & (scores.status == COMPLETED)
     completed = rows[scores.status == COMPLETED]
-    held = {name: _only_value(runs, name, grid, rows) for name in swept if name not in grid.names}
     return Cells(
         grid=grid,
         seeds=seeds,
@@ -172,7 +173,7 @@ def _arrange(
         collapsed=collapsed,
         diagnostics=_medians(runs, completed),
         amortised=bool(np.any(runs.numbers("amortised", completed) == 1)),
-        held={name: value for name, value in held.items() if value is not None},
+        held={name: value for name, value in held.items() if value is not None and (name, value) != NO_RHO},
     )
 
 

@@ -170,7 +170,7 @@ def _seeds(frame: pd.DataFrame) -> IntArray:
     whole = np.isfinite(numbers) & (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
     if not whole.all():
         row = int(np.flatnonzero(~whole)[0])
-        raise TableError(f"a seed must be a whole number, but row {row} (counted from 0) has {numbers[row]!r}.")
+        raise TableError(f"a seed must be a whole number, but row {row} (counted from 0) has {float(numbers[row])!r}.")
     return numbers.astype(np.int64)
 
 

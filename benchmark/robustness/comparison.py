@@ -9,6 +9,7 @@ from benchmark.robustness.registry import BY_NAME, row_measures
 from benchmark.robustness.rows import Row
 
 LEADS = "leads"
+ROUNDING = 1e-9  # in the unit of the measure, which is of the size of one
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,8 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval lies on one side of zero."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+        """Whether the interval lies on one side of zero, by more than rounding."""
+        return self.low is not None and self.high is not None and (self.low > ROUNDING or self.high < -ROUNDING)
 
 
 def paired_difference(first: Row, second: Row, measure: str, level: float = LEVEL) -> Difference:

@@ -9,7 +9,7 @@ from benchmark.robustness import levels, sensitivity, width
 from benchmark.robustness.cells import Cells
 from benchmark.robustness.columns import DIAGNOSTICS
 from benchmark.robustness.failures import failure_rates
-from benchmark.robustness.intervals import Sample
+from benchmark.robustness.intervals import Sample, resampled_means
 from benchmark.robustness.registry import TRIALS
 from benchmark.robustness.scoring import BoolArray, FloatArray, TaskScoring
 from benchmark.robustness.tuning import expected_best
@@ -18,7 +18,7 @@ RHO, LR = "rho", "lr"
 GRID_MEASURES = ("best", "worst", "p10", "good_share", "rho_width_max", "rho_width_mean")
 ORDER_STATISTICS = ("worst", "p10")
 VARIANCES = ("variance_rho", "variance_lr", "variance_interaction")
-MAX_RESAMPLED_MEANS = 1_000_000  # held at once, so that a table of a million cells stays small in memory
+MAX_RESAMPLED_MEANS = 250_000  # held at once, so that a table of a million cells stays small in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,7 @@ def evaluate(
         return estimates | {name: Estimate(None, reason=reason) for name in names}
     validation, test = cells.validation[cells.complete], cells.test[cells.complete]
     estimates |= _by_seed(validation, test, weights)
-    statistics = _Statistics(cells, scoring, reference, repeats, whole)
-    estimates |= statistics.estimates(validation, test, weights)
-    return estimates
+    return estimates | _Statistics(cells, scoring, reference, repeats, whole).estimates(validation, test, weights)
 
 
 def _failures(cells: Cells, weights: FloatArray | None) -> dict[str, Estimate]:
@@ -138,10 +136,8 @@ class _Statistics:
 
     def estimates(self, validation: FloatArray, test: FloatArray, weights: FloatArray | None) -> dict[str, Estimate]:
         """Return the measures by name; shape of both scores: (complete configurations, seeds)."""
-        same = validation is test
         validation_means = validation.mean(axis=1)
-        test_means = validation_means if same else test.mean(axis=1)
-        observed = self.of_means(validation_means, test_means)
+        observed = self.of_means(validation_means, test.mean(axis=1))
         resampled = self._resample(validation, test, weights) if weights is not None else {}
         estimates = {name: Estimate(None, reason=reason) for name, reason in self.undefined.items()}
         flags = self._flags(validation_means)
@@ -177,9 +173,7 @@ class _Statistics:
         parts = []
         for start in range(0, len(weights), chunk):
             some = weights[start : start + chunk]
-            validation_means = some @ validation.T
-            test_means = validation_means if validation is test else some @ test.T
-            parts.append(self.of_means(validation_means, test_means))
+            parts.append(self.of_means(resampled_means(some, validation), resampled_means(some, test)))
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def _undefined(self) -> dict[str, str]:

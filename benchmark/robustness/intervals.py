@@ -17,6 +17,7 @@ LEVEL = 0.95
 MIN_SEEDS = 2
 MIN_BOOTSTRAP_SEEDS = 10
 N_RESAMPLES = 2_000
+MAX_UNTHREADED_PRODUCTS = 250_000  # OpenBLAS multiplies in one thread below 4 * 65,536
 T_METHOD = "t-interval over seeds"
 BOOTSTRAP_METHOD = f"joint bootstrap over seeds, expanded percentile, {N_RESAMPLES} resamples"
 REVERSE_METHOD = f"joint bootstrap over seeds, expanded reverse percentile, {N_RESAMPLES} resamples"
@@ -100,6 +101,24 @@ def t_interval(by_seed: FloatArray, level: float = LEVEL) -> Interval:
 def seed_weights(n_seeds: int, rng: np.random.Generator) -> FloatArray:
     """Return the weight of each seed in each resample, shape (resamples, seeds): its count over the number of seeds."""
     return rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=N_RESAMPLES) / n_seeds
+
+
+def resampled_means(weights: FloatArray, scores: FloatArray) -> FloatArray:
+    """Return the seed means on each resample: `weights @ scores.T`, shape (resamples, configurations).
+
+    In products too small for BLAS to call on its threads: with so few seeds they save nothing, and on a machine that is
+    busy training they wait for each other much longer than the product takes.
+
+    Args:
+        weights: of the seeds, shape (resamples, seeds).
+        scores: shape (configurations, seeds).
+    """
+    n_configurations, n_seeds = scores.shape
+    means = np.empty((len(weights), n_configurations))
+    block = max(1, MAX_UNTHREADED_PRODUCTS // (len(weights) * n_seeds))
+    for start in range(0, n_configurations, block):
+        np.matmul(weights, scores[start : start + block].T, out=means[:, start : start + block])
+    return means
 
 
 def expanded_level(n_seeds: int, level: float = LEVEL) -> float:

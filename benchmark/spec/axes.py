@@ -69,10 +69,10 @@ class Axis(SpecModel):
         """Number of points."""
         return len(self.values) if self.values is not None else self.n or 0
 
-    def points(self) -> tuple[float, ...]:
-        """Return the points, each rounded to 12 significant digits; the ends are on the axis."""
+    def points(self) -> tuple[Scalar, ...]:
+        """Return the points, floats rounded to 12 significant digits; the ends are on the axis."""
         if self.values is not None:
-            return tuple(value if isinstance(value, bool) else round_significant(value) for value in self.values)
+            return tuple(round_significant(value) if isinstance(value, float) else value for value in self.values)
         low, high = self.log or self.linear or (math.nan, math.nan)
         steps = max(self.n_points - 1, 1)
         shares = (index / steps for index in range(self.n_points))
@@ -86,4 +86,5 @@ class Axis(SpecModel):
         """Return the problem of the point at `index`, pointing at what in the spec made it."""
         if self.values is not None:
             return Problem(pointer(*place, "values", index), detail)
-        return Problem(pointer(*place, self.scale, 0 if index == 0 else 1), detail)
+        ends = {0: (0,), self.n_points - 1: (1,)}
+        return Problem(pointer(*place, self.scale, *ends.get(index, ())), detail)

@@ -134,13 +134,13 @@ class Grid:
         """Whether the two grids have a configuration in common."""
         if self.setting.key != other.setting.key:
             return False
-        mine = {name: {value} for name, value in self.fixed.items()} | {
-            axis.name: set(axis.values) for axis in self.axes
-        }
-        theirs = {name: {value} for name, value in other.fixed.items()} | {
-            axis.name: set(axis.values) for axis in other.axes
-        }
-        return all(mine[name] & theirs[name] for name in mine)
+        return not any(self._values[name].isdisjoint(other._values[name]) for name in self._values)
+
+    @cached_property
+    def _values(self) -> dict[str, frozenset[Scalar]]:
+        """The values of each hyperparameter."""
+        fixed = {name: frozenset((value,)) for name, value in self.fixed.items()}
+        return fixed | {axis.name: frozenset(axis.values) for axis in self.axes}
 
 
 def config_key(setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int) -> str:

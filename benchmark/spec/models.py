@@ -2,8 +2,9 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
+from benchmark.canonical import round_significant
 from benchmark.parsing import Integer, Label, Number, Scalar, SpecModel, Text
 from benchmark.spec.axes import Axis
 
@@ -21,7 +22,11 @@ class Budget(SpecModel):
     gradient_evaluations: Annotated[Integer, Field(ge=1, le=1_000_000_000)] | None = None
     batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)] = 64
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup: Annotated[Number, Field(ge=0, lt=1, description="share of the steps over which lr rises linearly")] = 0.0
+    warmup: Annotated[
+        Number,
+        AfterValidator(round_significant),
+        Field(ge=0, lt=1, description="share of the steps over which lr rises linearly"),
+    ] = 0.0
     precision: Literal["fp32"] = "fp32"
 
     @model_validator(mode="after")

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from benchmark.canonical import round_significant
 from benchmark.errors import Problem
 from benchmark.parsing import pointer, unknown_name
@@ -14,10 +16,12 @@ from benchmark.spec.grids import Grid, GridAxis, Setting
 from benchmark.spec.models import Budget, OptimizerEntry, TaskEntry
 from benchmark.tasks import Metric, task_class, task_names
 from optimizers import (
+    BaseInfo,
     Hyperparameter,
     HyperparameterError,
     base_info,
     base_names,
+    build,
     optimizer_info,
     optimizer_names,
 )
@@ -25,6 +29,7 @@ from optimizers import (
 if TYPE_CHECKING:
     from benchmark.spec.spec import Spec
 
+MAX_TWINS = 20  # grids with a configuration in common that are named
 Place = tuple[int | str, ...]
 
 
@@ -61,7 +66,7 @@ def resolve(spec: "Spec") -> tuple[tuple[Grid, ...], list[Problem]]:
     problems: list[Problem] = []
     entries = _entries(spec)
     if not entries:
-        problems.append(Problem("/optimizers", "at least one optimizer is needed, or gd: true."))
+        return (), [Problem("/optimizers", "at least one optimizer is needed, or gd: true.")]
     _check_unique(((entry.title, place) for entry, place in entries), "optimizer", problems)
     _check_unique(((entry.title, ("tasks", index)) for index, entry in enumerate(spec.tasks)), "task", problems)
     tasks = [_task(spec, entry, ("tasks", index), problems) for index, entry in enumerate(spec.tasks)]
@@ -70,11 +75,24 @@ def resolve(spec: "Spec") -> tuple[tuple[Grid, ...], list[Problem]]:
     if problems:
         return (), list(dict.fromkeys(problems))
     grids = tuple(_grid(task, arm) for task in tasks if task for arm in arms if arm)
-    for first, second in itertools.combinations(grids, 2):
-        if first.overlaps(second):
-            detail = f"no configuration may stand twice, but '{first.title}' and '{second.title}' have one in common."
-            problems.append(Problem("/optimizers" if first.task == second.task else "/tasks", detail))
+    problems += _twins(grids)
     return (() if problems else grids), problems
+
+
+def _twins(grids: Iterable[Grid]) -> list[Problem]:
+    """Return a problem for each grid that has a configuration in common with an earlier one."""
+    problems: list[Problem] = []
+    by_setting: dict[str, list[Grid]] = {}
+    for grid in grids:
+        earlier = by_setting.setdefault(grid.setting.key, [])
+        twin = next((other for other in earlier if other.overlaps(grid)), None)
+        if twin:
+            detail = f"no configuration may stand twice, but '{twin.title}' and '{grid.title}' have one in common."
+            problems.append(Problem("/optimizers" if twin.task == grid.task else "/tasks", detail))
+        if len(problems) == MAX_TWINS:
+            break
+        earlier.append(grid)
+    return problems
 
 
 def _entries(spec: "Spec") -> list[tuple[OptimizerEntry, Place]]:
@@ -119,6 +137,7 @@ def _task(spec: "Spec", entry: TaskEntry, place: Place, problems: list[Problem])
 
 
 def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Problem]) -> _Arm | None:
+    n_before = len(problems)
     base_entry, base_place = (entry.base, (*place, "base")) if entry.base else (spec.base, ("base",))
     if entry.name not in optimizer_names():
         problems.append(Problem(pointer(*place, "name"), unknown_name("optimizer", entry.name, optimizer_names())))
@@ -149,13 +168,15 @@ def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Probl
         elif source is None:
             fixed[name] = hyperparameter.check(hyperparameter.default)
         elif isinstance(source.values, Axis):
-            axes.append(
-                GridAxis(
-                    name, source.values.scale, _typed_points(source.values, source.place, hyperparameter, problems)
-                )
-            )
+            points = _typed_points(source.values, source.place, hyperparameter, problems)
+            axes.append(GridAxis(name, source.values.scale, points))
         else:
             fixed |= _typed_value(source.values, source.place, hyperparameter, problems)
+    if len(problems) > n_before:
+        return None
+    problems += _refusals(
+        entry.name, base, axes, fixed, {name: source.place for name, source in sources.items()}, place
+    )
     order = {name: index for index, name in enumerate(sources)}
     return _Arm(entry.title, entry.name, base.name, tuple(sorted(axes, key=lambda axis: order[axis.name])), fixed)
 
@@ -179,15 +200,40 @@ def _sources(
     return sources
 
 
+def _refusals(
+    rule: str,
+    base: BaseInfo,
+    axes: Iterable[GridAxis],
+    fixed: Mapping[str, Scalar],
+    places: Mapping[str, Place],
+    place: Place,
+) -> list[Problem]:
+    """Return why the optimizer cannot be built although each value alone is fine: a condition on several of the base's.
+
+    Such conditions are on an end of a range (a momentum of 0), so the corners of the base's axes show them.
+    """
+    ends = {axis.name: sorted({min(axis.values), max(axis.values)}) for axis in axes}
+    corners = {name: values if name in base.hyperparameters else values[:1] for name, values in ends.items()}
+    parameter = torch.zeros(1, requires_grad=True)
+    for corner in itertools.product(*corners.values()):
+        try:
+            build(rule, [parameter], base.name, {**fixed, **dict(zip(corners, corner, strict=True))}, total_steps=1)
+        except HyperparameterError as error:
+            return [Problem(pointer(*places.get(error.name, place)), str(error))]
+    return []
+
+
 def _typed_points(
     axis: Axis, place: Place, hyperparameter: Hyperparameter, problems: list[Problem]
 ) -> tuple[Scalar, ...]:
-    points = []
+    points: list[Scalar] = []
     for index, point in enumerate(axis.points()):
         try:
-            points.append(hyperparameter.check(point))
+            points.append(_typed(point, hyperparameter))
         except HyperparameterError as error:
             problems.append(axis.problem(index, place, str(error)))
+            if axis.values is None:  # one out of range tells enough of an interval
+                break
     return tuple(points)
 
 
@@ -195,11 +241,18 @@ def _typed_value(
     value: Scalar, place: Place, hyperparameter: Hyperparameter, problems: list[Problem]
 ) -> dict[str, Scalar]:
     try:
-        typed = hyperparameter.check(value)
+        return {hyperparameter.name: _typed(value, hyperparameter)}
     except HyperparameterError as error:
         problems.append(Problem(pointer(*place), str(error)))
         return {}
-    return {hyperparameter.name: round_significant(typed) if isinstance(typed, float) else typed}
+
+
+def _typed(value: Scalar, hyperparameter: Hyperparameter) -> Scalar:
+    """Return a value in the hyperparameter's type, rounded; a float without a fraction is a fine integer."""
+    if hyperparameter.kind is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    typed = hyperparameter.check(value)
+    return round_significant(typed) if isinstance(typed, float) else typed
 
 
 def _check_used(spec: "Spec", entries: list[tuple[OptimizerEntry, Place]], problems: list[Problem]) -> None:

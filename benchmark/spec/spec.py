@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr
 from pydantic import ValidationError as PydanticError
 
 from benchmark.errors import Problem, SpecError
-from benchmark.parsing import Integer, SpecModel, Text, parse_text, problems_of, read_text
+from benchmark.parsing import Integer, SpecModel, Text, parse_text, plain_document, problems_of, read_text
 from benchmark.spec.grids import Grid
 from benchmark.spec.models import (
     MAX_ENTRIES,
@@ -78,10 +78,11 @@ class Spec(SpecModel):
         Raises:
             SpecError: with one problem a broken rule.
         """
+        plain = plain_document(document)
         try:
-            spec = cls.model_validate(document)
+            spec = cls.model_validate(plain)
         except PydanticError as error:
-            raise SpecError(problems_of(error)) from error
+            raise SpecError(problems_of(error, plain)) from error
         if spec.n_cells > max_cells:
             parts = " + ".join(f"{grid.title}: {grid.n_configurations:,}" for grid in spec.grids[:8])
             more = " + ..." if len(spec.grids) > 8 else ""

@@ -85,7 +85,7 @@ class Task(ABC):
         try:
             values = cls.Parameters.model_validate(given).model_dump(mode="json")
         except PydanticError as error:
-            return {}, problems_of(error)
+            return {}, problems_of(error, given)
         return {
             name: round_significant(value) if isinstance(value, float) else value for name, value in values.items()
         }, []
@@ -109,7 +109,7 @@ class Task(ABC):
 
     @abstractmethod
     def evaluate(self, model: nn.Module, split: Batch) -> dict[str, Tensor]:
-        """Return the value of every metric on a whole split, as scalars on its device."""
+        """Return the value of every metric, `loss` among them, on a whole split, as scalars on its device."""
 
     @abstractmethod
     def has_collapsed(self, train_loss: float, scores: Mapping[str, float]) -> bool:

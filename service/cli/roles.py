@@ -25,6 +25,7 @@ from service.web.state import AppState
 
 SHOW_EVERY_S = 0.5
 Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]
+Parent = Annotated[int | None, typer.Option("--parent", hidden=True, help="Process with which to end.")]
 SpecPath = Annotated[Path, typer.Argument(help="A spec, as YAML or JSON.")]
 
 
@@ -39,8 +40,11 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
     dispatcher: Annotated[bool, typer.Option(help="Whether to run jobs as well as to accept them.")] = True,
     cpus: Cpus = None,
+    parent: Parent = None,
 ) -> None:
     """Start the server: API, dashboard, and a dispatcher that runs the jobs."""
+    if parent is not None:
+        end_with_parent(parent)
     settings = Settings()
     set_up_logging(settings.log_level)
     if dispatcher:
@@ -52,10 +56,7 @@ def serve(
         serve_until_stopped(store, settings, listener, with_dispatcher=dispatcher, n_cpus=cpus)
 
 
-def worker(
-    cpus: Cpus = None,
-    parent: Annotated[int | None, typer.Option(hidden=True, help="Process with which to end.")] = None,
-) -> None:
+def worker(cpus: Cpus = None, parent: Parent = None) -> None:
     """Start a dispatcher alone: it claims queued jobs and runs them."""
     if parent is not None:
         end_with_parent(parent)

@@ -4,9 +4,11 @@ import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -18,11 +20,12 @@ import psutil
 
 PR_SET_PDEATHSIG = 1
 STOP_GRACE_S = 3.0
+DRIVER_MODULE = "service.jobs.driver"
 DRAIN = "drain"
 MAX_LAST_WORDS = 4096
 # What a driver and Ray's workers below it may see of our environment; secrets go by pipe.
 ALLOWED_VARIABLES = frozenset(
-    {"HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PYTHONPATH", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV"}
+    {"HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PYTHONPATH", "TZ", "USER", "VIRTUAL_ENV"}
 )
 ALLOWED_PREFIXES = (
     "CUDA_",
@@ -69,14 +72,17 @@ class Orders:
 class DriverProcess:
     """A running driver. Make it in the main thread: the kernel ends it with the thread that started it."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], scratch: Path) -> None:
         self._process = process
+        self._scratch = scratch
         self._draining = False
 
     @classmethod
-    def start(cls, orders: Orders, log_path: Path, module: str = "service.jobs.driver") -> Self:
+    def start(cls, orders: Orders, log_path: Path, module: str = DRIVER_MODULE) -> Self:
         """Start a driver that appends its output to a log file."""
         log_path.parent.mkdir(parents=True, exist_ok=True)
+        # What a killed driver and its Ray leave behind is in one folder; sockets in it need a short path.
+        scratch = Path(tempfile.mkdtemp(prefix="rhobust-"))
         with log_path.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(  # noqa: S603  (our own module, by this interpreter)
                 [sys.executable, "-m", module],
@@ -84,10 +90,10 @@ class DriverProcess:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=child_environment(os.environ),
+                env={**child_environment(os.environ), "TMPDIR": str(scratch)},
                 start_new_session=True,
             )
-        driver = cls(process)
+        driver = cls(process, scratch)
         driver._tell(json.dumps(asdict(orders)))
         return driver
 
@@ -117,7 +123,7 @@ class DriverProcess:
         self.end_session()
 
     def end_session(self) -> None:
-        """Kill what is left of the driver's session; the workers of its local Ray are part of it."""
+        """Kill what is left of the driver's session, the workers of its local Ray among it, and remove its folder."""
         deadline = time.monotonic() + STOP_GRACE_S
         while (left := list(session_members(self.pid))) and time.monotonic() < deadline:
             for process in left:
@@ -125,9 +131,11 @@ class DriverProcess:
                     process.kill()
             psutil.wait_procs(left, timeout=0.2)
             self._process.poll()
-        if self._process.stdin:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def last_words(self) -> str:
         """Return what an ended driver said, in a sentence, of why it ended; empty if it did not come to that."""

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from importlib.metadata import version
 
 from benchmark import Spec
-from service.jobs.child import DriverExit, DriverProcess, Orders
+from service.jobs.child import DRIVER_MODULE, DriverExit, DriverProcess, Orders
 from service.jobs.patience import persist
 from service.settings import Settings
 from service.states import JobState, Request
@@ -59,6 +59,7 @@ class Dispatcher:
         lease_s: how long a claim holds without a renewal.
         heartbeat_s: seconds between renewals.
         environment_is_fatal: whether a job fails at once where Ray does not start, and does not wait for a better host.
+        driver_module: what a driver process runs.
     """
 
     def __init__(
@@ -71,10 +72,12 @@ class Dispatcher:
         lease_s: float = LEASE_S,
         heartbeat_s: float = HEARTBEAT_S,
         environment_is_fatal: bool = False,
+        driver_module: str = DRIVER_MODULE,
     ) -> None:
         self._store, self._settings, self._n_cpus, self._only = store, settings, n_cpus, only
         self._lease_s, self._heartbeat_s = lease_s, heartbeat_s
         self._environment_is_fatal = environment_is_fatal
+        self._driver_module = driver_module
         self._stopping = False
         self._next_report = 0.0
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
@@ -156,7 +159,7 @@ class Dispatcher:
             n_cpus=self._n_cpus,
             parent_pid=os.getpid(),
         )
-        driver = DriverProcess.start(orders, self._settings.log_path(job.id))
+        driver = DriverProcess.start(orders, self._settings.log_path(job.id), self._driver_module)
         try:
             ended = self._supervise(job, driver, on_tick)
         finally:

@@ -6,6 +6,7 @@ precision holds take four bytes, all others eight, the bytes of equal weight sid
 exponents, which deflate then shortens. NaN, infinity and minus zero come back as they were.
 """
 
+import functools
 import math
 import struct
 import zlib
@@ -18,9 +19,11 @@ Number = float | int | bool
 PLAIN, DEFLATED = b"\0", b"\1"  # the first byte of a curve
 MAX_INTEGER = (1 << 63) - 1
 MAX_WHOLE = 1 << 53
-MAX_SINGLE = 3.4028234663852886e38
 MAX_DENOMINATOR = 1 << 20
 MAX_SINGLE_DENOMINATOR = 1 << 11  # of larger ones, too many shares round to the same number of single precision
+
+
+_BYTES = tuple(bytes((value,)) for value in range(0x80))
 
 
 class _Form(IntEnum):
@@ -83,17 +86,16 @@ def _pack_run(values: Sequence[Number]) -> bytes:
         return bytes((_Form.INTEGERS,)) + _differences((first,))
     if all(-MAX_WHOLE < value < MAX_WHOLE and (value or math.copysign(1.0, value) > 0) for value in values):
         whole = [int(value) for value in values]
-        if all(map(float.__eq__, values, map(float, whole))):
+        if whole == list(values):
             return bytes((_Form.WHOLE,)) + _differences(whole)
-        shares = _shares(values, MAX_DENOMINATOR)
-        if shares is not None:
-            return bytes((_Form.SHARES,)) + shares
-    if not all(_is_single(value) for value in values):
-        return bytes((_Form.DOUBLE,)) + _planes(struct.pack(f"<{len(values)}d", *values), 8)
-    shares = _shares(values, MAX_SINGLE_DENOMINATOR, single=True)
+    narrow = _narrowed(values)
+    single = all(near == value or value != value for near, value in zip(narrow, values, strict=True))
+    shares = _shares(values, single=single)
     if shares is not None:
-        return bytes((_Form.SINGLE_SHARES,)) + shares
-    return bytes((_Form.SINGLE,)) + _planes(struct.pack(f"<{len(values)}f", *values), 4)
+        return bytes((_Form.SINGLE_SHARES if single else _Form.SHARES,)) + shares
+    if single:
+        return bytes((_Form.SINGLE,)) + _planes(struct.pack(f"<{len(values)}f", *values), 4)
+    return bytes((_Form.DOUBLE,)) + _planes(struct.pack(f"<{len(values)}d", *values), 8)
 
 
 def _planes(packed: bytes, width: int) -> bytes:
@@ -101,43 +103,42 @@ def _planes(packed: bytes, width: int) -> bytes:
     return b"".join(packed[place::width] for place in range(width))
 
 
-def _single(value: float) -> float:
-    """Return the nearest number of single precision."""
-    return array("f", (value,))[0]
+def _narrowed(values: Iterable[float]) -> "array[float]":
+    """Return the nearest numbers of single precision; infinity where a number is too large for it."""
+    return array("f", values)
 
 
-def _is_single(value: float) -> bool:
-    return not math.isfinite(value) or (abs(value) <= MAX_SINGLE and _single(value) == value)
-
-
-def _shares(values: Sequence[float], limit: int, *, single: bool = False) -> bytes | None:
-    """Return n and the k of each value that is k/n, rounded to its precision; None where no n up to the limit will do."""
-    common = 1
-    for value in values:
-        if not 0 <= value <= 1 or math.copysign(1.0, value) < 0:
-            return None
-        if _share(round(value * common), common, single=single) != value:
-            common = math.lcm(common, _denominator(value, limit, single=single))
-            if not 0 < common <= limit:
-                return None
-    counts = [round(value * common) for value in values]
-    if any(_share(count, common, single=single) != value for count, value in zip(counts, values, strict=True)):
+def _shares(values: Sequence[float], *, single: bool) -> bytes | None:
+    """Return n and the k of each value that is k/n, rounded to its precision; None where no small n will do."""
+    if not all(0 <= value <= 1 and math.copysign(1.0, value) > 0 for value in values):
         return None
-    return _varint(common) + b"".join(map(_varint, counts))
+    limit = MAX_SINGLE_DENOMINATOR if single else MAX_DENOMINATOR
+    common = 1
+    while 0 < common <= limit:
+        counts = [round(value * common) for value in values]
+        restored = _restored(counts, common, single=single)
+        wrong = next((value for value, share in zip(values, restored, strict=True) if value != share), None)
+        if wrong is None:
+            return _varint(common) + b"".join(map(_varint, counts))
+        larger = math.lcm(common, _denominator(wrong, limit, single=single))
+        common = larger if larger != common else 0
+    return None
 
 
-def _share(count: int, total: int, *, single: bool) -> float:
-    return _single(count / total) if single else count / total
+def _restored(counts: Iterable[int], total: int, *, single: bool) -> list[float]:
+    shares = [count / total for count in counts]
+    return list(_narrowed(shares)) if single else shares
 
 
+@functools.lru_cache(maxsize=4096)
 def _denominator(value: float, limit: int, *, single: bool) -> int:
-    """Return the smallest n up to the limit for which `value` is a rounded k/n, by continued fraction; 0 if none is."""
+    """Return an n up to the limit for which `value` is a rounded k/n, by continued fraction; 0 if there is none."""
     before, denominator, rest = 0, 1, value
     while denominator <= limit:
-        if _share(round(value * denominator), denominator, single=single) == value:
+        if _restored((round(value * denominator),), denominator, single=single)[0] == value:
             return denominator
         rest -= int(rest)
-        if rest == 0:
+        if rest * limit < 1:  # the next denominator is beyond the limit
             return 0
         rest = 1 / rest
         before, denominator = denominator, int(rest) * denominator + before
@@ -158,6 +159,8 @@ def _zigzag(value: int) -> int:
 
 
 def _varint(value: int) -> bytes:
+    if value <= 0x7F:
+        return _BYTES[value]
     parts = bytearray()
     while value > 0x7F:
         parts.append(value & 0x7F | 0x80)
@@ -196,7 +199,7 @@ class _Reader:
             return struct.unpack(f"<{length}{letter}", _planes(planes, length)) if length else ()
         if form in (_Form.SHARES, _Form.SINGLE_SHARES):
             total = self.varint()
-            return [_share(self.varint(), total, single=form is _Form.SINGLE_SHARES) for _ in range(length)]
+            return _restored([self.varint() for _ in range(length)], total, single=form is _Form.SINGLE_SHARES)
         integers = self._progression(length)
         return integers if form is _Form.INTEGERS else [float(value) for value in integers]
 

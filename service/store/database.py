@@ -49,7 +49,7 @@ class Database:
 
     def __init__(self, url: str | URL, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> None:
         self.url = parse_url(url) if isinstance(url, str) else url
-        self.shown = self.url.render_as_string(hide_password=True)
+        self.shown = self.url.set(drivername=self.url.get_backend_name()).render_as_string(hide_password=True)
         self.engine = _create_engine(self.url, statement_timeout_ms)
 
     @property

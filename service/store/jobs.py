@@ -1,67 +1,23 @@
-"""Jobs as people see them: submit, find, ask for a pause or an end, try again, delete."""
+"""Jobs as people see them: find one, ask for a pause or an end, try again, delete, see how far it is."""
 
-import secrets
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, exists, func, or_, select, update
 
-from benchmark.canonical import content_hash
 from benchmark.records import Status
 from service.states import Action, JobState, next_request, next_state, require_allowed
 from service.store import checks
-from service.store.entities import Job, NewJob, Progress
-from service.store.errors import IdempotencyConflictError
-from service.store.part import IN_CHUNK, Part, chunks, entering, insert_into, job_from_row, known_form, read_job
-from service.store.tables import db_now, facet, fingerprint, idempotency, job, link, origin, record, tally
+from service.store.entities import Job, Progress
+from service.store.part import IN_CHUNK, Part, chunks, entering, job_from_row, known_form, read_job
+from service.store.submitting import write_facets
+from service.store.tables import facet, fingerprint, idempotency, job, link, origin, record, tally
 
-ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # without i, l, o and u: an id is read aloud and typed
-ID_LENGTH = 10
-IDEMPOTENCY_KEPT_S = 24 * 3600
 RECORDS_LOCK = 0x52486F32  # held shared while records of other jobs are linked, and alone while records are deleted
 
 
 class Jobs(Part):
-    """Submitting, finding and steering jobs."""
-
-    def submit(self, new: NewJob, *, principal: str = "local", idempotency_key: str | None = None) -> tuple[Job, bool]:
-        """Queue a job.
-
-        Args:
-            new: what to run.
-            principal: whose idempotency key it is.
-            idempotency_key: under which a repeated call gives the job of the first one.
-
-        Returns:
-            The job as it is now, and whether this call made it.
-
-        Raises:
-            IdempotencyConflictError: if the key was used with another body in the last 24 hours.
-            InvalidValueError: if a value cannot be kept.
-        """
-        values = _checked(new)
-        job_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
-        with self._database.write() as connection:
-            if idempotency_key is not None:
-                earlier = _reserve(connection, principal, idempotency_key, content_hash(values), job_id)
-                if earlier is not None:
-                    return read_job(connection, earlier), False
-            statement = insert(job).values(
-                id=job_id,
-                state=str(JobState.QUEUED),
-                attempt=0,
-                retried_after=0,
-                crashes=0,
-                run_after=0.0,
-                revision=1,
-                execution={},
-                created_at=db_now(),
-                **values,
-            )
-            created = job_from_row(connection.execute(statement.returning(job)).mappings().one())
-            _write_facets(connection, created)
-            return created, True
+    """Finding and steering jobs."""
 
     def job(self, job_id: str) -> Job:
         """Return a job.
@@ -216,53 +172,8 @@ class Jobs(Part):
             queued = _updated(connection, found, **entering(after), **again, **changed)
             if "spec" in changed:
                 connection.execute(delete(facet).where(facet.c.job_seq == found.seq))
-                _write_facets(connection, queued)
+                write_facets(connection, queued)
             return queued
-
-
-def _checked(new: NewJob) -> dict[str, Any]:
-    values = asdict(new)
-    values["name"] = checks.text("name", new.name, limit=checks.MAX_LABEL)
-    values["spec"] = checks.document("spec", new.spec)
-    values["tags"] = [checks.text("a tag", tag, limit=checks.MAX_LABEL) for tag in new.tags]
-    values["submitted_by"] = checks.text("submitted_by", new.submitted_by, limit=checks.MAX_LABEL)
-    values["n_cells"] = checks.integer("n_cells", new.n_cells)
-    values["priority"] = checks.integer("priority", new.priority, low=-checks.MAX_SMALL)
-    values["max_crashes"] = checks.integer("max_crashes", new.max_crashes, low=1)
-    values["rerun_of"] = new.rerun_of and known_form(new.rerun_of)
-    return values
-
-
-def _reserve(connection: Connection, principal: str, key: str, body: str, job_id: str) -> str | None:
-    """Take an idempotency key for a new job, or return the id of the job that has it."""
-    columns = idempotency.c
-    identity = {
-        "principal": checks.text("principal", principal, limit=checks.MAX_LABEL),
-        "key": checks.text("the idempotency key", key, limit=checks.MAX_LABEL),
-    }
-    connection.execute(delete(idempotency).where(columns.created_at < db_now() - IDEMPOTENCY_KEPT_S))
-    statement = insert_into(connection, idempotency).values(**identity, body=body, job_id=job_id, created_at=db_now())
-    if connection.execute(statement.on_conflict_do_nothing().returning(columns.job_id)).first() is not None:
-        return None
-    earlier = connection.execute(select(idempotency).filter_by(**identity)).one()
-    if earlier.body != body:
-        raise IdempotencyConflictError(f"the idempotency key {key!r} was used before with another body.")
-    return str(earlier.job_id)
-
-
-def _write_facets(connection: Connection, created: Job) -> None:
-    tasks = created.spec.get("tasks")
-    entries = [entry for entry in tasks if isinstance(entry, Mapping)] if isinstance(tasks, list | tuple) else []
-    words = {
-        ("task", entry[word]) for entry in entries for word in ("name", "label") if isinstance(entry.get(word), str)
-    }
-    words |= {("tag", tag) for tag in created.tags}
-    rows = [
-        {"job_seq": created.seq, "kind": kind, "value": checks.text(f"a {kind}", value, limit=checks.MAX_LABEL)}
-        for kind, value in sorted(words)
-    ]
-    if rows:
-        connection.execute(insert(facet), rows)
 
 
 def _updated(connection: Connection, found: Job, **values: Any) -> Job:

@@ -53,7 +53,7 @@ class Queue(Part):
                 action = settlement(found.requested, crashes, found.max_crashes) or Action.CLAIM
                 after = next_state(found.state, action)
                 changed = (
-                    settled(action, after, crashes)
+                    settled(action, after, crashes, found.error)
                     if action is not Action.CLAIM
                     else {
                         "state": str(after),
@@ -160,7 +160,7 @@ class Queue(Part):
         """
         alive = dispatcher.c.heartbeat >= db_now() - checks.seconds("alive_within_s", alive_within_s)
         idle = exists().where(dispatcher.c.job_id.is_(None), alive)
-        running = and_(job.c.state == str(JobState.RUNNING), job.c.lease_until >= db_now())
+        running = and_(job.c.state == str(JobState.RUNNING), job.c.lease_until > db_now())
         stopping = exists(select(job.c.seq).where(running, job.c.requested.is_not(None)))
         waiting = select(func.max(job.c.priority)).where(_is_due(), ~idle, ~stopping)
         with self._database.write() as connection:
@@ -193,7 +193,7 @@ def _next(connection: Connection, max_running: int | None, only: str | None) -> 
         other = job.alias()
         theirs = (other.c.state == str(JobState.RUNNING), other.c.submitted_by == job.c.submitted_by)
         due = and_(due, select(func.count()).select_from(other).where(*theirs).scalar_subquery() < max_running)
-    lapsed = and_(job.c.state == str(JobState.RUNNING), job.c.lease_until < db_now())
+    lapsed = and_(job.c.state == str(JobState.RUNNING), job.c.lease_until <= db_now())
     statement = select(job).where(or_(due, lapsed)).order_by(job.c.priority.desc(), job.c.seq).limit(1)
     if only is not None:
         statement = statement.where(job.c.id == known_form(only))

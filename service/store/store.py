@@ -9,10 +9,11 @@ from service.store.dispatchers import Dispatchers
 from service.store.jobs import Jobs
 from service.store.queue import Queue
 from service.store.reading import Reading
+from service.store.submitting import Submitting
 from service.store.writing import Writing
 
 
-class Store(Jobs, Queue, Writing, Reading, Dispatchers):
+class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 
     Args:

@@ -45,11 +45,11 @@ class Key(TypeDecorator[str]):
     impl = LargeBinary(KEY_BYTES)
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:  # noqa: ARG002
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
         """Return the bytes of the hex digits."""
         return None if value is None else key_bytes(value)
 
-    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
         """Return the hex digits of the bytes."""
         return None if value is None else bytes(value).hex()
 

@@ -9,11 +9,10 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from service.settings import Settings
 from service.store import Store
 from service.web import catalogue, health, jobs, pages, results
-from service.web.guard import Guard
+from service.web.guard import MAX_BODY_BYTES, Guard
 from service.web.problems import ProblemDocument, install_handlers
 from service.web.state import AppState
 
-MAX_BODY_BYTES = 1024**2
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
@@ -45,6 +44,7 @@ def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOO
     app.include_router(pages.router)
     pages.mount_static(app)
     install_handlers(app)
+    # The guard is the outer one: what a header declares it refuses itself, what comes in pieces is counted inside.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
     app.add_middleware(Guard, hosts=hosts)
     return app

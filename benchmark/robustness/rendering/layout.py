@@ -59,9 +59,9 @@ def sections(table: RobustnessTable) -> Iterator[Section]:
         rows = table.rows_of(task.task)
         headings = title(task), "Details", "Diagnostics"
         shown = [
-            [name for name in names if any(row.measures[name].value is not None for row in rows)] for names in PANELS
+            [name for name in names if any(_is_shown(name, row.measures[name]) for row in rows)] for names in PANELS
         ]
-        shown[0] = shown[0] or ["best", "grid_mean"]
+        shown[0] = shown[0] or list(WITH_RAW)
         panels = [_panel(heading, rows, names) for heading, names in zip(headings, shown, strict=True) if names]
         named = [name for names in shown for name in names]
         yield Section(tuple(panels), tuple(caption(table, task)), tuple(notes(table, task, named)))
@@ -89,6 +89,10 @@ def _panel(heading: str, rows: tuple[Row, ...], names: Sequence[str]) -> Panel:
             cells.append(TextCell(" / ".join(rates), None, None, leads=False))
         lines.append((row.optimizer, tuple(cells)))
     return Panel(heading, tuple(columns), tuple(lines))
+
+
+def _is_shown(name: str, measure: Measure) -> bool:
+    return measure.value is not None or (name in WITH_RAW and measure.raw is not None)
 
 
 def _cell(name: str, measure: Measure) -> TextCell:

@@ -110,6 +110,9 @@ function measureCell(measure) {
 }
 
 function number(value) {
+  if (Math.abs(value) < 5e-4) {
+    return "0";
+  }
   return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString() : String(Number(value.toPrecision(3)));
 }
 

@@ -87,6 +87,14 @@ def frame_of(
     return pd.concat(frames, ignore_index=True)
 
 
+def lose(frame: pd.DataFrame, rows: object, status: str) -> None:
+    """Take the scores of some rows away, in place."""
+    kept = ~frame.index.isin(np.atleast_1d(np.asarray(rows)))
+    frame["status"] = frame["status"].where(kept, status)
+    for name in ("val_accuracy", "test_accuracy"):
+        frame[name] = frame[name].where(kept)
+
+
 def noisy_scores(n_seeds: int, seed: int = 0, noise: float = 0.01) -> dict[str, np.ndarray[Any, Any]]:
     """Return scores of gd, sam and msam that peak inside the grid, with an effect of the seed that all share."""
     rng = np.random.default_rng(seed)

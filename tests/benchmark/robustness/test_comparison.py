@@ -17,10 +17,7 @@ def test_the_interval_is_that_of_the_paired_t_test() -> None:
     by_seed = [scores[name].reshape(-1, 5).mean(axis=0) for name in ("msam", "sam")]
     expected = stats.ttest_rel(*by_seed).confidence_interval(0.95)
     span = (table.tasks[0].y_ref or 0) - ACCURACY.floor
-    assert (difference.low, difference.high) == (
-        pytest.approx(expected.low / span),
-        pytest.approx(expected.high / span),
-    )
+    assert [difference.low, difference.high] == pytest.approx([expected.low / span, expected.high / span])
     assert difference.raw == pytest.approx(np.mean(by_seed[0] - by_seed[1]))
     assert difference.is_clear
 
@@ -66,6 +63,18 @@ def test_a_clear_leader_is_marked_and_a_tie_is_not() -> None:
     assert leads == {"gd"}
     twins = robustness_table(frame_of({"sam": scores["sam"], "twin": scores["sam"]}), ACCURACY)
     assert not any("leads" in measure.flags for row in twins.rows for measure in row.measures.values())
+
+
+@pytest.mark.parametrize("n_seeds", [3, 10])
+def test_rounding_makes_no_leader(n_seeds: int) -> None:
+    scores = {
+        "gd": np.full((3, n_seeds), 0.7),
+        "sam": np.full((3, 4, n_seeds), 0.7),
+        "msam": np.full((3, 4, n_seeds), 0.7),
+    }
+    scores["msam"][0, 0, 0] += 1e-13
+    table = robustness_table(frame_of(scores), ACCURACY)
+    assert not any("leads" in measure.flags for row in table.rows for measure in row.measures.values())
 
 
 def test_one_row_alone_leads_nothing() -> None:

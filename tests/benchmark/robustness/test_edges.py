@@ -60,7 +60,7 @@ def valid(frame: pd.DataFrame, scoring: TaskScoring) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.lists(RUN, min_size=1, max_size=40), st.sampled_from(["maximize", "minimize"]), st.sampled_from([0.0, 0.05, 5.0])
 )
@@ -73,7 +73,7 @@ def test_any_runs_give_a_table_or_an_error(runs: list[dict[str, object]], goal: 
             robustness_table(frame, scoring)
     whole(robustness_table(unique, scoring))
     for split in ("validation", "test"):
-        shown = surfaces(unique, scoring, split=split)  # type: ignore[arg-type]
+        shown = surfaces(unique, scoring, split=split)
         json.dumps(heatmap_plotly(shown, scoring), allow_nan=False)
         json.dumps(shown, allow_nan=False)
 
@@ -103,4 +103,4 @@ def test_constant_scores_have_no_variance_to_share() -> None:
     measures = robustness_table(frame_of({"sam": np.full((3, 4, 10), 0.5)}), ACCURACY).row("digits", "sam").measures
     assert measures["variance_rho"].reason == "the scores do not vary over the grid"
     assert measures["best"].flags[0] == "tied"
-    assert (measures["best"].low, measures["best"].high) == (1.0, 1.0)
+    assert [measures["best"].low, measures["best"].high] == pytest.approx([1, 1])

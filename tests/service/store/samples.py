@@ -1,6 +1,6 @@
 """Records and jobs to fill a store with."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from benchmark.canonical import content_hash
 from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Scalar, Status
@@ -20,7 +20,7 @@ def key_of(cell: int) -> str:
 
 
 def make_outcome(
-    status: Status = Status.COMPLETED, *, curve: dict[str, tuple[float, ...]] | None = None, collapsed: bool = False
+    status: Status = Status.COMPLETED, *, curve: Mapping[str, tuple[float, ...]] | None = None, collapsed: bool = False
 ) -> Outcome:
     return Outcome(
         status=status,
@@ -46,7 +46,9 @@ def make_record(
         config_key=key_of(cell),
         fingerprint=fingerprint,
         setting=SETTING,
-        hyperparameters={"lr": 0.1, "rho": 0.05, "nesterov": True, "k": 3} if hyperparameters is None else hyperparameters,
+        hyperparameters={"lr": 0.1, "rho": 0.05, "nesterov": True, "k": 3}
+        if hyperparameters is None
+        else hyperparameters,
         seed=cell % 5,
         outcome=outcome or make_outcome(status),
         pack=PackPlace("pack-1", 20, cell % 20),

@@ -108,7 +108,7 @@ def test_who_lost_the_lease_writes_nothing(store: Store, n_records: int) -> None
 def test_an_unregistered_key_is_refused_whole(store: Store) -> None:
     queue(store)
     job = start(store)
-    with pytest.raises(InvalidValueError, match="fingerprint .* was not registered; nothing was written"):
+    with pytest.raises(InvalidValueError, match=r"fingerprint .* was not registered; nothing was written"):
         write(store, job, [make_record(0)])
     register(store)
     write(store, job, [make_record(0)])

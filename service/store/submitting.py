@@ -1,0 +1,108 @@
+"""Submitting jobs: checked, given a short id, and only once under an idempotency key."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select
+
+from benchmark.canonical import content_hash
+from service.states import JobState
+from service.store import checks
+from service.store.entities import Job, NewJob
+from service.store.errors import IdempotencyConflictError
+from service.store.part import Part, insert_into, job_from_row, known_form, read_job
+from service.store.tables import db_now, facet, idempotency, job
+
+ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # without i, l, o and u: an id is read aloud and typed
+ID_LENGTH = 10
+IDEMPOTENCY_KEPT_S = 24 * 3600
+
+
+class Submitting(Part):
+    """Submitting jobs."""
+
+    def submit(self, new: NewJob, *, principal: str = "local", idempotency_key: str | None = None) -> tuple[Job, bool]:
+        """Queue a job.
+
+        Args:
+            new: what to run.
+            principal: whose idempotency key it is.
+            idempotency_key: under which a repeated call gives the job of the first one.
+
+        Returns:
+            The job as it is now, and whether this call made it.
+
+        Raises:
+            IdempotencyConflictError: if the key was used with another body in the last 24 hours.
+            InvalidValueError: if a value cannot be kept.
+        """
+        values = _checked(new)
+        job_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+        with self._database.write() as connection:
+            if idempotency_key is not None:
+                earlier = _reserve(connection, principal, idempotency_key, content_hash(values), job_id)
+                if earlier is not None:
+                    return read_job(connection, earlier), False
+            statement = insert(job).values(
+                id=job_id,
+                state=str(JobState.QUEUED),
+                attempt=0,
+                retried_after=0,
+                crashes=0,
+                run_after=0.0,
+                revision=1,
+                execution={},
+                created_at=db_now(),
+                **values,
+            )
+            created = job_from_row(connection.execute(statement.returning(job)).mappings().one())
+            write_facets(connection, created)
+            return created, True
+
+
+def _checked(new: NewJob) -> dict[str, Any]:
+    values = asdict(new)
+    values["name"] = checks.text("name", new.name, limit=checks.MAX_LABEL)
+    values["spec"] = checks.document("spec", new.spec)
+    values["tags"] = [checks.text("a tag", tag, limit=checks.MAX_LABEL) for tag in new.tags]
+    values["submitted_by"] = checks.text("submitted_by", new.submitted_by, limit=checks.MAX_LABEL)
+    values["n_cells"] = checks.integer("n_cells", new.n_cells)
+    values["priority"] = checks.integer("priority", new.priority, low=-checks.MAX_SMALL)
+    values["max_crashes"] = checks.integer("max_crashes", new.max_crashes, low=1)
+    values["rerun_of"] = new.rerun_of and known_form(new.rerun_of)
+    return values
+
+
+def _reserve(connection: Connection, principal: str, key: str, body: str, job_id: str) -> str | None:
+    """Take an idempotency key for a new job, or return the id of the job that has it."""
+    columns = idempotency.c
+    identity = {
+        "principal": checks.text("principal", principal, limit=checks.MAX_LABEL),
+        "key": checks.text("the idempotency key", key, limit=checks.MAX_LABEL),
+    }
+    connection.execute(delete(idempotency).where(columns.created_at < db_now() - IDEMPOTENCY_KEPT_S))
+    statement = insert_into(connection, idempotency).values(**identity, body=body, job_id=job_id, created_at=db_now())
+    if connection.execute(statement.on_conflict_do_nothing().returning(columns.job_id)).first() is not None:
+        return None
+    earlier = connection.execute(select(idempotency).filter_by(**identity)).one()
+    if earlier.body != body:
+        raise IdempotencyConflictError(f"the idempotency key {key!r} was used before with another body.")
+    return str(earlier.job_id)
+
+
+def write_facets(connection: Connection, created: Job) -> None:
+    """Insert the words by which a job is found: its tags, and the names and labels of its tasks."""
+    tasks = created.spec.get("tasks")
+    entries = [entry for entry in tasks if isinstance(entry, Mapping)] if isinstance(tasks, list | tuple) else []
+    words = {
+        ("task", entry[word]) for entry in entries for word in ("name", "label") if isinstance(entry.get(word), str)
+    }
+    words |= {("tag", tag) for tag in created.tags}
+    rows = [
+        {"job_seq": created.seq, "kind": kind, "value": checks.text(f"a {kind}", value, limit=checks.MAX_LABEL)}
+        for kind, value in sorted(words)
+    ]
+    if rows:
+        connection.execute(insert(facet), rows)

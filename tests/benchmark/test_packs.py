@@ -1,0 +1,109 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmark.packs import MAX_DEATHS, MAX_PACK_CELLS, Pack, PackQueue, plan_packs
+from benchmark.spec import expand
+from tests.benchmark.toys import make_spec
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 0), (3, 2), (-1, 1)])
+def test_a_pack_has_a_cell_at_least(start: int, stop: int) -> None:
+    with pytest.raises(ValueError, match=f"0 <= start < stop must hold, but got start={start}, stop={stop}"):
+        Pack(start, stop)
+
+
+@given(n_workers=st.integers(1, 200), size=st.none() | st.integers(1, 30), keep=st.sets(st.integers(0, 47)))
+def test_packs_cut_the_plan_without_gaps_and_never_across_settings(
+    n_workers: int, size: int | None, keep: set[int]
+) -> None:
+    every = list(expand(make_spec(seeds={"count": 4})))
+    cells = [cell for index, cell in enumerate(every) if index in keep]
+    packs = plan_packs(cells, n_workers=n_workers, size=size)
+    assert [index for pack in packs for index in range(pack.start, pack.stop)] == list(range(len(cells)))
+    assert all(pack.size <= (size or MAX_PACK_CELLS) for pack in packs)
+    assert all(len({cell.setting.key for cell in cells[pack.start : pack.stop]}) == 1 for pack in packs)
+
+
+def test_every_worker_gets_several_packs() -> None:
+    cells = list(expand(make_spec(seeds={"count": 40})))
+    packs = plan_packs(cells, n_workers=2)
+    assert len(packs) >= 16
+    assert len(plan_packs(cells, n_workers=10_000)) == len(cells)
+    assert plan_packs([], n_workers=2) == []
+
+
+@given(st.data())
+def test_every_cell_is_reported_once_or_given_up_after_three_lonely_deaths(data: st.DataObject) -> None:
+    """A brute-force simulation: workers take, report, end and die in any order; some cells kill whoever trains them."""
+    n_cells = data.draw(st.integers(0, 12), label="cells")
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(1, n_cells - 1))), label="cuts") & set(range(1, n_cells)))
+    bounds = [0, *cuts, n_cells]
+    queue = PackQueue([Pack(*pair) for pair in zip(bounds, bounds[1:], strict=False) if pair[0] < pair[1]])
+    deadly = data.draw(st.sets(st.integers(0, 11)), label="deadly cells")
+    n_whims = data.draw(st.integers(0, 10), label="deaths and early ends without a reason")
+    reported: Counter[int] = Counter()
+    lonely_deaths: Counter[int] = Counter()
+    given_up: list[int] = []
+    running: dict[str, tuple[int, int]] = {}
+    for turn in range(2_000):
+        if queue.is_empty:
+            break
+        holder = f"worker {turn}"
+        may_take = len(running) < 3 and (not running or data.draw(st.booleans()))
+        if may_take and (pack := queue.take(holder)):
+            running[holder] = pack.start, pack.stop
+            continue
+        holder = data.draw(st.sampled_from(sorted(running)))
+        start, stop = running[holder]
+        dies = start in deadly
+        if not dies and n_whims and data.draw(st.booleans()):
+            n_whims -= 1
+            dies = data.draw(st.booleans())
+            if not dies:
+                queue.end(holder)
+                del running[holder]
+                continue
+        if dies:
+            lonely_deaths[start] += stop - start == 1
+            lost = queue.die(holder)
+            del running[holder]
+            assert (lost is not None) == (stop - start == 1 and lonely_deaths[start] == MAX_DEATHS)
+            given_up += [] if lost is None else [lost]
+            continue
+        n_done = data.draw(st.integers(1, stop - start))
+        n_done = next((n for n in range(n_done) if start + n in deadly), n_done)
+        queue.report(holder, n_done)
+        reported.update(range(start, start + n_done))
+        running[holder] = start + n_done, stop
+        if start + n_done == stop:
+            del running[holder]
+            ending = data.draw(st.sampled_from([queue.end, queue.die]))
+            assert ending(holder) is None
+    assert queue.is_empty
+    assert queue.n_running == 0
+    assert not running
+    assert set(reported.values()) <= {1}
+    assert sorted([*reported, *given_up]) == list(range(n_cells))
+    assert deadly & set(range(n_cells)) <= set(given_up)
+    assert queue.take("late") is None
+
+
+def test_more_cells_than_a_pack_has_cannot_be_reported() -> None:
+    queue = PackQueue([Pack(2, 5)])
+    queue.take("a")
+    queue.report("a", 2)
+    with pytest.raises(ValueError, match="at most 1 cells of the pack are left, but 2 were reported"):
+        queue.report("a", 2)
+
+
+def test_what_a_holder_leaves_comes_first_and_what_it_died_of_last() -> None:
+    queue = PackQueue([Pack(0, 4), Pack(4, 8)])
+    queue.take("a")
+    queue.report("a", 1)
+    queue.end("a")
+    assert queue.take("b") == Pack(1, 4)
+    assert queue.die("b") is None
+    assert [queue.take(name) for name in "cde"] == [Pack(4, 8), Pack(1, 2), Pack(2, 4)]

@@ -1,0 +1,136 @@
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.states import JobState
+from service.store import Store
+from tests.service.cli.conftest import Cli
+from tests.service.filling import failed, run_made_up, small_spec, submit
+from tests.service.processes import free_port
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Path:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(small_spec(tags=["nightly"])))
+    return path
+
+
+def test_submit_prints_the_id_alone(cli: Cli, url: str, store: Store, spec: Path) -> None:
+    result = cli("submit", spec)
+    (job,) = store.jobs()
+    assert (result.code, result.out) == (0, f"{job.id}\n")
+    assert f"{url}/jobs/{job.id}" in result.err
+
+
+def test_submit_and_watch_print_the_table_or_say_why_not(cli: Cli, url: str, store: Store) -> None:
+    job = run_made_up(store, submit(store))
+    watched = cli("watch", job.id)
+    assert watched.code == 0
+    assert "msam" in watched.out
+    assert "20 of 20 cells" in watched.err
+    bad = submit(store)
+    run_made_up(store, bad, failed, state=None)
+    store.finish(bad.id, 1, JobState.FAILED, error="20 of 20 cells failed")
+    watched = cli("watch", bad.id)
+    assert (watched.code, watched.out) == (3, "")
+    assert "20 of 20 cells failed" in watched.err
+
+
+@pytest.mark.parametrize("output", ["table", "json", "csv", "md", "tex"])
+def test_table_in_every_form(cli: Cli, url: str, store: Store, output: str) -> None:
+    job = run_made_up(store, submit(store))
+    result = cli("table", job.id, "-o", output)
+    assert (result.code, result.err) == (0, "")
+    if output == "json":
+        assert {row["optimizer"] for row in json.loads(result.out)["rows"]} == {"gd", "sam", "msam"}
+    elif output == "csv":
+        assert {row["optimizer"] for row in csv.DictReader(io.StringIO(result.out))} == {"gd", "sam", "msam"}
+    else:
+        assert "msam" in result.out
+
+
+def test_ls_and_show(cli: Cli, url: str, store: Store) -> None:
+    first, second = (
+        submit(store, small_spec(name="first [red]x[/red]")),
+        submit(store, small_spec(name="second", tags=["x"])),
+    )
+    listed = cli("ls")
+    assert listed.out.index(second.id) < listed.out.index(first.id)
+    assert "first [red]x[/red]" in listed.out, "markup of users stays text"
+    assert [job["id"] for job in json.loads(cli("ls", "--tag", "x", "-o", "json").out)] == [second.id]
+    assert json.loads(cli("ls", "--limit", 1, "-o", "json").out)[0]["id"] == second.id
+    shown = cli("show", first.id)
+    assert "queued" in shown.out
+    assert f"{url}/jobs/{first.id}" in shown.out
+    assert json.loads(cli("show", first.id, "-o", "json").out)["id"] == first.id
+
+
+def test_plan_and_dry_run(cli: Cli, url: str, store: Store, spec: Path) -> None:
+    planned = cli("plan", spec)
+    assert planned.code == 0
+    assert "20 cells" in planned.err
+    assert cli("submit", spec, "--dry-run").out == planned.out
+    assert json.loads(cli("plan", spec, "-o", "json").out)["cells"] == 20
+    assert store.jobs() == []
+
+
+def test_steering(cli: Cli, url: str, store: Store) -> None:
+    job = submit(store)
+    for command, state in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled"), ("retry", "queued")):
+        result = cli(command, job.id)
+        assert (result.code, result.out) == (0, "")
+        assert f"is {state}" in result.err
+        assert store.job(job.id).state == state
+    assert cli("retry", job.id).code == 2
+    cli("cancel", job.id)
+    assert cli("delete", job.id).code == 0
+    assert store.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizers": [{"name": "smam"}]}, "/optimizers/0/name: unknown optimizer 'smam'; did you mean 'msam'?"),
+        ({"seeds": {"count": 0}}, "/seeds/count"),
+    ],
+)
+def test_a_bad_spec_is_refused_before_it_is_sent(
+    cli: Cli, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(yaml.safe_dump(small_spec(**change)))
+    for command in ("submit", "plan", "run"):
+        result = cli(command, path)
+        assert (result.code, result.out) == (2, "")
+        assert message in result.err
+        assert "Traceback" not in result.err
+
+
+def test_usage_errors(cli: Cli, tmp_path: Path) -> None:
+    assert cli("submit", tmp_path / "nothing.yaml").code == 2
+    assert cli("nonsense").code == 2
+    assert cli("table").code == 2
+
+
+def test_no_server(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RHOBUST_URL", f"http://127.0.0.1:{free_port()}")
+    result = cli("cancel", "x")
+    assert (result.code, result.out) == (4, "")
+    assert result.err.count("\n") == 1
+
+
+def test_a_job_that_is_not_there(cli: Cli, url: str) -> None:
+    result = cli("show", "nothing")
+    assert (result.code, result.err) == (2, "rhobust: there is no job 'nothing'.\n")
+
+
+def test_what_there_is(cli: Cli) -> None:
+    assert "msam" in cli("optimizers").out
+    assert "digits-mlp" in cli("tasks").out
+    assert cli("--version").out.startswith("rhobust 0.")

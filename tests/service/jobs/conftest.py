@@ -1,0 +1,20 @@
+"""A store that processes can share, and the settings that point at it."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from service.settings import Settings
+
+
+@pytest.fixture
+def backend() -> str:
+    """The queue's own tests run on both databases; these are about processes."""
+    return "sqlite"
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings of a role that uses the test's database."""
+    return Settings(database_url=SecretStr(database_url), data_dir=tmp_path / "data")

@@ -1,0 +1,78 @@
+"""The codec loses nothing and is small where it can be."""
+
+import math
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.store.codec import MAX_INTEGER, Number, pack_curve, pack_numbers, unpack_curve, unpack_numbers
+
+SHARES = st.builds(lambda k, n: min(k, n) / n, st.integers(0, 5000), st.integers(1, 5000))
+SINGLES = st.floats(width=32)
+FLOATS = st.one_of(
+    st.floats(), SINGLES, SHARES, st.integers(-(1 << 60), 1 << 60).map(float), st.sampled_from([-0.0, 5e-324])
+)
+NUMBERS = st.one_of(FLOATS, st.booleans(), st.integers(-MAX_INTEGER, MAX_INTEGER))
+
+
+def exactly(values: list[Number]) -> list[tuple[type, object]]:
+    """Bits and types, so that NaN equals itself and minus zero is no zero."""
+    return [
+        (float, "nan" if math.isnan(value) else struct.pack("d", value))
+        if isinstance(value, float)
+        else (type(value), value)
+        for value in values
+    ]
+
+
+@given(st.lists(NUMBERS, max_size=8))
+def test_single_numbers_come_back_with_their_types(values: list[Number]) -> None:
+    assert exactly(unpack_numbers(pack_numbers(values), len(values))) == exactly(values)
+
+
+@given(st.integers(0, 30).flatmap(lambda n: st.lists(st.lists(FLOATS, min_size=n, max_size=n), min_size=1, max_size=4)))
+def test_curves_come_back(series: list[list[float]]) -> None:
+    curve = {f"series {index}": tuple(values) for index, values in enumerate(series)}
+    back = unpack_curve(pack_curve(curve), list(curve))
+    assert {name: exactly(list(values)) for name, values in back.items()} == {
+        name: exactly(list(values)) for name, values in curve.items()
+    }
+
+
+@given(
+    st.integers(2, 2000).flatmap(lambda n: st.lists(st.integers(0, n).map(lambda k: k / n), min_size=1, max_size=20))
+)
+def test_series_of_shares_come_back_in_both_precisions(values: list[float]) -> None:
+    single = [struct.unpack("f", struct.pack("f", value))[0] for value in values]
+    curve = {"double": tuple(values), "single": tuple(single)}
+    assert unpack_curve(pack_curve(curve), ["double", "single"]) == curve
+
+
+@pytest.mark.parametrize(
+    ("values", "limit"),
+    [
+        (tuple(float(23 * step) for step in range(1, 21)), 26),
+        (tuple(correct / 360 for correct in range(20, 340, 16)), 46),
+        (tuple(struct.unpack("f", struct.pack("f", correct / 360))[0] for correct in range(20, 340, 16)), 46),
+        (tuple(struct.unpack("f", struct.pack("f", 2.3 * math.exp(-step / 7)))[0] for step in range(20)), 80),
+        (tuple(2.3 * math.exp(-step / 7) for step in range(20)), 163),
+    ],
+    ids=["steps", "accuracy", "accuracy in single precision", "loss in single precision", "loss"],
+)
+def test_twenty_points_are_small(values: tuple[float, ...], limit: int) -> None:
+    packed = pack_curve({"series": values})
+    assert packed is not None
+    assert len(packed) <= limit
+
+
+def test_no_curve_and_an_empty_one_differ() -> None:
+    assert pack_curve({}) is None
+    assert unpack_curve(None, []) == {}
+    assert unpack_curve(pack_curve({"step": ()}), ["step"]) == {"step": ()}
+
+
+def test_an_integer_that_no_database_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match="must fit into 63 bits, but got 9223372036854775808"):
+        pack_numbers([1 << 63])

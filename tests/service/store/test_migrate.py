@@ -1,0 +1,245 @@
+"""A store opens on the schema that it knows; migrations keep every row, or change nothing."""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from service.states import JobState
+from service.store import SchemaError, Store, StoreError, UnavailableError, check, downgrade, upgrade
+from service.store.database import Database
+from service.store.migrate import MIGRATIONS, _config
+from service.store.tables import REVISION, metadata
+from tests.service.store.samples import TTL_S, make_record, queue, running, want, write
+
+N_CELLS = 100
+
+
+def fill(store: Store) -> str:
+    """Finish a job of 100 cells, and let another one use a third of them."""
+    job = running(store, n_cells=N_CELLS)
+    write(store, job, [make_record(cell) for cell in range(N_CELLS)])
+    store.finish(job.id, job.attempt, JobState.COMPLETED)
+    other = running(store, n_cells=N_CELLS)
+    store.link_reusable(other.id, other.attempt, want(*range(N_CELLS // 3)), TTL_S)
+    return job.id
+
+
+def digest(url: str) -> dict[str, str]:
+    """Hash of all rows, by table."""
+    database = Database(url)
+    with database.read() as connection:
+        rows = {
+            name: sorted(repr(tuple(row)) for row in connection.execute(table.select()))
+            for name, table in metadata.tables.items()
+        }
+    database.close()
+    return {name: hashlib.sha256("\n".join(lines).encode()).hexdigest() for name, lines in rows.items()}
+
+
+@pytest.fixture
+def database_url(own_database_url: str) -> str:
+    return own_database_url
+
+
+@pytest.fixture
+def longer_history(tmp_path: Path) -> Path:
+    """The migrations with one more, which changes the table that all others refer to."""
+    folder = tmp_path / "migrations"
+    shutil.copytree(MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "next.py").write_text(f'''
+import sqlalchemy as sa
+from alembic import op
+
+revision = "next"
+down_revision = "{REVISION}"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("job") as batch:
+        batch.add_column(sa.Column("note", sa.Text(), nullable=False, server_default=""))
+        batch.alter_column("name", existing_type=sa.Text(), nullable=True)
+    with op.batch_alter_table("record") as batch:
+        batch.alter_column("pack", existing_type=sa.Text(), nullable=True)
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("record") as batch:
+        batch.alter_column("pack", existing_type=sa.Text(), nullable=False)
+    with op.batch_alter_table("job") as batch:
+        batch.alter_column("name", existing_type=sa.Text(), nullable=False)
+        batch.drop_column("note")
+''')
+    return folder
+
+
+def test_the_code_needs_the_newest_revision() -> None:
+    assert ScriptDirectory.from_config(_config(MIGRATIONS)).get_heads() == [REVISION]
+
+
+def test_migrations_make_the_tables_of_the_code(empty_database_url: str) -> None:
+    upgrade(empty_database_url)
+    check(empty_database_url)
+    database = Database(empty_database_url)
+    with database.migrating() as connection:
+        config = _config(MIGRATIONS)
+        config.attributes["connection"] = connection
+        config.stdout = open("/dev/null", "w")  # noqa: PTH123, SIM115  (closed below)
+        command.check(config)
+        config.stdout.close()
+    database.close()
+
+
+def test_every_constraint_has_a_name(database_url: str) -> None:
+    database = Database(database_url)
+    from sqlalchemy import inspect
+
+    inspector = inspect(database.engine)
+    for table in metadata.tables:
+        assert inspector.get_pk_constraint(table)["name"]
+        for found in (
+            inspector.get_foreign_keys(table),
+            inspector.get_unique_constraints(table),
+            inspector.get_check_constraints(table),
+        ):
+            assert all(constraint["name"] for constraint in found)
+    database.close()
+
+
+def test_an_upgrade_and_the_way_back_keep_every_row(database_url: str, longer_history: Path) -> None:
+    with Store.open(database_url) as store:
+        fill(store)
+    before = digest(database_url)
+
+    upgrade(database_url, migrations=longer_history)
+    downgrade(database_url, REVISION, migrations=longer_history)
+
+    assert digest(database_url) == before
+    check(database_url)
+    with Store.open(database_url) as store:
+        done, used = store.jobs()[1], store.jobs()[0]
+        assert len(store.records(done.id, limit=1000)) == N_CELLS
+        assert store.progress(used.id).reused == N_CELLS // 3
+
+
+def test_constraints_survive_a_change_of_their_table(database_url: str, longer_history: Path) -> None:
+    upgrade(database_url, migrations=longer_history)
+    downgrade(database_url, REVISION, migrations=longer_history)
+    database = Database(database_url)
+    with Store(database) as store:
+        job = queue(store)
+        with pytest.raises(StoreError, match="ck_job_lease"), database.write() as connection:
+            connection.execute(text("UPDATE job SET state = 'running'"))
+        with pytest.raises(StoreError, match="ck_job_state"), database.write() as connection:
+            connection.execute(text("UPDATE job SET state = 'lost'"))
+        assert store.job(job.id) == job
+
+
+def test_a_way_back_that_would_lose_data_is_refused(database_url: str) -> None:
+    with Store.open(database_url) as store:
+        fill(store)
+    before = digest(database_url)
+    with pytest.raises(SchemaError, match="would lose every job; nothing was changed"):
+        downgrade(database_url, "base")
+    assert digest(database_url) == before
+
+
+def test_an_empty_database_goes_down_and_up(database_url: str) -> None:
+    downgrade(database_url, "base")
+    with pytest.raises(
+        SchemaError, match=f"no schema of Rhobust, this version needs revision {REVISION}; run `rhobust db upgrade`"
+    ):
+        Store.open(database_url)
+    upgrade(database_url)
+    upgrade(database_url)
+    check(database_url)
+
+
+def test_a_schema_of_a_newer_version_is_refused(database_url: str, longer_history: Path) -> None:
+    upgrade(database_url, migrations=longer_history)
+    match = f"is at revision next, this version needs revision {REVISION}; a newer version made it"
+    with pytest.raises(SchemaError, match=match):
+        Store.open(database_url)
+    with pytest.raises(SchemaError, match=match):
+        Store.open(database_url, create=True)
+    with pytest.raises(SchemaError, match="cannot be migrated"):
+        upgrade(database_url)
+
+
+def test_a_schema_changed_by_hand_is_reported(database_url: str) -> None:
+    database = Database(database_url)
+    with database.write() as connection:
+        connection.execute(text("ALTER TABLE job ADD COLUMN note TEXT"))
+    database.close()
+    with pytest.raises(SchemaError, match="changed by hand"):
+        check(database_url)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_damage_is_reported(database_url: str, backend: str) -> None:
+    with Store.open(database_url) as store:
+        fill(store)
+    database = Database(database_url)
+    with database.migrating() as connection:
+        connection.execute(text("DELETE FROM record WHERE seq = 1"))
+    database.close()
+    with pytest.raises(StoreError, match="is damaged: 2 rows refer to nothing"):
+        check(database_url)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_migration_that_breaks_references_changes_nothing(
+    database_url: str, backend: str, longer_history: Path
+) -> None:
+    history = longer_history / "versions" / "next.py"
+    body = 'from alembic import op\nrevision, down_revision = "next", "{}"\n'
+    body += 'def upgrade():\n    op.execute("DELETE FROM record")\n'
+    history.write_text(body.format(REVISION))
+    with Store.open(database_url) as store:
+        fill(store)
+    before = digest(database_url)
+    with pytest.raises(SchemaError, match="would break 133 references; nothing was changed"):
+        upgrade(database_url, migrations=longer_history)
+    assert digest(database_url) == before
+    check(database_url)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_fresh_file_is_made_on_demand_only(empty_database_url: str, backend: str, tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=r"there is no database .*; run `rhobust db upgrade` to make it"):
+        Store.open(empty_database_url)
+    assert list(tmp_path.iterdir()) == []
+    with Store.open(empty_database_url, create=True) as store:
+        job = queue(store)
+    with Store.open(empty_database_url, create=True) as store:
+        assert store.jobs() == [job]
+    with pytest.raises(UnavailableError, match="its folder does not exist"):
+        Store.open(f"sqlite:///{tmp_path}/nowhere/rhobust.db", create=True)
+
+
+@pytest.mark.parametrize("backend", ["postgresql"])
+def test_a_server_is_never_given_a_schema_by_the_way(empty_database_url: str, backend: str) -> None:
+    with pytest.raises(SchemaError, match="has no schema of Rhobust"):
+        Store.open(empty_database_url, create=True)
+
+
+OPEN = "import sys; from service.store import Store; Store.open(sys.argv[1], create=True).close()"
+UPGRADE = "import sys; from service.store import upgrade; upgrade(sys.argv[1])"
+
+
+@pytest.mark.slow
+def test_processes_that_start_at_once_do_not_collide(empty_database_url: str, backend: str) -> None:
+    program = OPEN if backend == "sqlite" else UPGRADE
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program, empty_database_url], stderr=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    errors = [process.communicate(timeout=120)[1] for process in processes]
+    assert [(process.returncode, error) for process, error in zip(processes, errors, strict=True)] == [(0, "")] * 6
+    check(empty_database_url)

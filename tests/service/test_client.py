@@ -1,0 +1,146 @@
+"""The client against a real server that comes and goes."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+
+from benchmark import Spec, SpecError
+from service.client import Client, ProblemError, ServerUnreachableError, WaitTimeoutError
+from service.states import JobState
+from service.store import Store
+from tests.service.filling import run_made_up, small_spec
+from tests.service.processes import free_port
+from tests.service.serving import serving
+
+
+@pytest.fixture
+def backend() -> str:
+    """One database is enough here."""
+    return "sqlite"
+
+
+@pytest.fixture
+def client(store: Store) -> Iterator[Client]:
+    with serving(store) as url, Client(url) as opened:
+        yield opened
+
+
+def test_submit_takes_a_mapping_a_spec_and_a_file(client: Client, store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "spec.json"
+    path.write_text('{"name": "from a file", "tasks": [{"name": "digits-mlp"}], "space": {"lr": {"values": [0.1]}}}')
+    jobs = [
+        client.submit(spec) for spec in (small_spec(), Spec.from_mapping(small_spec(name="a spec")), path, str(path))
+    ]
+    assert [job.name for job in jobs] == ["small", "a spec", "from a file", "from a file"]
+    assert len({job.id for job in jobs}) == 4
+    assert [job.id for job in client.jobs()] == [job.id for job in reversed(jobs)]
+    assert [job.name for job in client.jobs(text="spec")] == ["a spec"]
+
+
+def test_a_refusal_says_what_and_where(client: Client, store: Store, tmp_path: Path) -> None:
+    with pytest.raises(ProblemError, match="did you mean 'msam'") as caught:
+        client.submit(small_spec(optimizers=[{"name": "smam"}]))
+    assert caught.value.status == 422
+    assert caught.value.problems[0].pointer == "/optimizers/0/name"
+    assert caught.value.request_id
+    with pytest.raises(SpecError, match="cannot read"):
+        client.submit(tmp_path / "nothing.yaml")
+    with pytest.raises(ProblemError, match="there is no job"):
+        client.job("nothing")
+    assert store.jobs() == []
+
+
+def test_plan_prices_without_storing(client: Client, store: Store) -> None:
+    assert client.plan(small_spec())["cells"] == 20
+    assert store.jobs() == []
+
+
+def test_results_come_out_as_table_frame_and_surface(client: Client, store: Store) -> None:
+    job = client.submit(small_spec())
+    run_made_up(store, store.job(job.id))
+    assert job.wait().state == "completed"
+    table = job.table()
+    assert table.complete
+    assert {row.optimizer for row in table.rows} == {"gd", "sam", "msam"}
+    frame = job.records()
+    assert isinstance(frame, pd.DataFrame)
+    assert (len(frame), set(frame["status"])) == (20, {"completed"})
+    assert len(list(job.iter_records(optimizer="sam"))) == 8
+    assert {surface["optimizer"] for surface in job.surface("validation")} == {"gd", "sam", "msam"}
+    assert "completed 20/20" in repr(job)
+    assert httpx.get(job.url).status_code == 200
+
+
+def test_steering(client: Client) -> None:
+    job = client.submit(small_spec())
+    assert job.pause().state == "paused"
+    assert job.wait().state == "paused", "a paused job is not waited for without end"
+    assert job.resume().state == "queued"
+    assert job.cancel().state == "cancelled"
+    assert job.retry({"cell_s": 7}).values["spec"]["limits"]["cell_s"] == 7
+    job.cancel().delete()
+    assert list(client.jobs()) == []
+
+
+def test_wait_gives_up_in_time(client: Client) -> None:
+    with pytest.raises(WaitTimeoutError, match=r"is queued after 0\.1 s"):
+        client.submit(small_spec()).wait(timeout_s=0.1)
+
+
+def test_wait_shows_progress(client: Client, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    job = client.submit(small_spec())
+    claimed = run_made_up(store, store.job(job.id), n=10, state=None)
+
+    def finish() -> None:
+        run = store.job(job.id)
+        assert run.attempt == claimed.attempt
+        store.finish(job.id, run.attempt, JobState.CANCELLED)
+
+    timer = threading.Timer(0.7, finish)
+    timer.start()
+    assert job.wait(progress=True).state == "cancelled"
+    timer.join()
+    captured = capsys.readouterr()
+    assert "small: 10 of 20 cells" in captured.err
+    assert captured.out == "", "standard output is for data"
+
+
+def test_no_server_is_said_in_one_line() -> None:
+    with Client(f"http://127.0.0.1:{free_port()}") as client, pytest.raises(ServerUnreachableError) as caught:
+        client.job("x").refresh()
+    assert "Is `rhobust serve` running?" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_comes_back_is_waited_for_and_nothing_is_submitted_twice(store: Store) -> None:
+    port = free_port()
+
+    def serve_later() -> None:
+        time.sleep(0.5)
+        with serving(store, port=port):
+            stop.wait(20)
+
+    stop = threading.Event()
+    thread = threading.Thread(target=serve_later)
+    thread.start()
+    try:
+        with Client(f"http://127.0.0.1:{port}") as client:
+            job = client.submit(small_spec())
+            assert [found.id for found in store.jobs()] == [job.id]
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_a_server_that_is_not_ours(tmp_path: Path) -> None:
+    transport = httpx.MockTransport(lambda request: httpx.Response(404, text="<html>not here</html>"))
+    with (
+        Client("http://example.test", transport=transport) as client,
+        pytest.raises(ProblemError, match=r"404 Not Found: is http://example.test/api/v1/jobs/x a Rhobust server\?"),
+    ):
+        client.job("x")

@@ -1,0 +1,205 @@
+"""The whole path with real processes: HTTP, store, dispatcher, driver, Ray Tune, records, table."""
+
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from service.client import Client, Job, ProblemError
+from service.jobs.child import session_members
+from tests.service.filling import small_spec
+from tests.service.processes import environment, rhobust, running, server, until
+
+pytestmark = pytest.mark.slow
+DIVERGING_LR = 1e30
+SPEC = small_spec(name="end-to-end", space={"lr": {"values": [0.05, DIVERGING_LR]}}, budget={"epochs": 2})
+JOB_S = 120.0
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data folder of the module's server."""
+    return tmp_path_factory.mktemp("end-to-end") / "data"
+
+
+@pytest.fixture(scope="module")
+def client(data_dir: Path) -> Iterator[Client]:
+    """Client of a server with a dispatcher."""
+    with server(data_dir) as url, Client(url) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def done(client: Client) -> Job:
+    """A job that ran to its end."""
+    return client.submit(SPEC).wait(timeout_s=JOB_S)
+
+
+def test_every_cell_has_a_record_and_a_diverged_cell_does_not_stop_the_job(done: Job) -> None:
+    assert (done.state, done.error) == ("completed", None)
+    progress = done.progress
+    assert (progress["total"], progress["completed"], progress["diverged"]) == (20, 10, 10)
+    assert (progress["failed"], progress["timed_out"], progress["reused"]) == (0, 0, 0)
+    records = list(done.iter_records(curves=True))
+    assert len({record["config_key"] for record in records}) == 20
+    for record in records:
+        is_bad = record["hyperparameters"]["lr"] == DIVERGING_LR
+        assert record["status"] == ("diverged" if is_bad else "completed")
+        assert (record["diverged_at_step"] is not None) == is_bad
+        assert record["cost"]["execution"] == "sequential"
+        assert record["cost"]["device"] == "cpu"
+    good = [record for record in records if record["status"] == "completed"]
+    assert all(len(record["curve"]["step"]) == 20 for record in good)
+    assert all(record["metrics"]["test_accuracy"] == record["curve"]["test_accuracy"][-1] for record in good)
+    assert done.values["execution"] == {"digits-mlp": dict.fromkeys(("gd", "sam", "msam"), "sequential")}
+    assert len(done.values["fingerprints"]) == 1
+
+
+def test_the_numbers_of_the_table_are_those_of_the_records(done: Job) -> None:
+    """Recompute every measure that plain means over the records give."""
+    table = done.table()
+    assert table.complete
+    (task,) = table.tasks
+    frame = done.records().fillna({"rho": 0.0})
+    assert len(frame) == 20
+    floor = 0.1
+    scores = {split: frame[f"{split}_accuracy"].fillna(floor) for split in ("val", "test")}
+    keys = ["optimizer", "lr", "rho"]
+    val = scores["val"].groupby([frame[key] for key in keys]).mean()
+    test = scores["test"].groupby([frame[key] for key in keys]).mean()
+    assert task.y_ref is not None
+    assert task.y_ref == pytest.approx(val.max())
+    for optimizer in ("gd", "sam", "msam"):
+        measures = table.row("digits-mlp", optimizer).measures
+        mine, chosen = test[optimizer], val[optimizer]
+        assert measures["best"].raw == pytest.approx(mine[chosen.idxmax()])
+        assert measures["grid_mean"].raw == pytest.approx(mine.mean())
+        assert measures["worst"].raw == pytest.approx(mine.min())
+        assert measures["good_share"].value == pytest.approx((chosen >= task.y_ref - task.tolerance).mean())
+        assert measures["diverged_rate"].value == pytest.approx(0.5)
+        rows = frame[(frame["optimizer"] == optimizer) & (frame["status"] == "completed")]
+        assert measures["gradient_evaluations"].value == pytest.approx(rows["gradient_evaluations"].median())
+        assert measures["grad_norm"].value == pytest.approx(rows["grad_norm"].median(), rel=1e-6)
+
+
+def test_the_surface_is_that_of_the_records(done: Job) -> None:
+    records = list(done.iter_records())
+    for surface in done.surface():
+        for point in surface["points"]:
+            scores = [
+                record["metrics"].get("test_accuracy", 0.1)
+                for record in records
+                if record["optimizer"] == surface["optimizer"]
+                and point["hyperparameters"].items() <= record["hyperparameters"].items()
+            ]
+            assert point["mean"] == pytest.approx(statistics.fmean(scores))
+            assert point["sd"] == pytest.approx(statistics.stdev(scores))
+            assert point["n_missing"] == 0
+
+
+def test_the_same_cells_are_not_trained_again(client: Client, done: Job) -> None:
+    again = client.submit({**SPEC, "name": "again", "tags": ["other"]}).wait(timeout_s=JOB_S)
+    assert again.state == "completed"
+    assert again.progress["reused"] == 20
+    assert {record["id"] for record in again.iter_records()} == {record["id"] for record in done.iter_records()}
+    assert again.table().to_dict()["rows"] == done.table().to_dict()["rows"]
+
+
+def test_trained_anew_they_give_the_same_bits(client: Client, done: Job) -> None:
+    anew = client.submit({**SPEC, "reuse": False}).wait(timeout_s=JOB_S)
+    assert (anew.state, anew.progress["reused"]) == ("completed", 0)
+    first, second = ({r["config_key"]: r for r in job.iter_records(curves=True)} for job in (done, anew))
+    assert first.keys() == second.keys()
+    for key, record in first.items():
+        assert record["metrics"] == second[key]["metrics"]
+        assert record["curve"] == second[key]["curve"]
+        assert record["id"] != second[key]["id"]
+
+
+def test_a_running_job_is_cancelled_and_retried(client: Client, data_dir: Path) -> None:
+    job = client.submit({**SPEC, "name": "long", "budget": {"epochs": 2000}, "space": {"lr": {"values": [0.05]}}})
+    until(lambda: job.refresh().state == "running" and driver_sessions(data_dir) != [], "the driver runs")
+    (driver,) = driver_sessions(data_dir)
+    scratch = Path(driver.environ()["TMPDIR"])
+    assert scratch.is_dir()
+    job.cancel()
+    until(lambda: job.refresh().has_ended, "the job is cancelled", 15)
+    assert job.state == "cancelled"
+    assert list(session_members(driver.pid)) == []
+    assert not scratch.exists()
+    with pytest.raises(ProblemError, match="cannot cancel a job that is cancelled"):
+        job.cancel()
+    job.delete()
+    with pytest.raises(ProblemError, match="there is no job"):
+        job.refresh()
+
+
+def test_a_killed_driver_loses_no_record(client: Client, data_dir: Path) -> None:
+    job = client.submit({**SPEC, "name": "killed", "budget": {"epochs": 300}, "space": {"lr": {"values": [0.05]}}})
+    until(lambda: job.refresh().progress["completed"] >= 1, "the first record", JOB_S)
+    before = {record["id"] for record in job.iter_records()}
+    (driver,) = driver_sessions(data_dir)
+    driver.kill()
+    job.wait(timeout_s=JOB_S)
+    assert (job.state, job.values["attempt"], job.values["crashes"]) == ("completed", 2, 1)
+    after = [record["id"] for record in job.iter_records()]
+    assert before < set(after)
+    assert len(after) == 10
+
+
+def test_worker_alone_takes_jobs_of_a_server_without_dispatcher(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    with server(data_dir, "--no-dispatcher") as url, Client(url) as client:
+        job = client.submit(SPEC)
+        assert job.refresh().state == "queued"
+        with running("worker", "--cpus", "1", env=environment(data_dir), log=tmp_path / "worker.log"):
+            job.wait(timeout_s=JOB_S)
+        assert job.state == "completed", (tmp_path / "worker.log").read_text()
+
+
+def test_run_needs_no_server_and_keeps_what_it_recorded(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(SPEC))
+    env = environment(tmp_path / "data")
+    first = rhobust("run", str(path), "-o", "csv", env=env)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.startswith("task,")
+    assert "20 of 20 cells" in first.stderr
+    again = rhobust("run", str(path), "-o", "csv", env=env)
+    assert again.stdout == first.stdout
+    assert "20 reused" in again.stderr
+
+
+def driver_sessions(data_dir: Path) -> list[psutil.Process]:
+    """Return the drivers that work on a data folder: they have its log open."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if "service.jobs.driver" in (process.info["cmdline"] or []):
+            try:
+                log = str(Path(f"/proc/{process.pid}/fd/2").readlink())
+            except OSError:
+                continue
+            if log.startswith(str(data_dir)):
+                found.append(process)
+    return found
+
+
+def test_demo_ends_by_itself_where_nobody_watches(tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(yaml.safe_dump(SPEC))
+    result = rhobust("demo", str(path), "--port", "0", env=environment(tmp_path / "data"))
+    assert result.returncode == 0, result.stderr
+    assert "msam" in result.stdout
+    assert "-m webbrowser http://127.0.0.1:" in result.stdout
+    left = [process for process in psutil.process_iter() if str(tmp_path) in " ".join(_command(process))]
+    assert left == []
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

@@ -1,0 +1,63 @@
+"""The table of transitions is the design's, and its errors say what is allowed."""
+
+import itertools
+
+import pytest
+
+from service.states import (
+    TRANSITIONS,
+    Action,
+    IllegalTransitionError,
+    JobState,
+    Request,
+    allowed_actions,
+    next_request,
+    next_state,
+    require_allowed,
+)
+
+Q, R, P = JobState.QUEUED, JobState.RUNNING, JobState.PAUSED
+C, F, X = JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED
+
+DESIGN = {Q: {R, P, X, F}, R: {R, Q, P, C, F, X}, P: {Q, X}, F: {Q}, X: {Q}, C: {Q}}
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_the_states_that_follow_are_those_of_the_design(state: JobState) -> None:
+    assert set(TRANSITIONS[state].values()) == DESIGN[state]
+
+
+@pytest.mark.parametrize(("state", "action"), list(itertools.product(JobState, Action)))
+def test_every_other_action_is_refused_with_what_is_allowed(state: JobState, action: Action) -> None:
+    if action in TRANSITIONS[state]:
+        assert next_state(state, action) is TRANSITIONS[state][action]
+        return
+    if action is Action.DELETE and state.is_terminal:
+        require_allowed(state, action)
+        return
+    with pytest.raises(IllegalTransitionError, match=f"cannot {action} a job that is {state}: .*; allowed: ") as caught:
+        next_state(state, action)
+    assert (caught.value.state, caught.value.action) == (state, action)
+    assert caught.value.allowed == allowed_actions(state)
+
+
+def test_a_completed_job_is_retried_only_for_what_is_missing() -> None:
+    assert next_state(C, Action.RETRY, n_missing=1) is Q
+    with pytest.raises(IllegalTransitionError, match="every cell has its result"):
+        next_state(C, Action.RETRY, n_missing=0)
+    assert next_state(F, Action.RETRY, n_missing=0) is Q
+
+
+@pytest.mark.parametrize("state", JobState)
+def test_predicates(state: JobState) -> None:
+    assert state.is_terminal == (state in (C, F, X))
+    assert state.is_waiting == (state in (Q, P))
+
+
+def test_a_stronger_request_replaces_a_weaker_one() -> None:
+    assert next_request(None, Action.PAUSE) is Request.PAUSE
+    assert next_request(Request.PREEMPT, Action.PAUSE) is Request.PAUSE
+    assert next_request(Request.PAUSE, Action.CANCEL) is Request.CANCEL
+    assert next_request(Request.CANCEL, Action.CANCEL) is Request.CANCEL
+    with pytest.raises(IllegalTransitionError, match="cancel was requested before"):
+        next_request(Request.CANCEL, Action.PAUSE)

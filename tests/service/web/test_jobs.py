@@ -1,0 +1,212 @@
+from typing import Any
+
+import httpx
+import pytest
+
+from service.states import JobState
+from service.store import Store
+from tests.service.filling import completed, diverged, failed, run_made_up, small_spec, submit
+
+JOBS = "/api/v1/jobs"
+NAN = float("nan")
+
+
+def with_rho(axis: Any) -> dict[str, Any]:
+    return small_spec(optimizers=[{"name": "sam", "space": {"rho": axis}}])
+
+
+def test_submit_stores_a_job_and_says_where(web: httpx.Client, store: Store) -> None:
+    response = web.post(JOBS, json=small_spec(tags=["nightly"], priority=3))
+    assert response.status_code == 202
+    job = response.json()
+    assert response.headers["Location"] == f"{JOBS}/{job['id']}"
+    assert (job["name"], job["state"], job["tags"], job["priority"]) == ("small", "queued", ["nightly"], 3)
+    assert job["progress"] == {
+        "total": 20, "reused": 0, "completed": 0, "diverged": 0, "timed_out": 0, "failed": 0, "collapsed": 0,
+        "cells_per_s": None, "eta_s": None,
+    }  # fmt: skip
+    assert job["spec"]["budget"]["batch_size"] == 64, "defaults are filled in"
+    assert web.get(response.headers["Location"]).json() == job
+    assert store.job(job["id"]).n_cells == 20
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer", "detail"),
+    [
+        (small_spec(optimizer=[]), "/optimizer", "did you mean 'optimizers'?"),
+        (small_spec(seeds={"cuont": 2}), "/seeds/cuont", "did you mean 'count'?"),
+        (small_spec(tasks=[{"name": "digit-mlp"}]), "/tasks/0/name", "did you mean 'digits-mlp'?"),
+        (small_spec(optimizers=[{"name": "smam"}]), "/optimizers/0/name", "did you mean 'msam'?"),
+        (with_rho({"log": [1.0, 0.1], "n": 3}), "/optimizers/0/space/rho", "low <= high must hold"),
+        (with_rho({"values": [-0.1]}), "/optimizers/0/space/rho/values/0", "0 <= rho"),
+        (with_rho({"values": []}), "/optimizers/0/space/rho", "at least one value"),
+        (small_spec(optimizers=[], gd=False), "/optimizers", "at least one optimizer"),
+        (small_spec(seeds={"count": 101}), "", "n_cells <= 1,000 must hold"),
+    ],
+)
+def test_a_bad_spec_is_refused_with_a_pointer_and_not_stored(
+    web: httpx.Client, store: Store, document: dict[str, Any], pointer: str, detail: str
+) -> None:
+    for params in ({}, {"dry_run": "true"}):
+        response = web.post(JOBS, json=document, params=params)
+        assert response.status_code == 422
+        assert response.headers["Content-Type"] == "application/problem+json"
+        problem = response.json()
+        assert problem["request_id"] == response.headers["X-Request-ID"]
+        assert pointer in [error["pointer"] for error in problem["errors"]]
+        assert any(detail in error["detail"] for error in problem["errors"])
+    assert store.jobs() == []
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b'{"name": NaN}', {}, 422),
+        (b'{"name": "x", "seeds": {"base": 1' + b"0" * 400 + b"}}", {}, 422),
+        (b'{"name": "a\\u0000b", "tasks": [{"name": "digits-mlp"}]}', {}, 422),
+        (b'{"name": "\\ud800", "tasks": [{"name": "digits-mlp"}]}', {}, 422),
+        (b"[1, 2]", {}, 422),
+        (b"{not json", {}, 422),
+        (b"[" * 100_000, {}, 400),
+        (b'{"name": "' + b"x" * 2**20 + b'"}', {}, 413),
+        (b"name: x", {"Content-Type": "application/yaml"}, 415),
+        (b"{}", {"Content-Type": "text/plain"}, 415),
+        (b"{}", {"Origin": "https://elsewhere.example"}, 403),
+        (b"{}", {"Host": "elsewhere.example"}, 421),
+    ],
+)
+def test_a_bad_request_is_refused_and_not_stored(
+    web: httpx.Client, store: Store, content: bytes, headers: dict[str, str], status: int
+) -> None:
+    response = web.post(JOBS, content=content, headers={"Content-Type": "application/json"} | headers)
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json()["status"] == status
+    assert store.jobs() == []
+
+
+def test_a_body_in_pieces_is_limited_too(web: httpx.Client, store: Store) -> None:
+    pieces = (b'{"name": "', *[b"x" * 2**16] * 17, b'"}')
+    response = web.post(JOBS, content=iter(pieces), headers={"Content-Type": "application/json"})
+    assert response.status_code == 413
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert store.jobs() == []
+
+
+def test_a_non_finite_number_is_refused(web: httpx.Client, store: Store) -> None:
+    document = '{"name": "x", "tasks": [{"name": "digits-mlp"}], "space": {"lr": {"values": [NaN, 1e999]}}}'
+    response = web.post(JOBS, content=document, headers={"Content-Type": "application/json"})
+    assert response.status_code == 422
+    pointers = [error["pointer"] for error in response.json()["errors"]]
+    assert pointers == ["/space/lr/values/0", "/space/lr/values/1"]
+    assert store.jobs() == []
+
+
+def test_a_huge_grid_is_refused_before_it_is_expanded(web: httpx.Client) -> None:
+    names = ["lr", "momentum", "weight_decay"]
+    space = {name: {"linear": [0.0, 0.9] if name != "lr" else [0.1, 0.9], "n": 1000} for name in names}
+    response = web.post(JOBS, json=small_spec(optimizers=[], space=space))
+    assert response.status_code == 422
+    assert "2,000,000,000 cells" in response.json()["detail"]
+
+
+def test_dry_run_prices_a_spec_and_stores_nothing(web: httpx.Client, store: Store) -> None:
+    response = web.post(JOBS, json=small_spec(), params={"dry_run": "true"})
+    assert response.status_code == 200
+    plan = response.json()
+    steps = 1078 // 64
+    assert plan["cells"] == 20
+    assert plan["gradient_evaluations"] == 4 * steps + 16 * 2 * steps
+    assert [(one["optimizer"], one["cells"]) for one in plan["grids"]] == [("gd", 4), ("sam", 8), ("msam", 8)]
+    assert plan["reused"] is None
+    assert plan["reason"]
+    assert store.jobs() == []
+
+
+def test_idempotency_key_gives_the_same_job_or_refuses(web: httpx.Client, store: Store) -> None:
+    headers = {"Idempotency-Key": "once"}
+    first = web.post(JOBS, json=small_spec(), headers=headers)
+    again = web.post(JOBS, json=small_spec(), headers=headers)
+    other = web.post(JOBS, json=small_spec(name="other"), headers=headers)
+    assert (first.status_code, again.status_code, other.status_code) == (202, 200, 422)
+    assert again.json()["id"] == first.json()["id"]
+    assert len(store.jobs()) == 1
+
+
+def test_list_pages_filters_and_stays_stable(web: httpx.Client, store: Store) -> None:
+    ids = [
+        submit(store, small_spec(name=f"job {index}", tags=["even"] if index % 2 == 0 else [])).id for index in range(7)
+    ]
+    seen, token = [], None
+    while True:
+        page = web.get(JOBS, params={"page_size": 3} | ({"page_token": token} if token else {})).json()
+        seen += [job["id"] for job in page["items"]]
+        token = page["next_page_token"]
+        if token is None:
+            break
+        submit(store, small_spec(name="newcomer"))  # pages already begun do not move
+    assert seen == ids[::-1]
+    assert len(web.get(JOBS, params={"tag": "even"}).json()["items"]) == 4
+    assert [job["name"] for job in web.get(JOBS, params={"text": "job 3"}).json()["items"]] == ["job 3"]
+    assert web.get(JOBS, params={"state": "running"}).json() == {"items": [], "next_page_token": None}
+
+
+@pytest.mark.parametrize("params", [{"page_size": 0}, {"page_size": 501}, {"page_token": "-1"}, {"state": "odd"}])
+def test_list_refuses_bad_parameters(web: httpx.Client, params: dict[str, str]) -> None:
+    response = web.get(JOBS, params=params)
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["pointer"] == f"/query/{next(iter(params))}"
+
+
+def test_progress_counts_what_is_recorded(web: httpx.Client, store: Store) -> None:
+    job = submit(store)
+    run_made_up(store, job, lambda cell: diverged(cell) if cell.seed else completed(cell), n=11, state=None)
+    values = web.get(f"{JOBS}/{job.id}").json()
+    assert values["state"] == "running"
+    progress = values["progress"]
+    assert (progress["total"], progress["completed"], progress["diverged"], progress["failed"]) == (20, 6, 5, 0)
+    assert values["first_record_at"] is not None
+
+
+def test_steering_follows_the_states(web: httpx.Client, store: Store) -> None:
+    job = submit(store)
+    url = f"{JOBS}/{job.id}"
+    assert web.post(f"{url}/resume").status_code == 409
+    assert web.post(f"{url}/pause").json()["state"] == "paused"
+    assert web.post(f"{url}/resume").json()["state"] == "queued"
+    assert web.delete(url).status_code == 409
+    run_made_up(store, job, n=3, state=None)
+    asked = web.post(f"{url}/cancel")
+    assert (asked.status_code, asked.json()["state"], asked.json()["requested"]) == (202, "running", "cancel")
+    store.finish(job.id, 1, JobState.CANCELLED)
+    assert web.post(f"{url}/retry", json={"limits": {"cell_s": 5}}).json()["spec"]["limits"]["cell_s"] == 5
+    assert web.post(f"{url}/cancel").json()["state"] == "cancelled"
+    assert web.delete(url).status_code == 204
+    assert web.get(url).status_code == 404
+
+
+def test_retry_of_a_job_with_every_result_is_refused(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store))
+    response = web.post(f"{JOBS}/{job.id}/retry")
+    assert response.status_code == 409
+    assert "every cell has its result" in response.json()["detail"]
+
+
+def test_a_failed_job_says_why(web: httpx.Client, store: Store) -> None:
+    job = submit(store)
+    run_made_up(store, job, failed, state=None)
+    store.finish(job.id, 1, JobState.FAILED, error="20 of 20 cells failed")
+    values = web.get(f"{JOBS}/{job.id}").json()
+    assert (values["state"], values["error"], values["progress"]["failed"]) == ("failed", "20 of 20 cells failed", 20)
+
+
+@pytest.mark.parametrize("path", ["nojob", "nojob/table", "nojob/records", "nojob/surface", "nojob/figures/heatmap"])
+def test_a_job_that_is_not_there(web: httpx.Client, path: str) -> None:
+    response = web.get(f"{JOBS}/{path}")
+    assert response.status_code == 404
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert "nojob" in response.json()["detail"]
+
+
+def test_an_id_that_no_job_can_have(web: httpx.Client) -> None:
+    assert web.get(f"{JOBS}/a%00b").status_code == 422

@@ -1,0 +1,108 @@
+"""The dashboard in a real Chromium."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from service.store import Store
+from tests.service.filling import completed, diverged, run_made_up, small_spec, submit
+
+pytestmark = pytest.mark.slow
+
+LOUD = ("error", "warning")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A Chromium: one that is installed, else Playwright's own. In CI a missing one is a failure."""
+    found = next((path for name in NAMES if (path := shutil.which(name))), None)
+    with sync_playwright() as playwright:
+        path = found or playwright.chromium.executable_path
+        if not os.path.exists(path):  # noqa: PTH110  (a path of Playwright's)
+            message = "no Chromium: install Debian's package chromium, or run `playwright install chromium`"
+            assert not os.environ.get("CI"), message
+            pytest.skip(message)
+        # As root, and in containers, Chromium's sandbox does not start.
+        arguments = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+        opened = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield opened
+        opened.close()
+
+
+@dataclass
+class Visit:
+    """A page, and everything on it that should not happen."""
+
+    page: Page
+    faults: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def visit(browser: Browser, web: httpx.Client) -> Iterator[Visit]:
+    """A page of the app in a fresh window."""
+    own = str(web.base_url).rstrip("/")
+    page = browser.new_page(base_url=own)
+    visit = Visit(page)
+    page.on(
+        "console", lambda message: visit.faults.append(message.text) if message.type in ("error", "warning") else None
+    )
+    page.on("pageerror", lambda error: visit.faults.append(str(error)))
+    page.on("request", lambda request: visit.faults.append(request.url) if _is_foreign(request.url, own) else None)
+    yield visit
+    page.close()
+
+
+def _is_foreign(url: str, own: str) -> bool:
+    return not url.startswith((own, "data:", "blob:"))
+
+
+def test_a_job_shows_progress_table_and_a_heat_map_an_optimizer(visit: Visit, store: Store) -> None:
+    job = run_made_up(store, submit(store), lambda cell: diverged(cell) if cell.seed else completed(cell))
+    page = visit.page
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_role("row", name="msam").wait_for()
+    assert page.get_by_role("progressbar").get_attribute("value") == "20"
+    assert page.get_by_text("20 of 20 cells").is_visible()
+    assert page.get_by_text("10 completed (0 collapsed), 10 diverged").is_visible()
+    assert page.get_by_role("row").count() == 4
+    page.locator("#maps .js-plotly-plot").wait_for()
+    titles = page.locator("#maps .annotation-text").all_text_contents()
+    assert {"gd", "sam", "msam"} <= set(titles)
+    assert page.locator("#maps .heatmaplayer image, #maps .heatmaplayer path").count() >= 3
+    assert visit.faults == []
+
+
+def test_a_page_follows_a_running_job(visit: Visit, store: Store) -> None:
+    job = submit(store)
+    page = visit.page
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_text("0 of 20 cells", exact=True).wait_for()
+    page.get_by_text("Incomplete: 20 cells have no result.").wait_for()
+    run_made_up(store, job)
+    page.get_by_text("20 of 20 cells", exact=True).wait_for(timeout=10_000)
+    page.get_by_text("completed", exact=True).wait_for()
+    assert visit.faults == []
+
+
+def test_the_list_of_jobs_leads_to_each(visit: Visit, store: Store) -> None:
+    visit.page.goto("/")
+    visit.page.get_by_text("No job yet.").wait_for()
+    name = "<img src=x onerror=alert(1)> & co"
+    job = submit(store, small_spec(name=name))
+    visit.page.get_by_role("link", name=name).click()
+    visit.page.wait_for_url(f"**/jobs/{job.id}")
+    visit.page.get_by_role("heading", name=name).wait_for()
+    visit.page.get_by_text("0 of 20 cells", exact=True).wait_for()
+    assert visit.page.locator("img").count() == 0, "stored markup stays text"
+    assert visit.faults == []
+
+
+def test_a_page_of_a_job_that_is_not_there(web: httpx.Client) -> None:
+    response = web.get("/jobs/nothing")
+    assert response.status_code == 404

@@ -1,0 +1,163 @@
+import io
+import json
+from typing import Any
+
+import httpx
+import pandas as pd
+import pytest
+
+from service.store import Store, WantedCell
+from tests.service.filling import completed, diverged, run_made_up, small_spec, submit
+
+
+@pytest.fixture
+def job_url(store: Store) -> str:
+    """Path of a completed job in which msam with rho = 1 diverged at the second seed."""
+
+    def outcome(cell: Any) -> Any:
+        is_bad = cell.optimizer == "msam" and cell.hyperparameters["rho"] == 1.0 and cell.seed == 1
+        return diverged(cell) if is_bad else completed(cell)
+
+    return f"/api/v1/jobs/{run_made_up(store, submit(store), outcome).id}"
+
+
+def test_records_page_through_every_cell_once(web: httpx.Client, job_url: str) -> None:
+    seen, token = [], None
+    while True:
+        page = web.get(f"{job_url}/records", params={"page_size": 7} | ({"page_token": token} if token else {})).json()
+        assert len(page["items"]) <= 7
+        seen += page["items"]
+        token = page["next_page_token"]
+        if token is None:
+            break
+    assert len(seen) == len({record["config_key"] for record in seen}) == 20
+    assert {record["status"] for record in seen} == {"completed", "diverged"}
+    assert all(record["curve"] is None for record in seen)
+
+
+def test_records_are_filtered_and_come_with_curves(web: httpx.Client, job_url: str) -> None:
+    found = web.get(f"{job_url}/records", params={"status": "diverged", "curves": True}).json()["items"]
+    assert [(record["optimizer"], record["diverged_at_step"]) for record in found] == [("msam", 7)] * 2
+    assert found[0]["metrics"] == {}
+    assert found[0]["curve"]["train_loss"] == [None], "JSON has no infinity"
+    assert found[0]["hyperparameters"]["rho"] == 1.0
+    assert len(web.get(f"{job_url}/records", params={"optimizer": "gd"}).json()["items"]) == 4
+
+
+def test_a_record_by_its_id(web: httpx.Client, job_url: str) -> None:
+    listed = web.get(f"{job_url}/records", params={"page_size": 1}).json()["items"][0]
+    record = web.get(f"/api/v1/records/{listed['id']}").json()
+    assert record["config_key"] == listed["config_key"]
+    assert len(record["curve"]["step"]) in (1, 3)
+    assert web.get(f"/api/v1/records/{'0' * 32}").status_code == 404
+    assert web.get("/api/v1/records/x").status_code == 422
+
+
+def test_records_as_csv_have_a_row_a_cell(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store), n=5, state=None)
+    response = web.get(f"/api/v1/jobs/{job.id}/records", params={"format": "csv"})
+    assert response.headers["Content-Type"].startswith("text/csv")
+    assert response.headers["Content-Disposition"] == f'attachment; filename="{job.id}.csv"'
+    frame = pd.read_csv(io.StringIO(response.text))
+    assert len(frame) == 20
+    assert (frame["status"] == "missing").sum() == 15
+
+
+def test_the_table_follows_the_records(web: httpx.Client, job_url: str) -> None:
+    table = web.get(f"{job_url}/table").json()
+    records = web.get(f"{job_url}/records", params={"page_size": 500}).json()["items"]
+    assert table["complete"]
+    (task,) = table["tasks"]
+    for row in table["rows"]:
+        mine = [record for record in records if record["optimizer"] == row["optimizer"]]
+        scores = [record["metrics"].get("test_accuracy", task["floor"]) for record in mine]
+        mean = sum(scores) / len(scores)
+        assert row["measures"]["grid_mean"]["raw"] == pytest.approx(mean)
+        assert row["measures"]["grid_mean"]["value"] == pytest.approx(
+            (mean - task["floor"]) / (task["y_ref"] - task["floor"])
+        )
+        n_diverged = sum(record["status"] == "diverged" for record in mine)
+        assert row["measures"]["diverged_rate"]["value"] == pytest.approx(n_diverged / len(mine))
+
+
+@pytest.mark.parametrize(
+    ("table_format", "media_type", "start"),
+    [("csv", "text/csv", "task,"), ("md", "text/markdown", ""), ("tex", "application/x-tex", "")],
+)
+def test_the_table_as_text(web: httpx.Client, job_url: str, table_format: str, media_type: str, start: str) -> None:
+    response = web.get(f"{job_url}/table", params={"format": table_format})
+    assert response.headers["Content-Type"].startswith(media_type)
+    assert response.headers["Content-Disposition"].startswith("attachment")
+    assert response.text.startswith(start)
+    assert "msam" in response.text
+
+
+def test_a_job_without_records_has_an_incomplete_table_and_an_empty_surface(web: httpx.Client, store: Store) -> None:
+    job = submit(store)
+    table = web.get(f"/api/v1/jobs/{job.id}/table").json()
+    assert not table["complete"]
+    assert table["missing"]["count"] == 20
+    points = [
+        point for surface in web.get(f"/api/v1/jobs/{job.id}/surface").json()["surfaces"] for point in surface["points"]
+    ]
+    assert {point["mean"] for point in points} == {None}
+    assert {point["n_missing"] for point in points} == {2}
+    assert web.get(f"/api/v1/jobs/{job.id}/figures/heatmap", params={"format": "json"}).status_code == 200
+
+
+def test_the_table_is_new_after_new_records(web: httpx.Client, store: Store) -> None:
+    job = submit(store)
+    url = f"/api/v1/jobs/{job.id}/table"
+    assert web.get(url).json()["missing"]["count"] == 20
+    run_made_up(store, job, n=5, state=None)
+    assert web.get(url).json()["missing"]["count"] == 15
+
+
+def test_the_surface_has_every_point(web: httpx.Client, job_url: str) -> None:
+    surfaces = web.get(f"{job_url}/surface").json()["surfaces"]
+    assert [(surface["optimizer"], len(surface["points"])) for surface in surfaces] == [
+        ("gd", 2),
+        ("sam", 4),
+        ("msam", 4),
+    ]
+    msam = next(surface for surface in surfaces if surface["optimizer"] == "msam")
+    bad = next(point for point in msam["points"] if point["hyperparameters"] == {"rho": 1.0, "lr": 0.1})
+    assert bad["n_diverged"] == 1
+    assert bad["per_seed"][1] == pytest.approx(0.1), "a diverged run scores the floor"
+    assert bad["mean"] == pytest.approx(sum(bad["per_seed"]) / 2)
+    validation = web.get(f"{job_url}/surface", params={"split": "validation"}).json()["surfaces"]
+    assert validation[0]["points"][0]["mean"] == pytest.approx(surfaces[0]["points"][0]["mean"] + 0.01)
+
+
+@pytest.mark.parametrize(
+    ("image_format", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF"), ("json", b"{")]
+)
+def test_the_heat_map(web: httpx.Client, job_url: str, image_format: str, start: bytes) -> None:
+    response = web.get(f"{job_url}/figures/heatmap", params={"format": image_format})
+    assert response.status_code == 200
+    assert response.content.startswith(start)
+    if image_format == "json":
+        figure = json.loads(response.content)
+        assert sum(trace["type"] == "heatmap" for trace in figure["data"]) >= 3
+    else:
+        assert response.headers["Content-Disposition"].startswith("attachment")
+
+
+def test_a_figure_or_task_that_is_not_there(web: httpx.Client, job_url: str) -> None:
+    assert web.get(f"{job_url}/figures/pie").status_code == 422
+    missing = web.get(f"{job_url}/figures/heatmap", params={"task": "elsewhere"})
+    assert (missing.status_code, "elsewhere" in missing.json()["detail"]) == (404, True)
+
+
+def test_reused_records_are_told(web: httpx.Client, store: Store) -> None:
+    first = run_made_up(store, submit(store))
+    second = submit(store, small_spec(name="again"))
+    claimed = store.claim("a-dispatcher", 60, only=second.id)
+    assert claimed
+    wanted = [
+        WantedCell(stored.record.config_key, stored.record.fingerprint, stored.task or "", stored.optimizer or "")
+        for stored in store.iter_records(first.id)
+    ]
+    assert len(store.link_reusable(second.id, claimed.attempt, wanted, 60)) == 20
+    assert web.get(f"/api/v1/jobs/{second.id}").json()["progress"]["reused"] == 20
+    assert all(record["reused"] for record in web.get(f"/api/v1/jobs/{second.id}/records").json()["items"])
