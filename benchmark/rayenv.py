@@ -1,6 +1,7 @@
 """How Ray is to be run: options, and the environment that it reads when it is imported."""
 
 import os
+import secrets
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ class RayOptions:
     n_cpus: int | None = None
 
 
+_OWN_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105  (the name of the variable)
+
 # Ray reads these once, on import.
 _ENVIRONMENT = {
     # Every port of a local Ray on loopback only; documented for other systems, and heeded on Linux.
@@ -25,7 +28,7 @@ _ENVIRONMENT = {
     # An explicit address does not turn token authentication on by itself.
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # A pack with 0 GPUs must not have the GPUs hidden from it by a warning that Ray prints for each worker.
+    # Otherwise each worker without GPUs warns that Ray will stop hiding them; ours stay on the CPU by themselves.
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     # The records in the store are the truth: Tune writes no logs and no snapshots that we would read.
@@ -36,6 +39,12 @@ _ENVIRONMENT = {
 }
 
 
-def prepare_ray_environment(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set what Ray reads on import. Call it before `benchmark.raytune` is imported."""
+def prepare_ray_environment(options: RayOptions, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set what Ray reads on import. Call it before `benchmark.raytune` is imported.
+
+    A local Ray gets a token of its own, known to this process and its children alone; for a cluster the token is the
+    operator's, where Ray looks for it.
+    """
     environment.update(_ENVIRONMENT)
+    if options.address is None and _OWN_TOKEN not in environment:
+        environment[_OWN_TOKEN] = secrets.token_hex(32)

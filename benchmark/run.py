@@ -87,7 +87,7 @@ def train_missing(
         RayUnavailableError: when Ray cannot be started or reached.
         BenchmarkError: when Ray Tune ends before every cell has a record although nobody asked to drain.
     """
-    prepare_ray_environment()
+    prepare_ray_environment(options)
     from benchmark import raytune  # Ray reads the environment when it is imported, and few processes need it
 
     cells = tuple(cells)

@@ -49,8 +49,15 @@ def train(
     total = total_steps(setting.budget, n_examples, per_step)
     with seeded_torch(seed, Stream.INIT):
         model = task.model().to(device)
-    optimizer = build(setting.rule, model.parameters(), setting.base, hyperparameters, total_steps=total)
-    optimizer.skip_non_finite = False  # a gradient that is not finite is to end the run, on every device
+    optimizer = build(
+        setting.rule,
+        model.named_parameters(),
+        setting.base,
+        hyperparameters,
+        total_steps=total,
+        model=model,
+        skip_non_finite=False,  # a gradient that is not finite is to end the run, on every device
+    )
     learning_rates = [float(group["lr"]) for group in optimizer.param_groups]
     log = _Log(task, splits)
     evaluations = frozenset(evaluation_steps(total))

@@ -225,7 +225,7 @@ def print_table(title: str, rows: Mapping[str, float], unit: str) -> None:
     """Print one measurement."""
     print(f"\n{title}")
     for name, value in rows.items():
-        print(f"  {name:24s} {value:8.3f} {unit}")
+        print(f"  {name:24s} {value:8.3f} {unit}", flush=True)
 
 
 def main() -> None:
@@ -236,22 +236,23 @@ def main() -> None:
     parser.add_argument("--peak-of", help=argparse.SUPPRESS)
     parser.add_argument("--elements", type=int, default=0, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(1 if options.smoke else options.threads)
     if options.peak_of:
         print_peak(options.peak_of, options.elements)
         return
     rounds = 3 if options.smoke else 31
-    names = contestants()
-    print(f"torch {torch.__version__}, {options.threads} threads, medians of {rounds} rounds")
+    names = ["sam", "msam", "gsam", BARE] if options.smoke else contestants()
+    repeats = 1 if options.smoke else 5
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, medians of {rounds} rounds")
     workloads = {
         "(a) MLP of 40 tensors, batch 64": Workload(mlp, torch.randn(64, 64), torch.randint(10, (64,))),
         "(c) CNN, batch 32": Workload(cnn, torch.randn(32, 3, 32, 32), torch.randint(10, (32,))),
     }
     for title, workload in workloads.items():
-        medians, base = ratios({name: training_step(name, workload) for name in [REFERENCE, *names]}, rounds, 5)
+        medians, base = ratios({name: training_step(name, workload) for name in [REFERENCE, *names]}, rounds, repeats)
         print_table(f"{title}: step / ({REFERENCE}: {base * 1e3:.2f} ms)", medians, "x")
     shapes = [(64, 64), (64,)] * 20 if options.smoke else resnet18_shapes()
-    medians, base = ratios({name: arithmetic(name, shapes) for name in [REFERENCE, *names]}, rounds // 3, 2)
+    medians, base = ratios({name: arithmetic(name, shapes) for name in [REFERENCE, *names]}, max(rounds // 3, 3), 2)
     print_table(f"(b) arithmetic on ResNet-18's tensors: step / (base step: {base * 1e3:.2f} ms)", medians, "x")
     elements = 2**23 if options.smoke else 2**26
     chosen = ["sam", "gsam"] if options.smoke else names

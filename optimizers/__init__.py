@@ -1,4 +1,11 @@
-"""Sharpness-aware optimizers over any ``torch.optim`` class: SAM, Monge SAM and their relatives."""
+"""Sharpness-aware optimizers over any ``torch.optim`` class: SAM, Monge SAM and their relatives.
+
+    from optimizers import MSAM
+    optimizer = MSAM(model.parameters(), torch.optim.SGD, rho=0.05, lr=0.1, momentum=0.9, model=model)
+    loss = optimizer.step(closure)
+
+The arithmetic is in ``optimizers.rules``, as pure functions that also run over many cells under ``torch.func.vmap``.
+"""
 
 from optimizers.bases import BaseInfo, base_info, base_names
 from optimizers.buffers import frozen_buffers

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from torch import nn
 from torch.optim.optimizer import ParamsT
 
 from optimizers.bases import base_info
@@ -184,6 +185,8 @@ def build(
     hyperparameters: Mapping[str, Value],
     *,
     total_steps: int | None = None,
+    model: nn.Module | None = None,
+    skip_non_finite: bool | None = None,
 ) -> TwoPassOptimizer:
     """Build an optimizer from names and one flat mapping of values.
 
@@ -193,6 +196,8 @@ def build(
         base: one of :func:`base_names`.
         hyperparameters: values by name, the rule's and the base's; what has a default may be left out.
         total_steps: number of updates in the run, needed for a warm-up of rho.
+        model: whose buffers are to count once an update, as in :class:`TwoPassOptimizer`.
+        skip_non_finite: whether an update with a NaN or infinite gradient is skipped, as there.
 
     Raises:
         UnknownNameError: no such optimizer or base.
@@ -211,7 +216,8 @@ def build(
             raise HyperparameterError(name, message)
     own = _values(optimizer, rule.hyperparameters, hyperparameters)
     arguments = descent.arguments(_values(base, descent.hyperparameters, hyperparameters))
-    return rule.cls(params, descent.cls, total_steps=total_steps, **own, **arguments)
+    options: dict[str, Any] = {"total_steps": total_steps, "model": model, "skip_non_finite": skip_non_finite}
+    return rule.cls(params, descent.cls, **options, **own, **arguments)
 
 
 def _values(owner: str, known: Mapping[str, Hyperparameter], given: Mapping[str, Value]) -> dict[str, Any]:

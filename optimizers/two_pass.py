@@ -288,8 +288,8 @@ class TwoPassOptimizer(Observed):
             message = f"ascent_sync must be 'local' or 'global', but got {ascent_sync!r}."
         elif ascent_sync == "local" and self.mixes_gradients:
             message = (
-                f"{type(self).__name__} steps with the first gradient too, which must be the same in every process, but got "
-                "ascent_sync='local'. Use 'global'."
+                f"{type(self).__name__} steps with the first gradient too, which must be the same in every process, "
+                "but got ascent_sync='local'. Use 'global'."
             )
         elif ascent_sync == "local" and model is None:
             message = "ascent_sync='local' needs the model whose reduction it leaves out, but got model=None."

@@ -16,12 +16,11 @@ from service.environment import bind, check_ray, open_store, set_up_logging
 from service.jobs import Dispatcher
 from service.jobs.child import end_with_parent
 from service.progress import progress_bar
-from service.serve import serve as serve_until_stopped
+from service.results import job_results
 from service.settings import DEFAULT_PORT, Settings
 from service.states import JobState
 from service.store import Job, NewJob, Store
 from service.web.shapes import progress_values
-from service.web.state import AppState
 
 SHOW_EVERY_S = 0.5
 Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]
@@ -45,6 +44,8 @@ def serve(
     """Start the server: API, dashboard, and a dispatcher that runs the jobs."""
     if parent is not None:
         end_with_parent(parent)
+    from service.serve import serve as serve_until_stopped  # the web part takes half a second to load
+
     settings = Settings()
     set_up_logging(settings.log_level)
     if dispatcher:
@@ -85,11 +86,14 @@ def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None) 
         if dispatcher.met_environment_error:
             stderr.print(f"rhobust: {job.error}", markup=False, highlight=False)
             raise typer.Exit(ExitCode.ENVIRONMENT)
+        if job.state is JobState.QUEUED:
+            # Interrupted. Nobody expects a run in the foreground to go on later in some dispatcher.
+            job = store.cancel(job.id)
         if job.state is not JobState.COMPLETED:
-            reason = f": {job.error}" if job.error else "; `rhobust worker` goes on with it"
-            stderr.print(f"rhobust: job {job.id} is {job.state}{reason}", markup=False, highlight=False)
+            reason = job.error or "what is recorded stays, and the same command goes on from there"
+            stderr.print(f"rhobust: job {job.id} is {job.state}: {reason}", markup=False, highlight=False)
             raise typer.Exit(ExitCode.JOB_FAILED)
-        print_table(AppState(store, settings).table(job.id), output)
+        print_table(job_results(store, job.id).table(), output)
 
 
 def _run_with_bar(dispatcher: Dispatcher, store: Store, job: Job) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from importlib.metadata import version
 
-from benchmark import Spec
 from service.jobs.child import DRIVER_MODULE, DriverExit, DriverProcess, Orders
 from service.jobs.patience import persist
 from service.settings import Settings
@@ -22,6 +21,7 @@ POLL_S = 1.0
 TICK_S = 0.1
 HEARTBEAT_S = 15.0
 LEASE_S = 60.0
+ALIVE_HEARTBEATS = 3
 ENVIRONMENT_DELAY_S = 10.0
 CRASH_DELAY_S = 1.0
 logger = logging.getLogger("rhobust.dispatcher")
@@ -169,7 +169,7 @@ class Dispatcher:
 
     def _supervise(self, job: Job, driver: DriverProcess, on_tick: Callable[[], None]) -> Ended:
         """Watch a driver until it ends or has to be ended."""
-        spec = Spec.from_mapping(job.spec, max_cells=job.n_cells)
+        job_s = float(job.spec["limits"]["job_s"])
         started = renewed = time.monotonic()
         next_poll = started + POLL_S
         while (code := driver.wait(TICK_S)) is None:
@@ -178,7 +178,7 @@ class Dispatcher:
             now = time.monotonic()
             if self._stopping:
                 return Ended(Ending.STOPPING)
-            if now - started > spec.limits.job_s:
+            if now - started > job_s:
                 return Ended(Ending.OUT_OF_TIME)
             if now < next_poll:
                 continue
@@ -187,6 +187,7 @@ class Dispatcher:
                 if now - renewed >= self._heartbeat_s:
                     requested = self._store.renew(job.id, job.attempt, self._lease_s)
                     renewed = now
+                    self._store.preempt_candidate(ALIVE_HEARTBEATS * self._heartbeat_s)
                 else:
                     requested = self._store.requested(job.id, job.attempt)
             except LostLeaseError:

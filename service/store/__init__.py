@@ -1,6 +1,7 @@
 """The results store and the queue: the only place that knows SQLAlchemy and Alembic."""
 
 from service.states import IllegalTransitionError
+from service.store.backup import backup
 from service.store.entities import Dispatcher, Job, NewJob, PlacedRecord, Progress, StoredRecord, WantedCell
 from service.store.errors import (
     IdempotencyConflictError,
@@ -31,6 +32,7 @@ __all__ = [
     "StoredRecord",
     "UnavailableError",
     "WantedCell",
+    "backup",
     "check",
     "downgrade",
     "upgrade",

@@ -45,7 +45,8 @@ def pack_numbers(values: Iterable[Number]) -> bytes:
     Raises:
         ValueError: for an integer of more than 63 bits.
     """
-    return b"".join(_pack_run((value,)) for value in values)
+    # zero is left out of what is remembered, since minus zero equals it
+    return b"".join(_pack_alone(value) if type(value) is float and value else _pack_run((value,)) for value in values)
 
 
 def unpack_numbers(packed: bytes, count: int) -> list[Number]:
@@ -72,6 +73,12 @@ def unpack_curve(packed: bytes | None, names: Sequence[str]) -> dict[str, tuple[
     reader = _Reader(zlib.decompress(body, -zlib.MAX_WBITS) if packed[:1] == DEFLATED else body)
     length = reader.varint()
     return {name: tuple(float(value) for value in reader.run(length)) for name in names}
+
+
+@functools.lru_cache(maxsize=4096)
+def _pack_alone(value: float) -> bytes:
+    """Return the run of one number; those of a grid come again and again."""
+    return _pack_run((value,))
 
 
 def _pack_run(values: Sequence[Number]) -> bytes:

@@ -13,6 +13,7 @@ from service.store.errors import InvalidValueError, SchemaError, StoreError, Una
 
 BUSY_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 30_000
+UNDEFINED_TABLE, READ_ONLY = "42P01", "25006"  # codes of PostgreSQL
 UPGRADE_HINT = "run `rhobust db upgrade`"
 
 
@@ -49,7 +50,7 @@ class Database:
 
     def __init__(self, url: str | URL, *, statement_timeout_ms: int = STATEMENT_TIMEOUT_MS) -> None:
         self.url = parse_url(url) if isinstance(url, str) else url
-        self.shown = self.url.set(drivername=self.url.get_backend_name()).render_as_string(hide_password=True)
+        self.shown = _shown(self.url)
         self.engine = _create_engine(self.url, statement_timeout_ms)
 
     @property
@@ -112,24 +113,33 @@ class Database:
             raise self._translate(error) from error
 
     def _translate(self, error: exc.SQLAlchemyError) -> StoreError:
-        cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
+        cause = (error.orig if isinstance(error, exc.StatementError) else None) or error
+        if isinstance(cause, StoreError):  # raised by a type of ours while a value was bound
+            return cause
         lines = str(cause).strip().splitlines()
         reason = lines[0] if lines else type(cause).__name__
-        if self.url.password:
-            reason = reason.replace(str(self.url.password), "***")
-        if "no such table" in reason or getattr(cause, "sqlstate", None) == "42P01":
+        for secret in _secrets(self.url):
+            reason = reason.replace(secret, "***")
+        code = getattr(cause, "sqlstate", None)
+        if "no such table" in reason or code == UNDEFINED_TABLE:
             return SchemaError(f"the database {self.shown} lacks a table ({reason}); {UPGRADE_HINT}.")
-        # 25006: the server or the transaction is read-only, which psycopg files under internal errors
-        if isinstance(error, (exc.OperationalError, exc.TimeoutError, exc.InterfaceError)) or (
-            getattr(cause, "sqlstate", None) == "25006" or getattr(error, "connection_invalidated", False)
-        ):
+        if isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError) or code == READ_ONLY:
             return UnavailableError(f"the database {self.shown} cannot be used: {reason}.")
-        if isinstance(error, (exc.DataError, exc.StatementError)) and not isinstance(error, exc.IntegrityError):
-            cause_of_statement = getattr(error, "orig", None)
-            if isinstance(cause_of_statement, StoreError):
-                return cause_of_statement
+        if isinstance(error, exc.DataError) or type(error) is exc.StatementError:
             return InvalidValueError(f"the database {self.shown} refuses a value: {reason}.")
         return StoreError(f"the database {self.shown} refuses a statement: {reason}.")
+
+
+def _secrets(url: URL) -> list[str]:
+    """Return what must not be shown of an address: libpq takes passwords as parameters too."""
+    values = [value for name, value in url.query.items() if "password" in name]
+    return [str(secret) for secret in [url.password, *values] if secret]
+
+
+def _shown(url: URL) -> str:
+    hidden = {name: "***" for name in url.query if "password" in name}
+    plain = url.set(drivername=url.get_backend_name()).update_query_dict(hidden)
+    return plain.render_as_string(hide_password=True)
 
 
 def _create_engine(url: URL, statement_timeout_ms: int) -> Engine:

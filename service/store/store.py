@@ -38,6 +38,8 @@ class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers):
             if create and database.path is not None and (not database.path.exists() or migrate.is_empty(database)):
                 migrate.upgrade(url)
             migrate.require_schema(database)
+            with database.write():  # a file that cannot be written is told now, not by the first job
+                pass
         except BaseException:
             database.close()
             raise

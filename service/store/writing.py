@@ -123,12 +123,16 @@ class Writing(Part):
             for cells in chunks(list(group), IN_CHUNK):
                 with self._database.write() as connection:
                     self._database.lock(connection, RECORDS_LOCK, shared=True)
-                    owned = fence(connection, job_id, attempt, **lease(ttl_s), revision=job.c.revision + 1)
+                    owned = fence(connection, job_id, attempt, **lease(ttl_s))
                     seq = self._fingerprints.seqs(connection, [fingerprint]).get(fingerprint)
                     if seq is None:
                         continue
                     uses = _reusable(connection, job_id, seq, cells, needs_curve=needs_curve)
-                    linked |= _use(connection, owned.seq, uses)
+                    fresh = _use(connection, owned.seq, uses)
+                    if fresh:
+                        grown = update(job).where(job.c.seq == owned.seq).values(revision=job.c.revision + 1)
+                        connection.execute(grown)
+                    linked |= fresh
         return linked
 
     def _origin(self, connection: Connection, job_id: str, attempt: int) -> int:

@@ -14,10 +14,11 @@ from benchmark.robustness.rendering import render_csv, render_latex, render_mark
 from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
+from service.results import JobResults
 from service.store import NotFoundError
 from service.web.jobs import MAX_PAGE_SIZE, JobId
 from service.web.shapes import RecordPage, RecordShape, record_values
-from service.web.state import JobResults, State
+from service.web.state import State
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
 RENDERERS: dict[str, tuple[str, Callable[[RobustnessTable], str]]] = {

@@ -1,6 +1,4 @@
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,28 +40,24 @@ def test_the_number_of_a_device_does_not_count() -> None:
     assert len(keys) == 1
 
 
-def _hash_in(folder: Path) -> str:
-    """Hash of the sources in a folder, by a process that imports them from the tree under test."""
-    program = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (
-        "from benchmark.fingerprint import source_hash\n"
-        f"sys.path.insert(0, {str(folder)!r}); print(source_hash(('copied', 'beside')))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+def test_a_source_file_counts_wherever_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        shutil.copytree(ROOT / "benchmark" / "tasks", tmp_path / name / "copied")
+        shutil.copytree(ROOT / "optimizers", tmp_path / name / "beside")
 
+    def hash_in(name: str) -> str:
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(tmp_path / name)
+            return source_hash.__wrapped__(("copied", "beside"))
 
-def test_a_source_file_counts_wherever_it_stands(tmp_path: Path) -> None:
-    folders = [tmp_path / name for name in ("one", "two")]
-    for folder in folders:
-        shutil.copytree(ROOT / "benchmark" / "tasks", folder / "copied")
-        shutil.copytree(ROOT / "optimizers", folder / "beside", ignore=shutil.ignore_patterns("__pycache__"))
-    first, second = (_hash_in(folder) for folder in folders)
-    assert first == second
-    with (folders[1] / "beside" / "bases.py").open("a") as file:
+    first = hash_in("one")
+    shutil.rmtree(tmp_path / "one" / "copied" / "__pycache__", ignore_errors=True)
+    assert hash_in("one") == hash_in("two") == first
+    with (tmp_path / "two" / "beside" / "bases.py").open("a") as file:
         file.write("\n")
-    assert _hash_in(folders[1]) != first
-    (folders[0] / "copied" / "digits.py").rename(folders[0] / "copied" / "numbers.py")
-    assert _hash_in(folders[0]) != first
+    assert hash_in("two") != first
+    (tmp_path / "one" / "copied" / "digits.py").rename(tmp_path / "one" / "copied" / "numbers.py")
+    assert hash_in("one") != first
 
 
 def test_a_package_that_is_not_there_is_an_error() -> None:

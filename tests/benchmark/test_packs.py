@@ -1,3 +1,4 @@
+import itertools
 from collections import Counter
 
 import pytest
@@ -41,7 +42,7 @@ def test_every_cell_is_reported_once_or_given_up_after_three_lonely_deaths(data:
     n_cells = data.draw(st.integers(0, 12), label="cells")
     cuts = sorted(data.draw(st.sets(st.integers(1, max(1, n_cells - 1))), label="cuts") & set(range(1, n_cells)))
     bounds = [0, *cuts, n_cells]
-    queue = PackQueue([Pack(*pair) for pair in zip(bounds, bounds[1:], strict=False) if pair[0] < pair[1]])
+    queue = PackQueue([Pack(*pair) for pair in itertools.pairwise(bounds) if pair[0] < pair[1]])
     deadly = data.draw(st.sets(st.integers(0, 11)), label="deadly cells")
     n_whims = data.draw(st.integers(0, 10), label="deaths and early ends without a reason")
     reported: Counter[int] = Counter()

@@ -1,3 +1,5 @@
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -20,10 +22,10 @@ def test_streams_of_all_seeds_differ(first: int, second: int) -> None:
 @pytest.mark.parametrize(
     ("seed", "stream", "expected"),
     [
-        (0, Stream.SPLIT, "PIN_SEED0"),
-        (0, Stream.INIT, "PIN_SEED1"),
-        (5, Stream.ORDER, "PIN_SEED2"),
-        (2**31 - 1, Stream.TRAIN, "PIN_SEED3"),
+        (0, Stream.SPLIT, 7896617691693857887),
+        (0, Stream.INIT, 2918264622725855778),
+        (5, Stream.ORDER, 2080082186671054586),
+        (2**31 - 1, Stream.TRAIN, 2888292219952213064),
     ],
 )
 def test_seeds_stay_what_they_are(seed: int, stream: Stream, expected: int) -> None:
@@ -31,8 +33,8 @@ def test_seeds_stay_what_they_are(seed: int, stream: Stream, expected: int) -> N
 
 
 def test_generators_start_at_the_seed_of_their_stream() -> None:
-    draws = [numpy_generator(3, Stream.SPLIT).random(4) for _ in range(2)]
-    np.testing.assert_array_equal(*draws)
+    first, second = (numpy_generator(3, Stream.SPLIT).random(4) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
     orders = [torch.randperm(50, generator=torch_generator(3, Stream.ORDER)) for _ in range(2)]
     assert torch.equal(*orders)
 
@@ -41,7 +43,7 @@ def test_a_seeded_block_leaves_the_global_generator_alone() -> None:
     state = torch.get_rng_state()
     with seeded_torch(1, Stream.INIT):
         first = torch.rand(3)
-    with pytest.raises(KeyError, match="out"), seeded_torch(1, Stream.INIT):
+    with contextlib.suppress(KeyError), seeded_torch(1, Stream.INIT):
         assert torch.equal(torch.rand(3), first)
-        raise KeyError("out")
+        raise KeyError
     assert torch.equal(torch.get_rng_state(), state)

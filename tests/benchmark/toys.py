@@ -1,8 +1,9 @@
-"""Small specs, and tasks that go wrong in a known way. Importing this module registers the tasks."""
+"""Small specs, and a task that goes wrong in a known way."""
 
 import copy
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from benchmark.parsing import Integer, SpecModel
 from benchmark.seeding import Stream, torch_generator
-from benchmark.spec import Cell, Setting, Spec, expand
+from benchmark.spec import Cell, Spec, expand
 from benchmark.tasks import Batch, Metric, Splits, Task, registry
 
 CPU = torch.device("cpu")
@@ -43,12 +44,12 @@ def first_cell(**changes: Any) -> Cell:
 
 
 class ToyParameters(SpecModel):
-    """What goes wrong in the toy, and in which call of its loss (0: never)."""
+    """What goes wrong in the toy, in which call of its loss (0: never), and under which seed (-1: every one)."""
 
     fault: Literal["none", "nan_loss", "inf_loss", "nan_gradient", "raise", "exit", "memory"] = "none"
     call: Integer = 0
     n_train: Integer = 10
-    lr_seed: Integer = 0
+    seed: Integer = -1
 
 
 class _CountingLine(nn.Module):
@@ -80,6 +81,7 @@ class Toy(Task):
         return "toy"
 
     def splits(self, seed: int) -> Splits:
+        self._seed = seed
         generator = torch_generator(seed, Stream.SPLIT)
         parts = []
         for size in (self.params.n_train, 4, 4):
@@ -95,7 +97,7 @@ class Toy(Task):
         inputs, targets = batch
         loss = functional.mse_loss(model(inputs), targets)
         model.calls += 1
-        if model.calls != self.params.call:
+        if model.calls != self.params.call or self.params.seed not in (-1, self._seed):
             return loss
         match self.params.fault:
             case "nan_loss":
@@ -120,11 +122,21 @@ class Toy(Task):
         return train_loss > 1e6
 
 
-registry._TASKS.setdefault(Toy.name, Toy)
-
-
 class ToySeed(int):
-    """A seed whose class stands here: a process that unpickles a cell with it has the toy registered."""
+    """A seed that registers the toy in the process that unpickles it, so that a worker knows the task of its cells."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrived, (int(self),)
+
+
+def _arrived(seed: int) -> ToySeed:
+    registry._TASKS.setdefault(Toy.name, Toy)
+    return ToySeed(seed)
+
+
+def toy_cells(spec: Spec) -> list[Cell]:
+    """The cells of a spec of toys, for processes that do not know toys yet."""
+    return [replace(cell, seed=ToySeed(cell.seed)) for cell in expand(spec)]
 
 
 def toy_document(faults: Mapping[str, Mapping[str, Any]], **changes: Any) -> dict[str, Any]:
@@ -132,8 +144,3 @@ def toy_document(faults: Mapping[str, Mapping[str, Any]], **changes: Any) -> dic
     tasks = [{"name": "toy", "label": label, "params": dict(params)} for label, params in faults.items()]
     rest = {"optimizers": [], "space": {"lr": {"values": [0.01]}}, "budget": {"epochs": 2, "batch_size": 5}}
     return document(tasks=tasks, **{**rest, **changes})
-
-
-def toy_setting(setting: Setting, **params: Any) -> Setting:
-    """A setting with other parameters of its toy."""
-    return Setting("toy", 1, {**setting.task_params, **params}, setting.rule, setting.base, setting.budget)

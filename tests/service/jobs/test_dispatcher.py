@@ -157,6 +157,27 @@ def test_pause_lets_what_is_in_flight_finish_and_resume_goes_on(store: Store, se
     assert (job.state, job.attempt, n_recorded(store, job)) == (JobState.COMPLETED, 2, 20)
 
 
+def test_a_job_of_higher_priority_goes_first_and_the_other_goes_on_after_it(store: Store, settings: Settings) -> None:
+    low = submit(store, small_spec(name="drain"))
+    high: list[Job] = []
+
+    def submit_high() -> None:
+        high.append(submit(store, small_spec(name="urgent", priority=5, seeds={"base": 100, "count": 2})))
+
+    submitter = when(lambda: n_recorded(store, low) == 5, submit_high)
+    dispatcher = Dispatcher(store, settings, lease_s=5.0, heartbeat_s=0.5, driver_module=FAKE)
+    stopper = when(lambda: store.job(low.id).state is JobState.COMPLETED, dispatcher.stop)
+    with giving_up(dispatcher):
+        dispatcher.run()
+    submitter.join()
+    stopper.join()
+    first, last = store.job(high[0].id), store.job(low.id)
+    assert (first.state, last.state, last.attempt, last.crashes) == (JobState.COMPLETED, JobState.COMPLETED, 2, 0)
+    assert first.finished_at is not None
+    assert last.finished_at is not None
+    assert first.finished_at < last.finished_at
+
+
 def test_a_dispatcher_that_stops_puts_its_job_back(store: Store, settings: Settings) -> None:
     job = submit(store, small_spec(name="hang"))
     dispatcher = make_dispatcher(store, settings, job)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, event, text
 from benchmark.records import Record
 from service.states import JobState
 from service.store import InvalidValueError, LostLeaseError, Store, StoreError, UnavailableError, upgrade
+from service.store import database as database_module
 from service.store.database import Database
 from tests.service.store.samples import TTL_S, make_record, new_job, queue, register, running, write
 
@@ -167,6 +168,21 @@ def test_a_locked_file_is_unavailable_after_the_timeout(
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])
+def test_a_file_that_cannot_be_written_is_told_at_once(
+    database_url: str, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = database_module._prepare_sqlite
+
+    def read_only(connection: sqlite3.Connection, record: object) -> None:
+        prepare(connection, record)
+        connection.execute("PRAGMA query_only = ON")
+
+    monkeypatch.setattr(database_module, "_prepare_sqlite", read_only)
+    with pytest.raises(UnavailableError, match="attempt to write a readonly database"):
+        Store.open(database_url)
+
+
+@pytest.mark.parametrize("backend", ["sqlite"])
 def test_a_file_that_is_no_database_is_unavailable(tmp_path: Path, backend: str) -> None:
     path = tmp_path / "rhobust.db"
     path.write_text("no database at all, but long enough to have a header")
@@ -208,6 +224,7 @@ def test_a_statement_has_a_time_limit(database_url: str, backend: str) -> None:
         "postgresql://user:s3cret@127.0.0.1:1/db",
         "postgresql://user:s3cret@/db?host=/nowhere",
         "postgres://user:s3cret@127.0.0.1:1/db",
+        "postgresql://user:x@127.0.0.1:1/db?password=s3cret",
     ],
 )
 @pytest.mark.parametrize("call", [Store.open, upgrade])

@@ -29,7 +29,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "fingerprint",
-        sa.Column("seq", _SERIAL, nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("key", sa.LargeBinary(length=16), nullable=False),
         sa.Column("document", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_fingerprint")),
@@ -48,7 +48,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_idempotency_job_id"), "idempotency", ["job_id"], unique=False)
     op.create_table(
         "job",
-        sa.Column("seq", _SERIAL, nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("spec", sa.JSON(), nullable=False),
@@ -86,7 +86,7 @@ def upgrade() -> None:
     op.create_index(op.f("ix_job_state_priority_seq"), "job", ["state", "priority", "seq"], unique=False)
     op.create_table(
         "origin",
-        sa.Column("seq", _SERIAL, nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("job_id", sa.String(length=32), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_origin")),
@@ -94,7 +94,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "setting",
-        sa.Column("seq", _SERIAL, nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("key", sa.LargeBinary(length=16), nullable=False),
         sa.Column("document", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_setting")),
@@ -102,7 +102,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "shape",
-        sa.Column("seq", _SERIAL, nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("key", sa.LargeBinary(length=16), nullable=False),
         sa.Column("document", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_shape")),
@@ -110,7 +110,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "facet",
-        sa.Column("job_seq", _SERIAL, nullable=False),
+        sa.Column("job_seq", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("value", sa.String(length=200), nullable=False),
         sa.ForeignKeyConstraint(["job_seq"], ["job.seq"], name=op.f("fk_facet_job_seq"), ondelete="CASCADE"),
@@ -120,30 +120,30 @@ def upgrade() -> None:
     op.create_table(
         "record",
         sa.Column("seq", _SERIAL, nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("elapsed_s", sa.Double(), nullable=False),
+        sa.Column("grad_norm", sa.Double(), nullable=True),
+        sa.Column("delta_over_rho", sa.Double(), nullable=True),
+        sa.Column("seed", sa.BigInteger(), nullable=False),
+        sa.Column("steps", sa.BigInteger(), nullable=False),
+        sa.Column("gradient_evaluations", sa.BigInteger(), nullable=False),
+        sa.Column("diverged_at_step", sa.BigInteger(), nullable=True),
+        sa.Column("origin_seq", sa.Integer(), nullable=False),
+        sa.Column("fingerprint_seq", sa.Integer(), nullable=False),
+        sa.Column("setting_seq", sa.Integer(), nullable=False),
+        sa.Column("shape_seq", sa.Integer(), nullable=False),
+        sa.Column("pack_size", sa.Integer(), nullable=False),
+        sa.Column("pack_position", sa.Integer(), nullable=False),
+        sa.Column("collapsed", sa.Boolean(), nullable=False),
+        sa.Column("amortised", sa.Boolean(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("config_key", sa.LargeBinary(length=16), nullable=False),
-        sa.Column("fingerprint_seq", _SERIAL, nullable=False),
-        sa.Column("setting_seq", _SERIAL, nullable=False),
-        sa.Column("shape_seq", _SERIAL, nullable=False),
-        sa.Column("origin_seq", _SERIAL, nullable=False),
-        sa.Column("seed", sa.BigInteger(), nullable=False),
-        sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("collapsed", sa.Boolean(), nullable=False),
-        sa.Column("diverged_at_step", sa.BigInteger(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("pack", sa.Text(), nullable=False),
         sa.Column("hyperparameters", sa.LargeBinary(), nullable=False),
         sa.Column("metrics", sa.LargeBinary(), nullable=False),
         sa.Column("curve", sa.LargeBinary(), nullable=True),
-        sa.Column("steps", sa.BigInteger(), nullable=False),
-        sa.Column("gradient_evaluations", sa.BigInteger(), nullable=False),
-        sa.Column("elapsed_s", sa.Double(), nullable=False),
-        sa.Column("amortised", sa.Boolean(), nullable=False),
-        sa.Column("grad_norm", sa.Double(), nullable=True),
-        sa.Column("delta_over_rho", sa.Double(), nullable=True),
-        sa.Column("pack", sa.Text(), nullable=False),
-        sa.Column("pack_size", sa.Integer(), nullable=False),
-        sa.Column("pack_position", sa.Integer(), nullable=False),
-        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
         sa.CheckConstraint("status IN ('completed', 'diverged', 'timed_out', 'failed')", name=op.f("ck_record_status")),
         sa.ForeignKeyConstraint(["fingerprint_seq"], ["fingerprint.seq"], name=op.f("fk_record_fingerprint_seq")),
         sa.ForeignKeyConstraint(["origin_seq"], ["origin.seq"], name=op.f("fk_record_origin_seq")),
@@ -158,8 +158,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_record_origin_seq"), "record", ["origin_seq"], unique=False)
     op.create_table(
         "tally",
-        sa.Column("job_seq", _SERIAL, nullable=False),
-        sa.Column("fingerprint_seq", _SERIAL, nullable=False),
+        sa.Column("job_seq", sa.Integer(), nullable=False),
+        sa.Column("fingerprint_seq", sa.Integer(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("collapsed", sa.Boolean(), nullable=False),
         sa.Column("reused", sa.Boolean(), nullable=False),
@@ -171,9 +171,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "link",
-        sa.Column("job_seq", _SERIAL, nullable=False),
-        sa.Column("config_key", sa.LargeBinary(length=16), nullable=False),
         sa.Column("record_seq", _SERIAL, nullable=False),
+        sa.Column("job_seq", sa.Integer(), nullable=False),
+        sa.Column("config_key", sa.LargeBinary(length=16), nullable=False),
         sa.Column("task", sa.String(length=200), nullable=False),
         sa.Column("optimizer", sa.String(length=200), nullable=False),
         sa.Column("reused", sa.Boolean(), nullable=False),

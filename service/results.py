@@ -1,0 +1,28 @@
+"""What a job has so far: its spec, the records it uses, and its robustness table."""
+
+from dataclasses import dataclass
+
+from benchmark import Record, Spec
+from benchmark.robustness import RobustnessTable
+from benchmark.tables import spec_table
+from service.store import Job, Store
+
+
+@dataclass(frozen=True)
+class JobResults:
+    """A job with its spec and the records it uses, by config_key and without their curves."""
+
+    job: Job
+    spec: Spec
+    records: dict[str, Record]
+
+    def table(self) -> RobustnessTable:
+        """Return the robustness table."""
+        return spec_table(self.spec, self.records)
+
+
+def job_results(store: Store, job_id: str) -> JobResults:
+    """Read what a job has so far; raises NotFoundError when there is none of that id."""
+    job = store.job(job_id)
+    records = {stored.record.config_key: stored.record for stored in store.iter_records(job.id, curves=False)}
+    return JobResults(job, Spec.from_mapping(job.spec, max_cells=job.n_cells), records)

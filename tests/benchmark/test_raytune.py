@@ -1,0 +1,175 @@
+"""A real local Ray, started once for this module."""
+
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Record, Spec, Status
+from benchmark.fingerprint import Fingerprint
+from benchmark.packs import Pack, plan_packs
+from benchmark.rayenv import prepare_ray_environment
+from benchmark.spec import Cell
+from tests.benchmark.toys import make_spec, toy_cells, toy_document
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Collected:
+    """A sink that keeps everything, and does something on the first records."""
+
+    on_first: Callable[[], None] = lambda: None
+    records: list[Record] = field(default_factory=list)
+    fingerprints: set[str] = field(default_factory=set)
+    n_empty: int = 0
+
+    def on_fingerprint(self, fingerprint: Fingerprint) -> None:
+        assert fingerprint.key not in self.fingerprints
+        self.fingerprints.add(fingerprint.key)
+
+    def on_records(self, records: Sequence[Record]) -> None:
+        assert {record.fingerprint for record in records} <= self.fingerprints
+        is_first = bool(records) and not self.records
+        self.n_empty += not records
+        self.records += records
+        if is_first:
+            self.on_first()
+
+    def statuses(self) -> dict[str, str]:
+        return {record.config_key: str(record.outcome.status) for record in self.records}
+
+
+@pytest.fixture(scope="module")
+def raytune() -> ModuleType:
+    prepare_ray_environment(RayOptions())
+    from benchmark import raytune
+
+    return raytune
+
+
+@pytest.fixture(scope="module")
+def session(raytune: ModuleType) -> Iterator[ModuleType]:
+    with raytune.ray_session(RayOptions(n_cpus=2)):
+        yield raytune
+
+
+def train(raytune: ModuleType, spec: Spec, cells: Sequence[Cell], sink: Collected, **changes: Any) -> None:
+    packs = changes.get("packs") or plan_packs(cells, n_workers=2, size=3)
+    raytune.train_packs(cells, packs, spec, sink, changes.get("should_drain", lambda: False))
+
+
+def test_a_cell_that_breaks_or_kills_its_process_is_the_only_one_that_fails(session: ModuleType) -> None:
+    faults = {
+        "fine": {},
+        "breaks": {"fault": "raise", "call": 1, "seed": 4},
+        "diverges": {"fault": "nan_loss", "call": 2, "seed": 4},
+        "kills": {"fault": "exit", "call": 2, "seed": 4},
+    }
+    spec = Spec.from_mapping(toy_document(faults, seeds={"count": 3, "base": 3}))
+    cells = toy_cells(spec)
+    sink = Collected()
+    train(session, spec, cells, sink)
+    assert len(sink.records) == len(cells) == len(sink.statuses())
+    found = {(cell.task, int(cell.seed)): sink.statuses()[cell.key] for cell in cells}
+    odd = {place: status for place, status in found.items() if status != "completed"}
+    assert odd == {("breaks", 4): "failed", ("diverges", 4): "diverged", ("kills", 4): "failed"}
+    errors = {record.outcome.error for record in sink.records} - {None}
+    assert errors == {
+        r"ArithmeticError: the toy broke,\0 as asked",
+        "the process that trained this cell alone died three times; the job's log says more",
+    }
+    assert len(sink.fingerprints) == 1
+
+
+def test_no_new_pack_starts_once_it_is_to_drain(session: ModuleType) -> None:
+    spec = Spec.from_mapping(toy_document({"toy": {}}, seeds={"count": 60}))
+    cells = toy_cells(spec)
+    asked: list[bool] = []
+    sink = Collected(on_first=lambda: asked.append(True))
+    packs = [Pack(first, first + 3) for first in range(0, 60, 3)]
+    train(session, spec, cells, sink, packs=packs, should_drain=lambda: bool(asked))
+    done = {record.config_key for record in sink.records}
+    assert 0 < len(done) < 60
+    in_packs = [sum(cell.key in done for cell in cells[pack.start : pack.stop]) for pack in packs]
+    assert set(in_packs) == {0, 3}
+    assert sink.n_empty > 0
+
+
+def test_records_say_where_they_were_trained(session: ModuleType) -> None:
+    spec = Spec.from_mapping(toy_document({"toy": {}}, seeds={"count": 5}))
+    cells = toy_cells(spec)
+    sink = Collected()
+    train(session, spec, cells, sink, packs=[Pack(0, 2), Pack(2, 5)])
+    by_key = {record.config_key: record for record in sink.records}
+    places = [by_key[cell.key].pack for cell in cells]
+    assert [(place.size, place.position) for place in places] == [(2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
+    assert len({place.id for place in places}) == 2
+    assert all(record.outcome.status is Status.COMPLETED for record in sink.records)
+
+
+def test_a_sink_can_end_the_run(session: ModuleType) -> None:
+    def leave() -> None:
+        raise SystemExit(6)
+
+    spec = Spec.from_mapping(toy_document({"toy": {}}, seeds={"count": 12}))
+    with pytest.raises(SystemExit, match="6"):
+        train(session, spec, toy_cells(spec), Collected(on_first=leave))
+    assert session._runs == {}
+
+
+def test_a_second_session_in_one_process_is_refused_and_harms_nothing(session: ModuleType) -> None:
+    with pytest.raises(RayUnavailableError, match="connected to a Ray already"), session.ray_session(RayOptions()):
+        pass
+    assert session.n_workers(make_spec()) == 2
+
+
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [({"cpus_per_pack": 3}, "a pack needs 3 CPUs, but Ray offers 2 in all"), ({"gpus_per_pack": 1}, "needs 1 GPUs")],
+)
+def test_a_pack_that_never_fits_is_refused(session: ModuleType, resources: dict[str, int], message: str) -> None:
+    if "gpus_per_pack" in resources and session._cluster_resources().get("GPU"):
+        pytest.skip("there is a GPU")
+    with pytest.raises(RayUnavailableError, match=message):
+        session.n_workers(make_spec(resources=resources))
+
+
+@pytest.mark.parametrize(
+    ("resources", "offered", "n"),
+    [
+        ({}, {"CPU": 8.0}, 8),
+        ({"cpus_per_pack": 3}, {"CPU": 8.0}, 2),
+        ({"max_concurrent": 3}, {"CPU": 8.0}, 3),
+        ({"cpus_per_pack": 0.5}, {"CPU": 2.0}, 4),
+        ({}, {"CPU": 8.0, "GPU": 1.0}, 4),
+        ({"gpus_per_pack": 0.5}, {"CPU": 8.0, "GPU": 2.0}, 4),
+        ({"gpus_per_pack": 0}, {"CPU": 8.0, "GPU": 1.0}, 8),
+    ],
+)
+def test_workers_are_counted_by_what_runs_out_first(
+    raytune: ModuleType, monkeypatch: pytest.MonkeyPatch, resources: Any, offered: dict[str, float], n: int
+) -> None:
+    monkeypatch.setattr(raytune, "_cluster_resources", lambda: offered)
+    assert raytune.n_workers(make_spec(resources=resources)) == n
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "[::1]:{port}", "localhost:99999"])
+def test_an_address_where_nothing_listens_is_one_clear_error(
+    raytune: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        place = address.format(port=free.getsockname()[1])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(raytune.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(raytune.ray, "shutdown", lambda: None)
+    with pytest.raises(RayUnavailableError, match="cannot reach Ray at"), raytune.ray_session(RayOptions(place)):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    assert issubclass(RayUnavailableError, BenchmarkError)

@@ -1,0 +1,71 @@
+import tempfile
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from benchmark import RayOptions, Records, run
+from benchmark.execution import train_cell
+from benchmark.records import PackPlace
+from benchmark.spec import expand
+from tests.benchmark.toys import CPU, make_spec
+
+
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A short folder for temporary files: the paths of Ray's sockets are limited."""
+    with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.slow
+def test_a_run_is_the_training_of_its_cells_to_the_bit(temporary: Path, one_thread: None) -> None:
+    spec = make_spec(optimizers=[{"name": "msam", "space": {"rho": {"values": [0.05, 0.5]}}}])
+    progress: list[int] = []
+    listening: set[str] = set()
+    processes: dict[int, psutil.Process] = {}
+
+    def watch(n_records: int) -> None:
+        progress.append(n_records)
+        me = psutil.Process()
+        children = {child.pid: child for child in me.children(recursive=True)}
+        for process in (me, *children.values()):
+            listening.update(
+                connection.laddr.ip for connection in process.net_connections("inet") if connection.status == "LISTEN"
+            )
+        processes.update(children)
+
+    records = run(spec, options=RayOptions(n_cpus=2), on_progress=watch)
+    assert isinstance(records, Records)
+    assert len(records) == progress[-1] == spec.n_cells == 18
+    assert progress == sorted(progress)
+    by_key = {record.config_key: record for record in records.records}
+    for cell in expand(spec):
+        here = train_cell(cell, PackPlace("here", 1, 0), device=CPU, limit_s=60)
+        there = by_key[cell.key]
+        assert there.outcome.metrics == here.outcome.metrics
+        assert there.outcome.curve == here.outcome.curve
+        assert there.outcome.diagnostics == here.outcome.diagnostics
+        assert there.fingerprint == here.fingerprint
+    assert set(records.to_pandas()["status"]) == {"completed"}
+    assert processes
+    assert listening
+    assert all(ip_address(place.removeprefix("::ffff:")).is_loopback for place in listening), listening
+    assert list(temporary.iterdir()) == []
+    deadline = time.monotonic() + 10
+    while any(process.is_running() for process in processes.values()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert [process for process in processes.values() if process.is_running()] == []
