@@ -41,7 +41,8 @@ format: $(STAMP) ## format and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP) ## print how fast it is
-	@for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program || exit 1; done
+	@for program in $(notdir $(basename $(wildcard benchmarks/*.py))); do \
+		echo "== $$program"; $(BIN)/python -m benchmarks.$$program || exit 1; done
 
 lock: ## renew requirements.lock with the newest versions that pyproject.toml allows
 	rm -rf build/lock

@@ -18,8 +18,8 @@ import torch
 from benchmark import PackPlace, Spec
 from benchmark.execution import device_for, train_cell
 from benchmark.spec import expand
+from service.background import running_server
 from service.client import Client, Job
-from service.demo import running_server
 
 N_PLAIN = 24
 QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart.yaml"

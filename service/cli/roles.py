@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from benchmark import Spec
+from service.cli.demo import demonstrate
 from service.cli.exits import ExitCode
 from service.cli.output import Output, OutputOption, print_table, stderr
-from service.demo import demonstrate
 from service.environment import bind, check_ray, open_store, set_up_logging
 from service.jobs import Dispatcher
 from service.jobs.child import end_with_parent

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import torch
 
 from benchmark import RayOptions, Records, run
 from benchmark.execution import train_cell
@@ -23,16 +22,8 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.slow
-def test_a_run_is_the_training_of_its_cells_to_the_bit(temporary: Path, one_thread: None) -> None:
+def test_a_run_is_the_training_of_its_cells_to_the_bit(temporary: Path) -> None:
     spec = make_spec(optimizers=[{"name": "msam", "space": {"rho": {"values": [0.05, 0.5]}}}])
     progress: list[int] = []
     listening: set[str] = set()

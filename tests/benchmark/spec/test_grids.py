@@ -83,6 +83,11 @@ def test_everything_else_counts(changes: dict[str, Any]) -> None:
     assert not set(keys(make_spec(**changes))) & set(keys(make_spec()))
 
 
+def test_a_share_of_warmup_is_rounded_like_every_number() -> None:
+    first, second = (make_spec(budget={"epochs": 1, "warmup": share}) for share in (0.3, 0.1 + 0.2))
+    assert keys(first) == keys(second)
+
+
 def test_labels_and_the_order_of_keys_do_not_count() -> None:
     backwards = dict(reversed(document().items()))
     backwards["optimizers"] = [

@@ -220,6 +220,21 @@ def test_several_problems_are_reported_at_once() -> None:
     assert pointers == ["/optimisers", "/tasks/0/name", "/optimizers/0/name", "/optimizers/1/fixed/rho"]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tasks": digits(params={"hidden": [1]})},
+        {"tasks": [{}]},
+        {"resources": {"pack": {"a": 1}}},
+        {"optimizers": sam(rho={"linear": [-1, 1], "n": 1000})},
+    ],
+)
+def test_one_mistake_is_one_problem(changes: dict[str, Any]) -> None:
+    with pytest.raises(SpecError, match="the spec is not valid") as caught:
+        Spec.from_mapping(document(**changes))
+    assert len(caught.value.problems) == 1, caught.value
+
+
 @pytest.mark.parametrize("given", [None, [], "text", 3, [("name", "x")]])
 def test_a_spec_is_a_mapping(given: Any) -> None:
     with pytest.raises(SpecError, match="valid dictionary"):

@@ -76,3 +76,19 @@ def test_no_curve_and_an_empty_one_differ() -> None:
 def test_an_integer_that_no_database_holds_is_refused() -> None:
     with pytest.raises(ValueError, match="must fit into 63 bits, but got 9223372036854775808"):
         pack_numbers([1 << 63])
+
+
+def test_what_earlier_versions_packed_is_still_read() -> None:
+    curve = bytes.fromhex(
+        "016366d6636060179d35277466e9d6990cbb67766c9c69933df309d34e7307fb3a160f4e1507360686300606be030d9ef6f5200e18343034d83b0000"
+    )
+    assert unpack_curve(curve, ["step", "train_loss", "val_accuracy", "val_loss", "signs"]) == {
+        "step": (23.0, 46.0, 69.0),
+        "train_loss": (2.3025850929940455, 0.1, 1e300),
+        "val_accuracy": (0.125, 0.5, 320 / 360),
+        "val_loss": (1.5, math.inf, 3.1414999961853027),
+        "signs": (-0.0, 1.0, 2.0),
+    }
+    numbers = bytes.fromhex("040a09010206060000008004e80701028eaedad68b95ee2b079243a04edc30a03f")
+    expected = [0.9, True, 3, -0.0, 0.001, 12345678901234567, 0.0316227766017]
+    assert exactly(unpack_numbers(numbers, 7)) == exactly(expected)

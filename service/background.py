@@ -1,63 +1,18 @@
-"""The demonstration: a server, a job over HTTP, its progress and its table."""
+"""A server as a process of its own, for as long as somebody needs it."""
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
-from rich.console import Console
 
-from benchmark import Spec
-from benchmark.robustness.rendering import render_rich
-from service.cli.exits import ExitCode
-from service.client import Client, Job
 from service.environment import EnvironmentProblemError, bind
 
 START_S = 60.0
 STOP_S = 30.0
-WIDTH = 120
-
-
-def demonstrate(spec_path: Path, port: int) -> int:
-    """Start a server, submit a spec, show progress and table; serve on until Ctrl-C at a terminal.
-
-    Args:
-        spec_path: what to run.
-        port: of the server; a free one is taken where it is in use.
-
-    Returns:
-        The exit code: 0 when the job completed.
-
-    Raises:
-        EnvironmentProblemError: when the server does not start.
-    """
-    spec = Spec.from_file(spec_path)
-    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    with running_server(port) as url, Client(url) as client:
-        job = client.submit(spec)
-        console.print(f"Submitted {spec_path} to {url}: {spec.n_cells} training runs.", highlight=False)
-        job.wait(progress=True)
-        if job.state != "completed":
-            console.print(f"The job is {job.state}: {job.error}", style="red", markup=False)
-            return ExitCode.JOB_FAILED
-        console.print(render_rich(job.table()))
-        console.print(_farewell(job, url, stays=sys.stdout.isatty()), highlight=False, markup=False)
-        if sys.stdout.isatty():
-            with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
-        return ExitCode.FINE
-
-
-def _farewell(job: Job, url: str, *, stays: bool) -> str:
-    opening = f"{sys.executable} -m webbrowser {job.url}"
-    if stays:
-        return f"The server is at {url}. Open the dashboard with\n    {opening}\nCtrl-C stops the server."
-    return f"The server was at {url}; `rhobust serve` starts it again. The dashboard then opens with\n    {opening}"
 
 
 def _free_port(port: int) -> int:
