@@ -16,6 +16,8 @@ from benchmark.spec import Setting
 from benchmark.tasks import Batch, Splits, Task
 from optimizers import build, optimizer_info
 
+READ_EVERY = 1_000  # steps; what is pending for longer fills the device's memory
+
 
 def train(
     task: Task,
@@ -31,7 +33,7 @@ def train(
 
     Split, initialisation, batch order and dropout depend on the seed alone, whatever the optimizer and its
     hyperparameters (common random numbers). A loss or parameter that stops being finite ends the run as diverged,
-    noticed at the next evaluation or at the limit: the step loop never waits for the device.
+    noticed when the log is next read: the step loop itself never waits for the device.
 
     Args:
         task: the task of the setting.
@@ -72,7 +74,7 @@ def train(
             loss = optimizer.step(_closure(task, model, optimizer, next(batches)))
             log.add(torch.as_tensor(loss), optimizer.grad_norm, optimizer.delta_norm)
             is_late = step < total and clock() - started > limit_s
-            if step not in evaluations and not is_late:
+            if step not in evaluations and not is_late and step % READ_EVERY:
                 continue
             diverged_at = log.read(step, model)
             if diverged_at is not None:
@@ -120,7 +122,7 @@ def _batches(train: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
 
 
 class _Log:
-    """What a run writes down: tensors of each step, kept on the device until the next evaluation reads them."""
+    """What a run writes down: tensors of each step, kept on the device until they are read together."""
 
     def __init__(self, task: Task, splits: Splits) -> None:
         self._task, self._splits = task, splits
@@ -147,12 +149,13 @@ class _Log:
         n_good = len(losses) if bad is None else bad
         self._grad_norms += filter(math.isfinite, grad_norms[:n_good])
         self._delta_norms += filter(math.isfinite, delta_norms[:n_good])
-        self._losses = losses
+        self._losses += losses
         return None if bad is None else first + bad
 
     def evaluate(self, step: int, model: nn.Module) -> None:
-        """Add a point to the curve: the mean loss of the steps just read, and the metrics after them."""
+        """Add a point to the curve: the mean loss of the steps since the last point, and the metrics after them."""
         point = {"step": float(step), "train_loss": statistics.fmean(self._losses)}
+        self._losses.clear()
         point |= _scores(self._task, model, {"val": self._splits.validation, "test": self._splits.test})
         for name, value in point.items():
             self._curve.setdefault(name, []).append(value)

@@ -51,6 +51,9 @@ def _farewell(job: Job, *, stays: bool) -> str:
     opening = f"{sys.executable} -m webbrowser {job.url}"
     address = urlsplit(job.url)
     if stays:
-        return f"The server is at http://{address.netloc}. Open the dashboard with\n    {opening}\nCtrl-C stops the server."
+        return f"The server is at http://{address.netloc}; open the dashboard with\n    {opening}\nCtrl-C stops it."
     again = f"RHOBUST_DATA_DIR={Settings().data_dir} {sys.executable} -m service.cli serve --port {address.port}"
-    return f"The server was at http://{address.netloc}. Start it again with\n    {again}\nand open the dashboard with\n    {opening}"
+    return (
+        f"The server was at http://{address.netloc}; start it again with\n    {again}\n"
+        f"and open the dashboard with\n    {opening}"
+    )

@@ -55,7 +55,8 @@ def test_a_run_is_the_training_of_its_cells_to_the_bit(temporary: Path) -> None:
     assert processes
     assert listening
     assert all(ip_address(place.removeprefix("::ffff:")).is_loopback for place in listening), listening
-    assert list(temporary.iterdir()) == []
+    ours = [path for path in temporary.iterdir() if not path.name.startswith("torch")]  # torch keeps a cache there
+    assert ours == []
     deadline = time.monotonic() + 10
     while any(process.is_running() for process in processes.values()) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -12,7 +12,7 @@ from service.settings import Settings
 from service.store import Store
 from tests.service.cli.conftest import Cli, Result
 from tests.service.filling import small_spec
-from tests.service.processes import environment, free_port, rhobust
+from tests.service.processes import free_port
 
 
 def is_one_clear_line(result: Result, *words: str) -> None:
@@ -96,19 +96,6 @@ def test_a_ray_address_where_nobody_answers(
 def test_ray_that_is_not_installed(cli: Cli, spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.environment.find_spec", lambda name: None)
     is_one_clear_line(cli("run", spec), "pip install 'ray[tune]'")
-
-
-@pytest.mark.slow
-def test_a_ray_that_does_not_start_fails_a_run_with_its_reason(spec: Path, tmp_path: Path) -> None:
-    """A listener that is no Ray: the address answers, and Ray does not."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        address = f"127.0.0.1:{listener.getsockname()[1]}"
-        result = rhobust("run", str(spec), env=environment(tmp_path / "data", RHOBUST_RAY_ADDRESS=address))
-    assert (result.returncode, result.stdout) == (5, "")
-    assert f"cannot reach Ray at {address}" in result.stderr
-    assert "Traceback" not in result.stderr
 
 
 def test_settings_that_are_not_valid(cli: Cli, spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:
