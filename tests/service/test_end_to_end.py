@@ -14,7 +14,7 @@ from tests.service.filling import small_spec
 from tests.service.processes import environment, rhobust, running, server, until
 
 pytestmark = pytest.mark.slow
-DIVERGING_LR = 1e30
+DIVERGING_LR = 1e38
 SPEC = small_spec(name="end-to-end", space={"lr": {"values": [0.05, DIVERGING_LR]}}, budget={"epochs": 2})
 JOB_S = 120.0
 
