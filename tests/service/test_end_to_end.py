@@ -138,7 +138,7 @@ def test_a_running_job_is_cancelled_and_retried(client: Client, data_dir: Path) 
 
 
 def test_a_killed_driver_loses_no_record(client: Client, data_dir: Path) -> None:
-    job = client.submit({**SPEC, "name": "killed", "budget": {"epochs": 300}, "space": {"lr": {"values": [0.05]}}})
+    job = client.submit({**SPEC, "name": "killed", "budget": {"epochs": 150}, "space": {"lr": {"values": [0.05]}}})
     until(lambda: job.refresh().progress["completed"] >= 1, "the first record", JOB_S)
     before = {record["id"] for record in job.iter_records()}
     (driver,) = driver_sessions(data_dir)
