@@ -18,7 +18,7 @@ from tests.optimizers.cases import CASES, Case, Problem, backward, make
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = """
-import json, sys
+import json, os, sys
 import torch
 import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
@@ -35,8 +35,9 @@ base, arguments = BASES["sgd"]
 optimizer = case.cls(model.parameters(), base, model=model, ascent_sync=sync, **case.hyperparameters, **arguments)
 for _ in range(4):
     optimizer.step(problem.closure(optimizer, rank))
-print(json.dumps({"theta": problem.vector().tolist(), "grad_norm": float(optimizer.grad_norm)}))
-dist.destroy_process_group()
+print(json.dumps({"theta": problem.vector().tolist(), "grad_norm": float(optimizer.grad_norm)}), flush=True)
+dist.barrier()
+os._exit(0)  # now and then gloo's own threads abort an interpreter that ends in order
 """
 
 
