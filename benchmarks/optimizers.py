@@ -1,7 +1,7 @@
 """Measure what a rule costs over the passes it cannot do without.
 
-    python benchmarks/optimizers.py            # the table, about two minutes
-    python benchmarks/optimizers.py --smoke    # seconds; shows that it runs, not how fast
+    python -m benchmarks.optimizers            # the table, about two minutes
+    python -m benchmarks.optimizers --smoke    # seconds; shows that it runs, not how fast
 
 Times are medians over rounds in which the contestants take turns, as ratios within a round, so that a busy machine
 slows all of them alike. The reference of a step is two plain forward and backward passes and one step of the base,

@@ -1,6 +1,6 @@
 """Measure time and memory of the robustness table: all measures and intervals of 100,000 and 1,000,000 cells.
 
-    python benchmarks/table.py [--smoke | --million] [--seeds N]
+    python -m benchmarks.table [--smoke | --million] [--seeds N]
 
 Each size runs in a process of its own, so that its peak of memory is its own. The frame is built before the clock
 starts; its bytes are part of the peak, as they are for a caller.

@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 from benchmark.records import Status
 from service.states import Action, Request
 from service.store import jobs, leases, queue, writing
-from service.store.part import entering, read_job
+from service.store.entities import Job
+from service.store.part import read_job
 from service.store.tables import db_now, job
 from tests.service.store.machine import QueueMachine
 
@@ -88,16 +89,12 @@ def _pause_over_cancel(patch: pytest.MonkeyPatch) -> None:
 
 
 def _retry_that_keeps_crashes(patch: pytest.MonkeyPatch) -> None:
-    def kept(state: Any, error: str | None = None) -> dict[str, Any]:
-        return {**entering(state, error), "priority": job.c.priority}
-
     original = jobs._updated
-    patch.setattr(
-        jobs,
-        "_updated",
-        lambda connection, found, **values: original(connection, found, **{**values, "crashes": job.c.crashes}),
-    )
-    patch.setattr(jobs, "entering", kept)
+
+    def keeping(connection: Connection, found: Job, **values: Any) -> Job:
+        return original(connection, found, **{**values, "crashes": job.c.crashes})
+
+    patch.setattr(jobs, "_updated", keeping)
 
 
 def _links_counted_twice(patch: pytest.MonkeyPatch) -> None:
@@ -123,4 +120,4 @@ MUTANTS: list[Patch] = [
 def test_a_fault_in_the_queue_is_found(sqlite_template: Path, monkeypatch: pytest.MonkeyPatch, mutate: Patch) -> None:
     mutate(monkeypatch)
     with pytest.raises(AssertionError):
-        run_machine(sqlite_template, n_examples=200, n_steps=30, derandomize=True, shrink=False)
+        run_machine(sqlite_template, n_examples=400, n_steps=40, derandomize=True, shrink=False)
