@@ -15,7 +15,7 @@ install: $(STAMP) ## make .venv from the lock file
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, but $(PYTHON) is " + sys.version.split()[0] + "; set PYTHON=/path/to/python3")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing the locked dependencies into $(VENV) (once; a few minutes) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
@@ -48,8 +48,9 @@ lock: ## renew requirements.lock with the newest versions that pyproject.toml al
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check "torch==$(TORCH)" ".[postgres,dev]"
-	@# A local version such as 2.13.0+cpu names one index's build; without it the lock resolves on any machine.
-	build/lock/bin/python -m pip freeze --exclude rhobust | sed -E 's/\+[A-Za-z0-9.]+$$//' > requirements.lock
+	@# What only a GPU build of torch needs, torch asks for itself. A local version such as 2.13.0+cpu names one index's build; without it the lock resolves on any machine.
+	build/lock/bin/python -m pip freeze --exclude rhobust | grep -vE '^(nvidia-|triton)' \
+		| sed -E 's/\+[A-Za-z0-9.]+$$//' > requirements.lock
 	rm -rf build/lock
 
 clean: ## remove .venv and caches, not the data

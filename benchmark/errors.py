@@ -24,7 +24,7 @@ class Problem:
     detail: str
 
     def __str__(self) -> str:
-        return f"{self.pointer or '/'}: {self.detail}"
+        return f"{self.pointer or 'the spec'}: {self.detail}"
 
 
 class SpecError(BenchmarkError):

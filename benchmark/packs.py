@@ -64,11 +64,6 @@ class PackQueue:
         """Whether nothing waits and nothing runs."""
         return not self._waiting and not self._running
 
-    @property
-    def n_running(self) -> int:
-        """Number of packs in flight."""
-        return len(self._running)
-
     def take(self, holder: str) -> Pack | None:
         """Return the next pack and note who holds it; None when none waits."""
         if not self._waiting:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
@@ -61,7 +62,7 @@ def _real(value: object) -> object:
 
 def _is_storable(text: str) -> bool:
     """Whether a database can hold a text and a terminal may print it."""
-    return not any(ord(char) < 32 or 0xD800 <= ord(char) <= 0xDFFF or ord(char) == 127 for char in text)
+    return not any(unicodedata.category(char) in ("Cc", "Cs") for char in text)
 
 
 def _storable(text: str) -> str:
@@ -75,6 +76,16 @@ Integer = Annotated[int, BeforeValidator(_real)]
 Scalar = Annotated[bool | int | float, BeforeValidator(_number)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT_LENGTH), AfterValidator(_storable)]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
+
+
+_IN_OUR_WORDS = {
+    "model_type": "a mapping of keys is needed, such as {name: ...}",
+    "dict_type": "a mapping of keys is needed, such as {name: ...}",
+    "tuple_type": "a list is needed, such as [...]",
+    "too_short": "the list must not be empty",
+    "string_type": "a text is needed",
+    "missing": "this key must be given",
+}
 
 
 class SpecModel(BaseModel):
@@ -132,7 +143,7 @@ def problems_of(error: PydanticError, document: object) -> list[Problem]:
     for item in items:
         if item["type"] == "too_short" and any(_is_below(other["loc"], item["loc"]) for other in items):
             continue  # pydantic counts the items that were fine
-        message, value = item["msg"].removeprefix("Value error, "), item["input"]
+        message, value = _IN_OUR_WORDS.get(item["type"], item["msg"]).removeprefix("Value error, "), item["input"]
         if "but got" not in message and item["type"] != "unknown" and isinstance(value, str | int | float):
             message = f"{message}, but got {value!r:.80}"
         found.setdefault(pointer(*_place(document, item["loc"], item["type"])), []).append(message)

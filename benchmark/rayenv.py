@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 
@@ -18,6 +19,9 @@ class RayOptions:
     address: str | None = None
     n_cpus: int | None = None
 
+
+# A socket's path has at most 107 bytes, of which Ray's own names inside a session take up to 75.
+MAX_FOLDER_LENGTH = 20
 
 _OWN_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105  (the name of the variable)
 
@@ -37,6 +41,11 @@ _ENVIRONMENT = {
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
 }
+
+
+def short_folder() -> str | None:
+    """Return where Ray's folder may be made: None for the usual place, /tmp where that has too long a name."""
+    return "/tmp" if len(tempfile.gettempdir()) > MAX_FOLDER_LENGTH and os.access("/tmp", os.W_OK) else None  # noqa: S108
 
 
 def prepare_ray_environment(options: RayOptions, environment: MutableMapping[str, str] = os.environ) -> None:

@@ -22,7 +22,7 @@ from benchmark.errors import BenchmarkError, RayUnavailableError
 from benchmark.execution import cell_fingerprint, device_for, failed_record, train_cell
 from benchmark.fingerprint import Fingerprint
 from benchmark.packs import Pack, PackQueue
-from benchmark.rayenv import RayOptions
+from benchmark.rayenv import RayOptions, short_folder
 from benchmark.records import PackPlace, Record
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec
@@ -45,8 +45,7 @@ def ray_session(options: RayOptions) -> Iterator[None]:
     """
     if ray.is_initialized():  # what somebody else started is not ours to use or to shut down
         raise RayUnavailableError("this process is connected to a Ray already; call ray.shutdown() first.")
-    # Ray's socket paths may have 107 bytes at most, so its folder is a short one.
-    folder = tempfile.mkdtemp(prefix="ray-")
+    folder = tempfile.mkdtemp(prefix="ray-", dir=short_folder())
     try:
         with _translated(options):
             if options.address:

@@ -10,8 +10,10 @@ from benchmark.frame import results_frame
 from benchmark.packs import plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
+from benchmark.robustness import RobustnessTable
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
+from benchmark.tables import spec_table
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,15 @@ class Records:
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row a cell of the spec, as `benchmark.frame.results_frame` describes."""
-        return results_frame(self.spec, {record.config_key: record for record in self.records})
+        return results_frame(self.spec, self._by_key)
+
+    def table(self) -> RobustnessTable:
+        """Return the robustness table of the spec."""
+        return spec_table(self.spec, self._by_key)
+
+    @property
+    def _by_key(self) -> dict[str, Record]:
+        return {record.config_key: record for record in self.records}
 
 
 @dataclass
@@ -38,6 +48,9 @@ class _Memory:
 
     def on_fingerprint(self, fingerprint: Fingerprint) -> None:
         """Leave it: the records name it by its key."""
+
+    def flush(self) -> None:
+        """Nothing waits."""
 
     def on_records(self, records: Sequence[Record]) -> None:
         """Keep the records."""
@@ -94,4 +107,8 @@ def train_missing(
     size = spec.resources.pack if isinstance(spec.resources.pack, int) else None
     with raytune.ray_session(options):
         packs = plan_packs(cells, n_workers=raytune.n_workers(spec), size=size)
-        raytune.train_packs(cells, packs, spec, sink, should_drain)
+        try:
+            raytune.train_packs(cells, packs, spec, sink, should_drain)
+        finally:
+            # Before Ray is shut down, which takes longer than a driver that is told to end may have.
+            sink.flush()

@@ -16,5 +16,8 @@ class Sink(Protocol):
     def on_fingerprint(self, fingerprint: Fingerprint) -> None:
         """Take a fingerprint, before the first record that it made."""
 
+    def flush(self) -> None:
+        """Write what waits; called once when the training ends, however it ends."""
+
     def on_records(self, records: Sequence[Record]) -> None:
         """Take records as cells finish; called with none several times a second, for a buffer that waits."""

@@ -63,7 +63,7 @@ def fresh_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="rhobust-bench-") as folder:
         os.environ["RHOBUST_DATA_DIR"] = folder
         os.environ["RHOBUST_LOG_LEVEL"] = "WARNING"
-        with running_server(0) as url:
+        with running_server(0) as (url, _):
             yield url
 
 

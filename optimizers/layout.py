@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from optimizers.algebra import Foreach, Scalar, Scratch, Tensors, accumulation_dtype
+from optimizers.elementwise import Scalar, Tensors, accumulation_dtype
 from optimizers.errors import ParameterError
+from optimizers.foreach import Foreach, Scratch
 
 __all__ = ["Active", "Layout", "check_parameters"]
 

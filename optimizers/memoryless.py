@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from optimizers import rules
-from optimizers.algebra import Foreach
+from optimizers.foreach import Foreach
 from optimizers.layout import Active
 from optimizers.rule_hyperparameters import of_projection, table
 from optimizers.rules import Ascent

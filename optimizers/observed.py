@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from optimizers.algebra import Scalar
+from optimizers.elementwise import Scalar
 from optimizers.errors import StepOrderError
 from optimizers.over_base import OverBase
 from optimizers.update import Phase, Update

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from optimizers import rules
-from optimizers.algebra import Foreach
 from optimizers.errors import HyperparameterError
+from optimizers.foreach import Foreach
 from optimizers.hyperparameter import Hyperparameter
 from optimizers.layout import Active
 from optimizers.rule_hyperparameters import of_projection, table

@@ -9,12 +9,13 @@ With the default ``ops`` nothing is written to, hyperparameters may be tensors, 
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import torch
 from torch import Tensor
 
-from optimizers.algebra import Plain, Scalar, Tensors
+from optimizers.algebra import Plain
+from optimizers.elementwise import Scalar, Tensors, accumulation_dtype, finite, product
 
 __all__ = [
     "Ascent",
@@ -58,8 +59,9 @@ def perturbation(ascent: Ascent, rho: Scalar) -> list[Tensor]:
         ascent: what a rule returned.
         rho: radius >= 0, a number or a 0-dim tensor.
     """
-    scale = torch.as_tensor(rho * ascent.coefficient)
-    return [torch.where(scale == 0, 0, scale * x) for x in ascent.direction]
+    scale = finite(rho * ascent.coefficient)
+    none = torch.as_tensor(scale) == 0
+    return [torch.where(none, 0, product(scale, x)).to(x.dtype) for x in ascent.direction]
 
 
 def sam(gradients: Tensors, *, ops: Plain = PLAIN) -> Ascent:
@@ -125,15 +127,19 @@ def asam(
     """
     gradient_norm = ops.norm(gradients)
     stretch = ops.magnitude(parameters, eta)
+    is_bias = [not weight for weight in is_weight]
 
-    def stretched(xs: Tensors) -> Tensors:
-        weights = iter(ops.multiply_(_chosen(xs, is_weight), _chosen(stretch, is_weight)))
-        return [next(weights) if weight else x for x, weight in zip(xs, is_weight, strict=True)]
+    def stretched(xs: Tensors, factor: Scalar) -> Tensors:
+        weights = iter(ops.multiply_(_chosen(xs, is_weight), _chosen(stretch, is_weight), factor))
+        biases = iter(ops.scale_(_chosen(xs, is_bias), factor))
+        return [next(weights) if weight else next(biases) for weight in is_weight]
 
-    once = stretched(gradients) if any(is_weight) else gradients
+    # Up to factors that keep 16 bits in range: T g, whose norm is taken, then T^2 g.
+    once = stretched(gradients, ops.rescaling(gradients, gradient_norm))
     norm = ops.norm(once)
-    twice = stretched(once) if any(is_weight) else once
-    return Ascent(twice, ops.reciprocal(norm), ops.norm(twice), gradient_norm)
+    factor = ops.rescaling(once, norm)
+    twice = stretched(once, factor)
+    return Ascent(twice, ops.reciprocal(norm * factor), ops.norm(twice), gradient_norm)
 
 
 def fisher_sam(gradients: Tensors, *, eta: Scalar = 0.2, ops: Plain = PLAIN) -> Ascent:
@@ -160,13 +166,14 @@ def friendly_sam(
 ) -> tuple[Ascent, Tensors]:
     """Ascend by rho d / ||d||, d = g - sigma m: along what this batch's gradient adds to the average m.
 
-    m is used, then updated to decay m + (1 - decay) g; at first d = g and m becomes g.
+    m is used, then updated to decay m + (1 - decay) g; at first d = g and m becomes g. Until a gradient is finite, m is
+    NaN, which stands for none yet.
 
     Li, Zhou, He, Cheng, Huang, *Friendly Sharpness-Aware Minimization*, 2024, arXiv 2403.12350.
 
     Args:
         gradients: g, one tensor a parameter.
-        average: m, one tensor a gradient; None at the first step.
+        average: m, one tensor a gradient; None, or NaN, for none yet.
         sigma: share of the average that is taken out, >= 0; 0 is SAM.
         decay: of the average, in [0, 1).
         ops: the arithmetic.
@@ -176,8 +183,11 @@ def friendly_sam(
     """
     norm = ops.norm(gradients)
     if average is None:
-        return Ascent(gradients, ops.reciprocal(norm), norm, norm), gradients
-    old = ops.copy(average)
+        begun = torch.isfinite(torch.as_tensor(norm))
+        return Ascent(gradients, ops.reciprocal(norm), norm, norm), [
+            torch.where(begun, g, torch.nan) for g in gradients
+        ]
+    old = ops.known(average, norm)
     new = ops.average_(average, gradients, decay, norm)
     direction = ops.combine_(1, gradients, -sigma, old)
     length = ops.norm(direction)
@@ -206,17 +216,21 @@ def gsam_gradient(perturbed: Tensors, gradients: Tensors, *, alpha: Scalar = 0.4
 
     Args:
         perturbed: g_p, the gradient at theta + delta; may be overwritten.
-        gradients: g, the gradient at theta.
+        gradients: g, the gradient at theta. Where it is not finite, g_p is returned as it is.
         alpha: weight of the orthogonal part, >= 0; 0 is SAM.
         ops: the arithmetic.
     """
     inverse = ops.reciprocal(ops.norm(perturbed))
-    along = ops.dot(gradients, perturbed) * inverse * inverse
-    return ops.combine_(1 + alpha * along, perturbed, -alpha, gradients)
+    dot = ops.dot(gradients, perturbed)
+    # The product with what is not finite is not finite; then both parts of g_o are left out, by selection.
+    along, weight = ops.finite(dot * inverse * inverse), ops.finite(alpha + 0 * dot)
+    return ops.add_(ops.scale_(perturbed, 1 + weight * along), gradients, -weight)
 
 
 def look_sam_component(gradients: Tensors, perturbed: Tensors, *, ops: Plain = PLAIN) -> Tensors:
     """Return g_v, the part of g_p orthogonal to g, which LookSAM uses again until the next full step.
+
+    What is left of a g_p parallel to g is rounding, which the next steps would blow up to alpha ||g||: it is 0 instead.
 
     Args:
         gradients: g, the gradient at theta; may be overwritten.
@@ -225,7 +239,9 @@ def look_sam_component(gradients: Tensors, perturbed: Tensors, *, ops: Plain = P
     """
     inverse = ops.reciprocal(ops.norm(gradients))
     along = ops.dot(gradients, perturbed) * inverse * inverse
-    return ops.combine_(-along, gradients, 1, perturbed)
+    floor = _rounding(gradients) * ops.norm(perturbed)
+    component = ops.combine_(-along, gradients, 1, perturbed)
+    return ops.significant_(component, ops.norm(component), floor)
 
 
 def look_sam_gradient(gradients: Tensors, component: Tensors, *, alpha: Scalar = 0.7, ops: Plain = PLAIN) -> Tensors:
@@ -243,7 +259,15 @@ def look_sam_gradient(gradients: Tensors, component: Tensors, *, alpha: Scalar =
     return ops.add_(gradients, component, scale)
 
 
-def warmed_up(rho: float, step: int, *, rho_warmup: float, total_steps: int | None) -> float:
+@overload
+def warmed_up(rho: float, step: int, *, rho_warmup: float, total_steps: int | None) -> float: ...
+
+
+@overload
+def warmed_up(rho: Scalar, step: Scalar, *, rho_warmup: Scalar, total_steps: int | None) -> Scalar: ...
+
+
+def warmed_up(rho: Scalar, step: Scalar, *, rho_warmup: Scalar, total_steps: int | None) -> Scalar:
     """Return the radius at a step: it grows linearly over the first share of the run, then stays.
 
     Args:
@@ -252,9 +276,21 @@ def warmed_up(rho: float, step: int, *, rho_warmup: float, total_steps: int | No
         rho_warmup: share of the steps, in [0, 1], over which the radius grows; 0 for a constant radius.
         total_steps: length of the run; used only where ``rho_warmup`` is not 0.
     """
-    if not rho_warmup or total_steps is None:
+    if total_steps is None:
+        return rho
+    if isinstance(rho_warmup, Tensor) or isinstance(step, Tensor):
+        share = torch.as_tensor(rho_warmup)
+        grown = ((step + 1) / (share * total_steps).clamp(min=1)).clamp(max=1)
+        return rho * torch.where(share > 0, grown, 1)
+    if not rho_warmup:
         return rho
     return rho * min(1.0, (step + 1) / max(1.0, rho_warmup * total_steps))
+
+
+def _rounding(xs: Tensors) -> float:
+    # The scalar of a projection is off by some units in the last place of its dtype, each element by one of its own.
+    narrowest = max(torch.finfo(x.dtype).eps for x in xs)
+    return max(16 * torch.finfo(accumulation_dtype(xs)).eps, 2 * narrowest)
 
 
 def _chosen(xs: Tensors, choice: Sequence[bool]) -> Tensors:

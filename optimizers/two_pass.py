@@ -11,9 +11,9 @@ from torch._compile import _disable_dynamo
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from optimizers.algebra import Foreach
 from optimizers.buffers import frozen_buffers
 from optimizers.errors import HyperparameterError, StepOrderError
+from optimizers.foreach import Foreach
 from optimizers.layout import Active
 from optimizers.observed import Observed
 from optimizers.rules import Ascent, warmed_up

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import torch
 
-from optimizers.algebra import Foreach, Scalar, Scratch, Tensors, add_scaled_
+from optimizers.elementwise import Scalar, Tensors
+from optimizers.foreach import Foreach, Scratch, add_scaled_
 from optimizers.layout import Active
 from optimizers.rules import Ascent
 

@@ -25,8 +25,8 @@ def _free_port(port: int) -> int:
 
 
 @contextlib.contextmanager
-def running_server(port: int) -> Iterator[str]:
-    """Run a server as a process of its own; yields its URL once it is ready.
+def running_server(port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run a server as a process of its own; yields its URL and the process once it is ready.
 
     Args:
         port: to listen on; a free one is taken where it is 0 or in use.
@@ -43,7 +43,7 @@ def running_server(port: int) -> Iterator[str]:
     process = subprocess.Popen(command, env=quiet, start_new_session=True)  # noqa: S603  (ours, by this interpreter)
     try:
         _await_ready(process, url)
-        yield url
+        yield url, process
     finally:
         process.terminate()
         try:
@@ -53,13 +53,13 @@ def running_server(port: int) -> Iterator[str]:
             process.wait()
 
 
-def _await_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
+def _await_ready(process: subprocess.Popen[bytes], url: str) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise EnvironmentProblemError(f"the server ended with code {process.returncode} before it was ready.")
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/readyz").is_success:
+            if httpx.get(f"{url}/readyz", trust_env=False).is_success:
                 return
         time.sleep(0.1)
     raise EnvironmentProblemError(f"the server at {url} was not ready after {START_S:g} s.")

@@ -39,7 +39,7 @@ def progress_bar(title: str, total: int, console: Console | None = None, *, show
         )
         with Progress(*columns, console=console) as bar:
             task = bar.add_task(title, total=total, note="")
-            yield lambda progress: bar.update(task, completed=_n_done(progress), note=_note(progress))
+            yield lambda progress: bar.update(task, completed=n_done(progress), note=_note(progress))
 
 
 def _tenths(title: str, console: Console) -> Show:
@@ -47,17 +47,18 @@ def _tenths(title: str, console: Console) -> Show:
 
     def show(progress: Mapping[str, Any]) -> None:
         nonlocal shown
-        tenth = 10 * _n_done(progress) // max(1, progress["total"])
+        tenth = 10 * n_done(progress) // max(1, progress["total"])
         if tenth > shown:
             shown = tenth
             note = _note(progress)
-            line = f"{title}: {_n_done(progress)} of {progress['total']} cells" + (f", {note}" if note else "")
+            line = f"{title}: {n_done(progress)} of {progress['total']} cells" + (f", {note}" if note else "")
             console.print(line, highlight=False)
 
     return show
 
 
-def _n_done(progress: Mapping[str, Any]) -> int:
+def n_done(progress: Mapping[str, Any]) -> int:
+    """Return the number of cells with a record."""
     return int(sum(progress[name] for name in ("completed", "diverged", "timed_out", "failed")))
 
 

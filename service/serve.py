@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 
 import uvicorn
 
@@ -23,7 +24,7 @@ logger = logging.getLogger("rhobust.serve")
 def serve(
     store: Store, settings: Settings, listener: socket.socket, *, with_dispatcher: bool, n_cpus: int | None
 ) -> None:
-    """Serve the API on a bound socket until SIGINT or SIGTERM.
+    """Serve the API on a bound socket until SIGINT or SIGTERM, which end it in order.
 
     Args:
         store: open.
@@ -41,10 +42,20 @@ def serve(
         limit_concurrency=LIMIT_CONCURRENCY,
         timeout_graceful_shutdown=5,
     )
-    asyncio.run(_serve(uvicorn.Server(config), listener, with_dispatcher=with_dispatcher, n_cpus=n_cpus))
+    asyncio.run(_serve(_Server(config), listener, with_dispatcher=with_dispatcher, n_cpus=n_cpus))
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to us: uvicorn's own handling ends the process before its dispatcher is stopped."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 async def _serve(server: uvicorn.Server, listener: socket.socket, *, with_dispatcher: bool, n_cpus: int | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, setattr, server, "should_exit", True)
     # The event loop is in the main thread, so the kernel ends the dispatcher with this process and not earlier.
     keeper = asyncio.create_task(_keep_dispatcher(n_cpus)) if with_dispatcher else None
     try:

@@ -7,8 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from benchmark import RayOptions
-
 DEFAULT_PORT = 8321
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
@@ -49,10 +47,6 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Whether the store is the embedded default, which is made when it is not there."""
         return self.database_url is None
-
-    def ray_options(self, n_cpus: int | None = None) -> RayOptions:
-        """Return which Ray a driver uses."""
-        return RayOptions(address=self.ray_address, n_cpus=n_cpus)
 
     def log_path(self, job_id: str) -> Path:
         """Return the file that holds the log of a job's drivers."""

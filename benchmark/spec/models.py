@@ -15,6 +15,18 @@ Space = Annotated[dict[Text, Axis], Field(max_length=MAX_AXES)]
 Fixed = Annotated[dict[Text, Scalar], Field(max_length=MAX_AXES)]
 
 
+def _must_be_empty(values: tuple[str, ...]) -> tuple[str, ...]:
+    if values:
+        raise ValueError(
+            f"the list must be empty, for this version offers nothing to put there, but got {', '.join(values)}."
+        )
+    return values
+
+
+# Keys that a later version gives a meaning; until then a spec may say that it wants nothing of them.
+Unavailable = Annotated[tuple[Text, ...], Field(max_length=MAX_ENTRIES), AfterValidator(_must_be_empty)]
+
+
 class Budget(SpecModel):
     """How long a cell is trained, and on what schedule."""
 
@@ -123,7 +135,7 @@ class Resources(SpecModel):
 
 
 class Limits(SpecModel):
-    """Wall seconds that one cell and the whole job may take."""
+    """Wall seconds that one cell, and one attempt at the whole job, may take."""
 
     cell_s: Annotated[Number, Field(gt=0, le=30 * 86_400)] = 3_600.0
     job_s: Annotated[Number, Field(gt=0, le=365 * 86_400)] = 86_400.0

@@ -23,6 +23,7 @@ from benchmark.spec.models import (
     Seeds,
     Space,
     TaskEntry,
+    Unavailable,
 )
 from benchmark.spec.resolve import resolve
 
@@ -45,12 +46,14 @@ class Spec(SpecModel):
     budget: Budget = Field(default_factory=lambda: Budget(epochs=20))
     base: BaseEntry = Field(default_factory=BaseEntry)
     gd: bool = True
+    controls: Unavailable = ()
     optimizers: Annotated[tuple[OptimizerEntry, ...], Field(max_length=MAX_ENTRIES)] = ()
     space: Space = Field(default_factory=dict)
     fixed: Fixed = Field(default_factory=dict)
     search: Search = Field(default_factory=Search)
     seeds: Seeds = Field(default_factory=Seeds)
     metric: MetricChoice = Field(default_factory=MetricChoice)
+    sharpness: Unavailable = ()
     resources: Resources = Field(default_factory=Resources)
     limits: Limits = Field(default_factory=Limits)
 

@@ -1,19 +1,19 @@
 """The demonstration: a server, a job over HTTP, its progress and its table."""
 
 import contextlib
-import signal
+import shlex
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from benchmark import Spec
 from benchmark.robustness.rendering import render_rich
 from service.background import running_server
 from service.cli.exits import ExitCode
-from service.cli.output import PIPE_WIDTH
+from service.cli.output import PIPE_WIDTH, stderr
 from service.client import Client, Job
+from service.environment import EnvironmentProblemError
 from service.settings import Settings
 
 
@@ -28,31 +28,45 @@ def demonstrate(spec_path: Path, port: int) -> int:
         The exit code: 0 when the job completed.
 
     Raises:
-        EnvironmentProblemError: when the server does not start.
+        EnvironmentProblemError: when the server does not start, or cannot run the job on this machine.
     """
-    spec = Spec.from_file(spec_path)
     console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-    with running_server(port) as url, Client(url) as client:
-        job = client.submit(spec)
-        console.print(f"Submitted {spec_path} to {url}: {spec.n_cells} training runs.", highlight=False)
-        job.wait(progress=True)
+    with running_server(port) as (url, server), Client(url) as client:
+        job = client.submit(spec_path)
+        n_cells = job.progress["total"]
+        console.print(f"Submitted {spec_path} to {url}: {n_cells} training runs.", highlight=False, markup=False)
+        try:
+            job.wait(progress=True, on_poll=_check_environment)
+        except KeyboardInterrupt:
+            job.cancel()
+            stderr.print("Cancelled; what is recorded stays, and the next demonstration goes on from there.")
+            return ExitCode.JOB_FAILED
         if job.state != "completed":
-            console.print(f"The job is {job.state}: {job.error}", style="red", markup=False)
+            stderr.print(f"rhobust: the job is {job.state}: {job.error}", markup=False, highlight=False)
             return ExitCode.JOB_FAILED
         console.print(render_rich(job.table()))
-        console.print(_farewell(job, stays=sys.stdout.isatty()), highlight=False, markup=False)
+        console.print(_farewell(job, stays=sys.stdout.isatty()), highlight=False, markup=False, soft_wrap=True)
         if sys.stdout.isatty():
             with contextlib.suppress(KeyboardInterrupt):
-                signal.pause()
+                server.wait()
         return ExitCode.FINE
 
 
+def _check_environment(job: Job) -> None:
+    """Give up where the job went back into the queue without a crash: this machine cannot run it."""
+    if job.state == "queued" and job.error and not job.values["crashes"]:
+        job.cancel()
+        raise EnvironmentProblemError(job.error)
+
+
 def _farewell(job: Job, *, stays: bool) -> str:
-    opening = f"{sys.executable} -m webbrowser {job.url}"
+    python = shlex.quote(sys.executable)
+    opening = f"{python} -m webbrowser {job.url}"
     address = urlsplit(job.url)
     if stays:
         return f"The server is at http://{address.netloc}; open the dashboard with\n    {opening}\nCtrl-C stops it."
-    again = f"RHOBUST_DATA_DIR={Settings().data_dir} {sys.executable} -m service.cli serve --port {address.port}"
+    folder = shlex.quote(str(Settings().data_dir))
+    again = f"RHOBUST_DATA_DIR={folder} {python} -m service.cli serve --port {address.port}"
     return (
         f"The server was at http://{address.netloc}; start it again with\n    {again}\n"
         f"and open the dashboard with\n    {opening}"

@@ -18,7 +18,9 @@ from service.cli.output import (
     print_table,
     stderr,
 )
-from service.client import Client, Job, n_left
+from service.client import Client, Job
+from service.progress import n_done
+from service.states import JobState
 
 UrlOption = Annotated[str | None, typer.Option("--url", help="Server; RHOBUST_URL by default.")]
 JobId = Annotated[str, typer.Argument(help="Id of a job.")]
@@ -40,7 +42,7 @@ def submit(
 ) -> None:
     """Submit a spec as a job; its id goes to standard output."""
     if dry_run:
-        plan(spec, url)
+        plan(spec, url, ListOutput.JSON if output is Output.JSON else ListOutput.TABLE)
         return
     with Client(url) as client:
         job = client.submit(spec)
@@ -68,7 +70,7 @@ def plan(spec: SpecPath, url: UrlOption = None, output: ListOption = ListOutput.
 
 def ls(
     url: UrlOption = None,
-    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
     text: Annotated[str | None, typer.Option(help="Only jobs with this in their name.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
@@ -163,7 +165,7 @@ def _wait(job: Job) -> None:
 
 
 def _done(job: Job) -> str:
-    return f"{job.progress['total'] - n_left(job.progress)}/{job.progress['total']}"
+    return f"{n_done(job.progress)}/{job.progress['total']}"
 
 
 def _facts(job: Job) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -19,7 +20,7 @@ from service.progress import progress_bar
 from service.results import job_results
 from service.settings import DEFAULT_PORT, Settings
 from service.states import JobState
-from service.store import Job, NewJob, Store
+from service.store import Job, NewJob, Store, UnavailableError
 from service.web.shapes import progress_values
 
 SHOW_EVERY_S = 0.5
@@ -89,6 +90,9 @@ def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None) 
         if job.state is JobState.QUEUED:
             # Interrupted. Nobody expects a run in the foreground to go on later in some dispatcher.
             job = store.cancel(job.id)
+        if job.state is JobState.RUNNING:
+            stderr.print(f"rhobust: job {job.id} goes on in dispatcher {job.owner}", markup=False, highlight=False)
+            raise typer.Exit(ExitCode.JOB_FAILED)
         if job.state is not JobState.COMPLETED:
             reason = job.error or "what is recorded stays, and the same command goes on from there"
             stderr.print(f"rhobust: job {job.id} is {job.state}: {reason}", markup=False, highlight=False)
@@ -104,7 +108,8 @@ def _run_with_bar(dispatcher: Dispatcher, store: Store, job: Job) -> None:
             nonlocal next_show
             if time.monotonic() >= next_show:
                 next_show = time.monotonic() + SHOW_EVERY_S
-                show(progress_values(store.job(job.id), store.progress(job.id)))
+                with suppress(UnavailableError):  # the dispatcher says so, and goes on
+                    show(progress_values(store.job(job.id), store.progress(job.id)))
 
         dispatcher.run(tick)
         show(progress_values(store.job(job.id), store.progress(job.id)))

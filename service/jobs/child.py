@@ -18,6 +18,8 @@ from typing import IO, Self
 
 import psutil
 
+from benchmark.rayenv import short_folder
+
 PR_SET_PDEATHSIG = 1
 STOP_GRACE_S = 3.0
 DRIVER_MODULE = "service.jobs.driver"
@@ -79,20 +81,24 @@ class DriverProcess:
 
     @classmethod
     def start(cls, orders: Orders, log_path: Path, module: str = DRIVER_MODULE) -> Self:
-        """Start a driver that appends its output to a log file."""
+        """Start a driver that appends its output to a log file; raises OSError when that cannot be."""
         log_path.parent.mkdir(parents=True, exist_ok=True)
-        # What a killed driver and its Ray leave behind is in one folder; sockets in it need a short path.
-        scratch = Path(tempfile.mkdtemp(prefix="rhobust-"))
-        with log_path.open("a", encoding="utf-8") as log:
-            process = subprocess.Popen(  # noqa: S603  (our own module, by this interpreter)
-                [sys.executable, "-m", module],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env={**child_environment(os.environ), "TMPDIR": str(scratch)},
-                start_new_session=True,
-            )
+        # What a killed driver and its Ray leave behind is in one folder; Ray's sockets in it need a short path.
+        scratch = Path(tempfile.mkdtemp(prefix="rho-", dir=short_folder()))
+        try:
+            with log_path.open("a", encoding="utf-8") as log:
+                process = subprocess.Popen(  # noqa: S603  (our own module, by this interpreter)
+                    [sys.executable, "-m", module],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    env={**child_environment(os.environ), "TMPDIR": str(scratch)},
+                    start_new_session=True,
+                )
+        except OSError:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
         driver = cls(process, scratch)
         driver._tell(json.dumps(asdict(orders)))
         return driver

@@ -7,12 +7,12 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, auto
+from dataclasses import replace
 from importlib.metadata import version
 
 from service.jobs.child import DRIVER_MODULE, DriverExit, DriverProcess, Orders
-from service.jobs.patience import persist
+from service.jobs.patience import Result, persist
+from service.jobs.settling import Ended, Ending, settle
 from service.settings import Settings
 from service.states import JobState, Request
 from service.store import Job, LostLeaseError, Store, UnavailableError
@@ -22,28 +22,8 @@ TICK_S = 0.1
 HEARTBEAT_S = 15.0
 LEASE_S = 60.0
 ALIVE_HEARTBEATS = 3
-ENVIRONMENT_DELAY_S = 10.0
-CRASH_DELAY_S = 1.0
+FIRST_ENVIRONMENT_PAUSE_S, LONGEST_ENVIRONMENT_PAUSE_S = 10.0, 300.0
 logger = logging.getLogger("rhobust.dispatcher")
-
-
-class Ending(Enum):
-    """Why a driver is not running any more."""
-
-    BY_ITSELF = auto()
-    STOPPING = auto()
-    CANCELLED = auto()
-    OUT_OF_TIME = auto()
-    LOST_LEASE = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How supervising one attempt of a job ended."""
-
-    why: Ending
-    code: int | None = None
-    words: str = ""
 
 
 class Dispatcher:
@@ -80,6 +60,7 @@ class Dispatcher:
         self._driver_module = driver_module
         self._stopping = False
         self._next_report = 0.0
+        self._environment_pause_s = 0.0
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self.met_environment_error = False
 
@@ -98,12 +79,9 @@ class Dispatcher:
             while not self._stopping:
                 self._report(None)
                 job = self._claim()
-                if job is not None:
-                    self._run_job(job, on_tick)
-                elif self._only is not None and self._is_over():
+                if job is None and self._only is not None and self._is_over():
                     return
-                else:
-                    self._wait(POLL_S, on_tick)
+                self._wait(POLL_S if job is None else self._run_job(job, on_tick), on_tick)
         finally:
             with contextlib.suppress(UnavailableError):
                 self._store.forget_dispatcher(self.id)
@@ -130,8 +108,11 @@ class Dispatcher:
             on_tick()
 
     def _report(self, job_id: str | None) -> None:
-        """Tell the store, once a heartbeat, that this dispatcher lives and what it runs."""
-        if time.monotonic() < self._next_report:
+        """Tell the store, once a heartbeat, that this dispatcher lives and what it runs.
+
+        One that runs a single job is no help to the others, and is not counted among those that wait for work.
+        """
+        if self._only is not None or time.monotonic() < self._next_report:
             return
         resources = {"cpus": self._n_cpus or os.cpu_count(), "ray_address": self._settings.ray_address}
         try:
@@ -142,14 +123,36 @@ class Dispatcher:
         except UnavailableError as error:
             logger.warning("cannot report: %s", error)
 
-    def _run_job(self, job: Job, on_tick: Callable[[], None]) -> None:
+    def _run_job(self, job: Job, on_tick: Callable[[], None]) -> float:
+        """Run one attempt of a job; return for how many seconds nothing is to be claimed after it."""
         logger.info("job %s (%s): attempt %d", job.id, job.name, job.attempt)
         self._next_report = 0.0
-        done = persist(lambda: self._store.done_keys(job.id), f"the start of job {job.id}")
+        try:
+            ended = self._attempt(job, on_tick)
+            pause_s = self._pause_after(ended)
+            if ended.why is Ending.LOST_LEASE:
+                raise LostLeaseError(f"attempt {job.attempt} of job {job.id} has lost its lease")
+            is_fatal = self._environment_is_fatal
+            self._persist(
+                lambda: settle(self._store, job, ended, environment_is_fatal=is_fatal, environment_delay_s=pause_s),
+                f"the end of job {job.id}",
+            )
+        except LostLeaseError as error:
+            # Either somebody took over, or an earlier try was committed and its answer lost: settled both ways.
+            logger.warning("job %s: %s", job.id, error)
+            pause_s = 0.0
+        except UnavailableError as error:
+            logger.error("job %s is left to its lease: %s", job.id, error)
+            pause_s = POLL_S
+        self._next_report = 0.0
+        logger.info("job %s (%s): attempt %d has ended", job.id, job.name, job.attempt)
+        return pause_s
+
+    def _attempt(self, job: Job, on_tick: Callable[[], None]) -> Ended:
+        done = self._persist(lambda: self._store.done_keys(job.id), f"the start of job {job.id}")
         if len(done) == job.n_cells:
             # Its owner died between the last record and the end: nothing is left to start Ray for.
-            self._settle(job, Ended(Ending.BY_ITSELF, DriverExit.DONE))
-            return
+            return Ended(Ending.BY_ITSELF, DriverExit.DONE)
         orders = Orders(
             database_url=self._settings.store_url,
             job_id=job.id,
@@ -159,13 +162,31 @@ class Dispatcher:
             n_cpus=self._n_cpus,
             parent_pid=os.getpid(),
         )
-        driver = DriverProcess.start(orders, self._settings.log_path(job.id), self._driver_module)
+        log_path = self._settings.log_path(job.id)
+        try:
+            driver = DriverProcess.start(orders, log_path, self._driver_module)
+        except OSError as error:
+            return Ended(Ending.BY_ITSELF, DriverExit.ENVIRONMENT, f"no driver can be started: {error}")
         try:
             ended = self._supervise(job, driver, on_tick)
         finally:
             driver.stop()
-        self._next_report = 0.0
-        self._settle(job, ended)
+        return ended if ended.words else replace(ended, words=f"see {log_path}")
+
+    def _pause_after(self, ended: Ended) -> float:
+        """Return how long to claim nothing: longer with every attempt that this machine could not even start."""
+        if not ended.lacked_environment:
+            self._environment_pause_s = 0.0
+            return 0.0
+        self.met_environment_error = True
+        longer = max(2 * self._environment_pause_s, FIRST_ENVIRONMENT_PAUSE_S)
+        self._environment_pause_s = min(longer, LONGEST_ENVIRONMENT_PAUSE_S)
+        logger.error("%s; no job is claimed for %g s", ended.words, self._environment_pause_s)
+        return self._environment_pause_s
+
+    def _persist(self, action: Callable[[], Result], what: str) -> Result:
+        # Beyond a lease somebody else may own the job, and then nothing is ours to settle.
+        return persist(action, what, give_up_s=self._lease_s, should_stop=lambda: self._stopping)
 
     def _supervise(self, job: Job, driver: DriverProcess, on_tick: Callable[[], None]) -> Ended:
         """Watch a driver until it ends or has to be ended."""
@@ -187,7 +208,8 @@ class Dispatcher:
                 if now - renewed >= self._heartbeat_s:
                     requested = self._store.renew(job.id, job.attempt, self._lease_s)
                     renewed = now
-                    self._store.preempt_candidate(ALIVE_HEARTBEATS * self._heartbeat_s)
+                    if self._only is None:
+                        self._store.preempt_candidate(ALIVE_HEARTBEATS * self._heartbeat_s)
                 else:
                     requested = self._store.requested(job.id, job.attempt)
             except LostLeaseError:
@@ -205,44 +227,3 @@ class Dispatcher:
         return Ended(
             Ending.LOST_LEASE if code == DriverExit.LOST_LEASE else Ending.BY_ITSELF, code, driver.last_words()
         )
-
-    def _settle(self, job: Job, ended: Ended) -> None:
-        """Set the state that follows from what is recorded and from how the driver ended."""
-        if ended.why is Ending.LOST_LEASE:
-            logger.warning("job %s: attempt %d has lost its lease", job.id, job.attempt)
-            return
-        try:
-            persist(lambda: self._settle_once(job, ended), f"the end of job {job.id}")
-        except LostLeaseError:
-            # Either somebody took over, or an earlier try was committed and its answer lost: settled both ways.
-            logger.warning("job %s: attempt %d was settled before", job.id, job.attempt)
-        logger.info("job %s (%s): attempt %d has ended", job.id, job.name, job.attempt)
-
-    def _settle_once(self, job: Job, ended: Ended) -> None:
-        n_done, n_failed = len(self._store.done_keys(job.id)), len(self._store.failed_keys(job.id))
-        n_to_do = job.n_cells - n_done - n_failed
-        if n_to_do == 0 and n_failed == 0:
-            self._store.finish(job.id, job.attempt, JobState.COMPLETED)
-        elif ended.why is Ending.CANCELLED:
-            self._store.finish(job.id, job.attempt, JobState.CANCELLED)
-        elif ended.why is Ending.OUT_OF_TIME:
-            message = (
-                f"limits.job_s is used up with {n_to_do:,} of {job.n_cells:,} cells to do; retry with a higher limit."
-            )
-            self._store.finish(job.id, job.attempt, JobState.FAILED, error=message)
-        elif n_to_do == 0:
-            message = (
-                f"{n_failed:,} of {job.n_cells:,} cells failed; their records say why, and retry trains them again."
-            )
-            self._store.finish(job.id, job.attempt, JobState.FAILED, error=message)
-        elif ended.why is Ending.STOPPING or ended.code == DriverExit.DONE:
-            # Drained for a pause or for a job of higher priority, or this dispatcher ends: the store knows which.
-            self._store.release(job.id, job.attempt, crashed=False)
-        elif ended.code == DriverExit.ENVIRONMENT and self._environment_is_fatal:
-            self.met_environment_error = True
-            self._store.finish(job.id, job.attempt, JobState.FAILED, error=ended.words)
-        else:
-            delay_s = ENVIRONMENT_DELAY_S if ended.code == DriverExit.ENVIRONMENT else CRASH_DELAY_S
-            words = ended.words or "its log says more"
-            message = f"attempt {job.attempt} on {socket.gethostname()} ended with code {ended.code}: {words}"
-            self._store.release(job.id, job.attempt, crashed=True, delay_s=delay_s, error=message)

@@ -56,7 +56,7 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     store.register({cell.setting.key: cell.setting.to_dict() for cell in missing}, {})
     store.set_execution(job.id, orders.attempt, _execution(spec))
     if spec.reuse:
-        wanted = [WantedCell(cell.key, made_by[cell.setting.key], cell.task, cell.optimizer) for cell in missing]
+        wanted = [WantedCell(cell.key, made_by[cell.setting.key], cell.task, cell.optimizer, True) for cell in missing]
         linked = store.link_reusable(job.id, orders.attempt, wanted, orders.lease_s)
         missing = [cell for cell in missing if cell.key not in linked]
     logger.info("attempt %d: %d of %d cells are to be trained", orders.attempt, len(missing), job.n_cells)
@@ -71,11 +71,8 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
         on_request=drain.set,
         lost_lease_code=DriverExit.LOST_LEASE,
     )
-    try:
-        options = RayOptions(orders.ray_address, orders.n_cpus)
-        train_missing(spec, missing, sink, options=options, should_drain=drain.is_set)
-    finally:
-        sink.flush()
+    options = RayOptions(orders.ray_address, orders.n_cpus)
+    train_missing(spec, missing, sink, options=options, should_drain=drain.is_set)
 
 
 def _execution(spec: Spec) -> dict[str, dict[str, str]]:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from benchmark import Record
 from benchmark.fingerprint import Fingerprint
 from service.jobs.patience import Result, persist
-from service.store import LostLeaseError, PlacedRecord, Store, UnavailableError
+from service.store import LostLeaseError, PlacedRecord, Store, StoreError
 
 FLUSH_CELLS = 20
 FLUSH_S = 0.5
+PATIENCE_LEASES = 2  # after one without a renewal the dispatcher ends this process anyway
 logger = logging.getLogger("rhobust.driver")
 
 
@@ -18,7 +19,7 @@ class RecordSink:
     """Keeps records for half a second or 20 of them, then writes them under the job's lease.
 
     It ends the process by `SystemExit`, the one thing that Ray Tune lets through its callbacks: with `lost_lease_code`
-    when somebody else owns the job, with 1 when the database stays away for ten minutes.
+    when somebody else owns the job, with 1 when the database stays away or refuses a record.
 
     Args:
         store: where to.
@@ -71,10 +72,9 @@ class RecordSink:
 
     def _persist(self, write: Callable[[], Result]) -> Result:
         try:
-            return persist(write, f"a batch of {len(self._buffer)} records")
-        except LostLeaseError as error:
-            logger.error("stopped without a write: %s", error)
-            raise SystemExit(self._lost_lease_code) from error
-        except UnavailableError as error:
-            logger.error("gave up: %s", error)
-            raise SystemExit(1) from error
+            return persist(write, f"a batch of {len(self._buffer)} records", give_up_s=PATIENCE_LEASES * self._lease_s)
+        except StoreError as error:
+            # What could not be written is trained again; written later it would be another owner's business.
+            logger.exception("%d records are given up", len(self._buffer))
+            self._buffer = []
+            raise SystemExit(self._lost_lease_code if isinstance(error, LostLeaseError) else 1) from error

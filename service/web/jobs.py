@@ -1,13 +1,15 @@
 """Calls on jobs: submit, list, look, steer, delete."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from benchmark import Spec
+from benchmark import Problem, Spec, SpecError
+from benchmark.parsing import parse_text
 from benchmark.plan import price
 from benchmark.spec.models import Limits
 from service.states import JobState
@@ -17,6 +19,13 @@ from service.web.state import State
 
 MAX_PAGE_SIZE = 500
 NOT_ESTIMATED = "the rest of the price depends on the dispatcher that will claim the job"
+SPEC_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "a spec; /schemas/spec.json describes it",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[\x21-\x7e]{1,128}$")]
@@ -51,12 +60,26 @@ class Retry(BaseModel):
     limits: Limits | None = None
 
 
+async def _spec_document(request: Request) -> Mapping[str, Any]:
+    """Return the body as a spec is read everywhere: a key that stands twice is an error, and so is NaN."""
+    try:
+        text = (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        problem = Problem("", f"the body must be UTF-8 text, but {error.reason} at byte {error.start}.")
+        raise SpecError([problem]) from error
+    return parse_text(text, "the body")
+
+
 @router.post(
-    "", status_code=HTTPStatus.ACCEPTED, response_model=JobDetail, responses={200: {"model": Plan | JobDetail}}
+    "",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=JobDetail,
+    responses={200: {"model": Plan | JobDetail}},
+    openapi_extra=SPEC_BODY,
 )
 def submit_job(
     state: State,
-    document: Annotated[dict[str, Any], Body(description="a spec; /schemas/spec.json describes it")],
+    document: Annotated[Mapping[str, Any], Depends(_spec_document)],
     idempotency_key: IdempotencyKey = None,
     dry_run: bool = False,
 ) -> Response:

@@ -1,5 +1,6 @@
 """The dashboard's pages: shells that scripts of ours fill through the REST API."""
 
+from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.templating import Jinja2Templates
 from starlette.staticfiles import StaticFiles
 
+from service.store import NotFoundError
 from service.web.jobs import JobId
 from service.web.state import State
 
@@ -25,8 +27,11 @@ def jobs_page(request: Request) -> Response:
 
 @router.get("/jobs/{job_id}", response_class=HTMLResponse)
 def job_page(request: Request, state: State, job_id: JobId) -> Response:
-    """Return the page of a job."""
-    job = state.store.job(job_id)
+    """Return the page of a job, or one that says that there is none."""
+    try:
+        job = state.store.job(job_id)
+    except NotFoundError:
+        return TEMPLATES.TemplateResponse(request, "missing.html", {"job_id": job_id}, HTTPStatus.NOT_FOUND)
     return TEMPLATES.TemplateResponse(request, "job.html", {"job": job})
 
 

@@ -84,7 +84,6 @@ def test_every_cell_is_reported_once_or_given_up_after_three_lonely_deaths(data:
             ending = data.draw(st.sampled_from([queue.end, queue.die]))
             assert ending(holder) is None
     assert queue.is_empty
-    assert queue.n_running == 0
     assert not running
     assert set(reported.values()) <= {1}
     assert sorted([*reported, *given_up]) == list(range(n_cells))

@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from optimizers.algebra import Foreach, Plain, Scalar, Scratch, Tensors, add_scaled_
+from optimizers.algebra import Plain
+from optimizers.elementwise import Scalar, Tensors
+from optimizers.foreach import Foreach, Scratch, add_scaled_
 
 SHAPES = [(3, 4), (5,), (), (2, 1, 2)]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-import optimizers.algebra
+import optimizers.foreach
 from tests.optimizers.cases import CASES, Case, Problem, make, run
 
 
 @pytest.fixture(autouse=True)
 def scalars_stay_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimizers.algebra, "_scalar", lambda value: value)
+    monkeypatch.setattr(optimizers.foreach, "_scalar", lambda value: value)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

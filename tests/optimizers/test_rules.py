@@ -14,7 +14,7 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from optimizers import rules
-from optimizers.algebra import Scalar, Tensors
+from optimizers.elementwise import Scalar, Tensors
 from optimizers.rules import Ascent
 
 double = partial(torch.tensor, dtype=torch.float64)

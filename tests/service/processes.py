@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import httpx
+import psutil
 
 START_S = 60.0
 STOP_S = 30.0
@@ -86,3 +87,14 @@ def server(data_dir: Path, *arguments: str, **variables: str) -> Iterator[str]:
 
         until(is_ready, "the server is ready", START_S)
         yield url
+
+
+def processes_of(data_dir: Path) -> list[psutil.Process]:
+    """Return the living processes whose environment names a data folder."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            is_ours = process.environ().get("RHOBUST_DATA_DIR") == str(data_dir)
+            if is_ours and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found

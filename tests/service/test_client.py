@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from benchmark import Spec, SpecError
-from service.client import Client, ProblemError, ServerUnreachableError, WaitTimeoutError
+from service.client import Client, ClientError, ProblemError, ServerUnreachableError, WaitTimeoutError
 from service.states import JobState
 from service.store import Store
 from tests.service.filling import run_made_up, small_spec
@@ -50,9 +50,29 @@ def test_a_refusal_says_what_and_where(client: Client, store: Store, tmp_path: P
     assert caught.value.request_id
     with pytest.raises(SpecError, match="cannot read"):
         client.submit(tmp_path / "nothing.yaml")
-    with pytest.raises(ProblemError, match="there is no job"):
-        client.job("nothing")
+    for job_id in ("nothing", "a?b", "a/table", "../jobs"):
+        with pytest.raises(ProblemError):
+            client.job(job_id)
+    with pytest.raises(ClientError, match="must not be empty"):
+        client.job("")
+    with pytest.raises(ProblemError, match=r"the request is not valid\n  /query/state: Input should be"):
+        list(client.jobs(state="foo"))
     assert store.jobs() == []
+
+
+def test_the_server_judges_a_spec_and_not_the_client(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_text(
+        "name: big\ntasks: [{name: digits-mlp}]\nspace: {lr: {linear: [0.1, 1], n: 900}}\nseeds: {count: 900}"
+    )
+    with pytest.raises(ProblemError, match="n_cells <= 1,000 must hold, but this spec has 810,000 cells"):
+        client.submit(path)
+
+
+def test_a_proxy_of_the_environment_is_not_asked_for_loopback(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    with serving(store) as url, Client(url) as client:
+        assert list(client.jobs()) == []
 
 
 def test_plan_prices_without_storing(client: Client, store: Store) -> None:
@@ -137,7 +157,16 @@ def test_a_server_that_comes_back_is_waited_for_and_nothing_is_submitted_twice(s
         thread.join()
 
 
-def test_a_server_that_is_not_ours(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "response", [httpx.Response(200, text="<html>"), httpx.Response(200, json=[]), httpx.Response(302)]
+)
+def test_an_answer_that_is_not_ours(response: httpx.Response) -> None:
+    transport = httpx.MockTransport(lambda _: response)
+    with Client("http://a.test", transport=transport) as client, pytest.raises(ProblemError, match="a Rhobust server"):
+        client.job("x")
+
+
+def test_a_server_that_is_not_ours() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(404, text="<html>not here</html>"))
     with (
         Client("http://example.test", transport=transport) as client,

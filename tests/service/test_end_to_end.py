@@ -11,7 +11,7 @@ import yaml
 from service.client import Client, Job, ProblemError
 from service.jobs.child import session_members
 from tests.service.filling import small_spec
-from tests.service.processes import environment, rhobust, running, server, until
+from tests.service.processes import environment, processes_of, rhobust, running, server, until
 
 pytestmark = pytest.mark.slow
 DIVERGING_LR = 1e38
@@ -194,12 +194,4 @@ def test_demo_ends_by_itself_where_nobody_watches(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     assert "msam" in result.stdout
     assert "-m webbrowser http://127.0.0.1:" in result.stdout
-    left = [process for process in psutil.process_iter() if str(tmp_path) in " ".join(_command(process))]
-    assert left == []
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
+    assert processes_of(tmp_path / "data") == []

@@ -5,7 +5,7 @@ const POLL_MS = 2000;
 const COLUMNS = [
   ["best", "best"],
   ["grid_mean", "grid mean"],
-  ["worst", "worst"],
+  ["p10", "P10"],
   ["good_share", "good share"],
   ["expected_best_4", "best of 4"],
   ["rho_width_max", "ρ width"],
@@ -14,6 +14,7 @@ const COLUMNS = [
   ["gradient_evaluations", "gradients"],
   ["elapsed_s", "seconds"],
 ];
+const SHARES = new Set(["good_share", "diverged_rate", "collapsed_rate"]);
 const id = document.getElementById("job").dataset.jobId;
 const message = document.getElementById("message");
 let shownRevision = null;
@@ -29,7 +30,7 @@ async function show() {
       await showMaps(table.tasks);
       shownRevision = job.revision;
     }
-    message.textContent = job.error ?? "";
+    message.textContent = [job.error, ...(await warnings(job))].filter(Boolean).join(" ");
     ended = ["completed", "failed", "cancelled"].includes(job.state);
   } catch (error) {
     message.textContent = `Cannot show this job: ${error.message}`;
@@ -37,6 +38,15 @@ async function show() {
   if (!ended) {
     setTimeout(show, POLL_MS);
   }
+}
+
+// Say why a job waits when nobody is there to run it.
+async function warnings(job) {
+  if (job.state !== "queued") {
+    return [];
+  }
+  const response = await fetch("/readyz");
+  return response.ok ? (await response.json()).warnings : [];
 }
 
 function showProgress(job) {
@@ -91,15 +101,17 @@ function captionOf(task, table) {
 
 function tableRow(row) {
   const name = row.ranked ? row.optimizer : `${row.optimizer} (not ranked)`;
-  const cells = COLUMNS.map(([measure]) => measureCell(row.measures[measure]));
+  const cells = COLUMNS.map(([measure]) => measureCell(row.measures[measure], SHARES.has(measure) ? share : number));
   return element("tr", {}, element("th", { scope: "row", title: row.grid.reason ?? "" }, name), ...cells);
 }
 
-function measureCell(measure) {
+function measureCell(measure, show) {
   if (measure === undefined || measure.value === null) {
     return element("td", { title: measure?.reason ?? "" }, "–");
   }
-  const cell = element("td", measure.flags.includes("leads") ? { class: "leads" } : {}, number(measure.value));
+  const isCensored = measure.flags.some((flag) => flag.startsWith("censored"));
+  const text = (isCensored ? "≥ " : "") + show(measure.value);
+  const cell = element("td", measure.flags.includes("leads") ? { class: "leads" } : {}, text);
   if (measure.raw !== null && measure.raw !== measure.value) {
     cell.title = `raw ${number(measure.raw)}`;
   }
@@ -107,6 +119,10 @@ function measureCell(measure) {
     cell.append(element("span", { class: "interval" }, `${number(measure.low)} – ${number(measure.high)}`));
   }
   return cell;
+}
+
+function share(value) {
+  return `${(100 * value).toFixed(1)} %`;
 }
 
 function number(value) {

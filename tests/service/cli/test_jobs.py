@@ -76,6 +76,7 @@ def test_plan_and_dry_run(cli: Cli, url: str, store: Store, spec: Path) -> None:
     assert planned.code == 0
     assert "20 cells" in planned.err
     assert cli("submit", spec, "--dry-run").out == planned.out
+    assert json.loads(cli("submit", spec, "--dry-run", "-o", "json").out)["cells"] == 20
     assert json.loads(cli("plan", spec, "-o", "json").out)["cells"] == 20
     assert store.jobs() == []
 
@@ -100,8 +101,8 @@ def test_steering(cli: Cli, url: str, store: Store) -> None:
         ({"seeds": {"count": 0}}, "/seeds/count"),
     ],
 )
-def test_a_bad_spec_is_refused_before_it_is_sent(
-    cli: Cli, tmp_path: Path, change: dict[str, Any], message: str
+def test_a_bad_spec_is_refused_with_place_and_reason(
+    cli: Cli, url: str, store: Store, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(yaml.safe_dump(small_spec(**change)))
@@ -110,12 +111,15 @@ def test_a_bad_spec_is_refused_before_it_is_sent(
         assert (result.code, result.out) == (2, "")
         assert message in result.err
         assert "Traceback" not in result.err
+    assert store.jobs() == []
 
 
 def test_usage_errors(cli: Cli, tmp_path: Path) -> None:
     assert cli("submit", tmp_path / "nothing.yaml").code == 2
     assert cli("nonsense").code == 2
     assert cli("table").code == 2
+    assert cli("ls", "--state", "odd").code == 2
+    assert cli("show", "").code == 2
 
 
 def test_no_server(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

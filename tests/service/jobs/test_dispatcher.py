@@ -73,9 +73,15 @@ def n_recorded(store: Store, job: Job) -> int:
 def test_a_job_runs_to_its_end_and_the_dispatcher_is_told_of(store: Store, settings: Settings) -> None:
     job = submit(store)
     seen: list[str | None] = []
-    dispatcher = make_dispatcher(store, settings, job)
+    dispatcher = Dispatcher(store, settings, lease_s=5.0, heartbeat_s=0.5, driver_module=FAKE)
+
+    def tick() -> None:
+        seen.extend(one.job_id for one in store.dispatchers(60))
+        if store.job(job.id).state.is_terminal:
+            dispatcher.stop()
+
     with giving_up(dispatcher):
-        dispatcher.run(lambda: seen.extend(one.job_id for one in store.dispatchers(60)))
+        dispatcher.run(tick)
     assert (store.job(job.id).state, store.progress(job.id).completed) == (JobState.COMPLETED, 20)
     assert job.id in seen
     assert store.dispatchers(60) == [], "it says goodbye"
@@ -109,13 +115,33 @@ def test_cells_that_failed_fail_the_job_and_retry_trains_them_again(store: Store
 def test_a_machine_without_ray_is_told_and_other_dispatchers_may_try(store: Store, settings: Settings) -> None:
     job = submit(store, small_spec(name="environment"))
     dispatcher = make_dispatcher(store, settings, job)
-    stopper = when(lambda: store.job(job.id).crashes == 1, dispatcher.stop)
+    stopper = when(lambda: store.job(job.id).error is not None, dispatcher.stop)
     with giving_up(dispatcher):
         dispatcher.run()
     stopper.join()
     left = store.job(job.id)
-    assert left.state is JobState.QUEUED
+    assert (left.state, left.crashes) == (JobState.QUEUED, 0), "it is no fault of the job"
     assert "cannot start a local Ray: no luck" in str(left.error)
+    assert store.claim("another", 5.0, only=job.id) is None, "not at once"
+
+
+def test_a_driver_that_cannot_be_started_is_a_fault_of_the_machine(store: Store, settings: Settings) -> None:
+    settings.data_dir.mkdir()
+    (settings.data_dir / "logs").write_text("not a folder")
+    job = run_to_end(store, settings, submit(store), environment_is_fatal=True)
+    assert job.state is JobState.FAILED
+    assert "no driver can be started" in str(job.error)
+
+
+def test_a_run_of_one_job_neither_preempts_nor_counts_as_a_dispatcher(store: Store, settings: Settings) -> None:
+    low = submit(store, small_spec(name="crash once"))
+    submit(store, small_spec(name="urgent", priority=5))
+    seen: list[object] = []
+    dispatcher = make_dispatcher(store, settings, low)
+    with giving_up(dispatcher):
+        dispatcher.run(lambda: seen.extend([*store.dispatchers(60), *filter(None, [store.job(low.id).requested])]))
+    assert store.job(low.id).state is JobState.COMPLETED
+    assert seen == []
 
 
 def test_a_run_without_a_server_fails_at_once_without_ray(store: Store, settings: Settings) -> None:

@@ -1,0 +1,142 @@
+"""The client: one server, its jobs, and requests that survive a hiccup."""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from benchmark import Spec
+from benchmark.parsing import parse_text, read_text
+from service.client.errors import ClientError, ServerUnreachableError, checked, foreign, reason_of
+from service.client.job import Job
+from service.settings import Settings
+
+PREFIX = "/api/v1"
+TIMEOUT_S = 60.0
+N_TRIES = 4
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Client:
+    """A client of one server.
+
+    Args:
+        url: of the server; `RHOBUST_URL`, or http://127.0.0.1:8321, when None.
+        timeout_s: for one request.
+        transport: how requests are sent, for tests.
+    """
+
+    def __init__(
+        self, url: str | None = None, *, timeout_s: float = TIMEOUT_S, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self.url = (url or Settings().url).rstrip("/")
+        # A proxy of the environment cannot reach our loopback.
+        is_remote = urlsplit(self.url).hostname not in LOOPBACK
+        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, transport=transport, trust_env=is_remote)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def submit(self, spec: Spec | Mapping[str, Any] | str | Path, *, idempotency_key: str | None = None) -> Job:
+        """Submit a spec as a job.
+
+        Args:
+            spec: a spec, a mapping, or the path of a YAML or JSON file.
+            idempotency_key: under which a repeated call gives the same job; a new one by default, so that the
+                client's own retries never submit twice.
+
+        Raises:
+            ProblemError: when the spec breaks a rule.
+            ServerUnreachableError: when the server does not answer.
+        """
+        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return self._job(self.json("POST", "/jobs", json=_document(spec), headers=headers))
+
+    def plan(self, spec: Spec | Mapping[str, Any] | str | Path) -> dict[str, Any]:
+        """Return the price of a spec without running it; raises as `submit` does."""
+        return self.json("POST", "/jobs", json=_document(spec), params={"dry_run": True})
+
+    def job(self, job_id: str) -> Job:
+        """Return a job; raises ProblemError when there is none of that id."""
+        return self._job(self.json("GET", _job_path(job_id)))
+
+    def jobs(self, **filters: str) -> Iterator[Job]:
+        """Yield jobs, newest first, a page at a time; filters are `state`, `tag`, `task` and `text`."""
+        yield from map(self._job, self.pages("/jobs", filters))
+
+    def _job(self, values: Mapping[str, Any]) -> Job:
+        return Job(self, _job_path(str(values["id"])), values)
+
+    def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Yield the items of a list, a page at a time."""
+        token = None
+        while True:
+            page = self.json("GET", path, params={**params, **({"page_token": token} if token else {})})
+            yield from page["items"]
+            token = page["next_page_token"]
+            if token is None:
+                return
+
+    def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        """Send a request as `request` does and return the JSON of its answer."""
+        response = self.request(method, path, **options)
+        try:
+            document = response.json()
+        except ValueError:
+            document = None
+        if not response.is_success or not isinstance(document, dict):
+            raise foreign(response)
+        return document
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send a request, again when there was no answer and sending it twice does no harm.
+
+        Raises:
+            ProblemError: when the server refuses it.
+            ServerUnreachableError: when there is no answer after several tries.
+        """
+        may_repeat = method == "GET" or "Idempotency-Key" in options.get("headers", {})
+        tries = N_TRIES if may_repeat else 1
+        for count in range(1, tries + 1):
+            try:
+                response = self._http.request(method, PREFIX + path, **options)
+            except httpx.TransportError as error:
+                failure = (
+                    f"no answer from {self.url}: {str(error) or type(error).__name__}. Is `rhobust serve` running?"
+                )
+                if count == tries:
+                    raise ServerUnreachableError(failure) from error
+            else:
+                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                    return checked(response)
+                if count == tries:
+                    raise ServerUnreachableError(f"{self.url} cannot serve now: {reason_of(response)}")
+            time.sleep(0.2 * 2**count)
+        raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _job_path(job_id: str) -> str:
+    if not job_id:
+        raise ClientError("the id of a job must not be empty.")
+    return f"/jobs/{quote(job_id, safe='')}"
+
+
+def _document(spec: Spec | Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+    """Return a spec as plain values. Whether it is valid is the server's to say: it has its own limits and plug-ins."""
+    if isinstance(spec, str | Path):
+        return parse_text(read_text(Path(spec)), str(spec))
+    return spec.to_dict() if isinstance(spec, Spec) else dict(spec)
