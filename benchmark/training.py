@@ -128,7 +128,9 @@ class _Log:
         self._task, self._splits = task, splits
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
         self._losses: list[float] = []
-        self._curve: dict[str, list[float]] = {}
+        # Also a run that ends before its first evaluation has a curve, of no points.
+        scores = [f"{split}_{metric.name}" for split in ("val", "test") for metric in task.metrics]
+        self._curve: dict[str, list[float]] = {name: [] for name in ("step", "train_loss", *scores)}
         self._grad_norms: list[float] = []
         self._delta_norms: list[float] = []
 
@@ -157,8 +159,8 @@ class _Log:
         point = {"step": float(step), "train_loss": statistics.fmean(self._losses)}
         self._losses.clear()
         point |= _scores(self._task, model, {"val": self._splits.validation, "test": self._splits.test})
-        for name, value in point.items():
-            self._curve.setdefault(name, []).append(value)
+        for name, series in self._curve.items():
+            series.append(point[name])
 
     def final_metrics(self, model: nn.Module) -> dict[str, float]:
         """Return the metrics after the last step, and the loss of the training split; empty if one is not finite."""

@@ -5,8 +5,8 @@
 
 Times are medians over rounds in which the contestants take turns, as ratios within a round, so that a busy machine
 slows all of them alike. The reference of a step is two plain forward and backward passes and one step of the base,
-SGD with momentum; that of the arithmetic alone is the base's step. Memory is what the process has at its peak beyond
-the base optimizer's peak, in copies of the parameters.
+SGD with momentum; that of the arithmetic alone is the base's step, gradients filled anew off the clock. Memory is what
+the process has at its peak beyond the base optimizer's peak, in copies of the parameters.
 """
 
 import argparse
@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -28,6 +28,24 @@ from torch import Tensor, nn
 import optimizers
 
 Step: TypeAlias = Callable[[], object]
+
+
+def nothing() -> None:
+    """Prepare a step that needs no preparation."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """What is timed.
+
+    Attributes:
+        step: an update, on the clock.
+        prepare: what comes before it, off the clock.
+    """
+
+    step: Step
+    prepare: Step = nothing
+
 
 REFERENCE = "two passes + base"
 BARE = "per-parameter SAM"
@@ -103,29 +121,25 @@ def resnet18_shapes() -> list[tuple[int, ...]]:
     inputs = 64
     for outputs in (64, 128, 256, 512):
         for _ in range(2):
-            shapes += [
-                (outputs, inputs, 3, 3),
-                (outputs,),
-                (outputs,),
-                (outputs, outputs, 3, 3),
-                (outputs,),
-                (outputs,),
-            ]
+            norm: list[tuple[int, ...]] = [(outputs,), (outputs,)]
+            shapes += [(outputs, inputs, 3, 3), *norm, (outputs, outputs, 3, 3), *norm]
             if inputs != outputs:
-                shapes += [(outputs, inputs, 1, 1), (outputs,), (outputs,)]
+                shapes += [(outputs, inputs, 1, 1), *norm]
             inputs = outputs
     return [*shapes, (1000, 512), (1000,)]
 
 
-def build(name: str, params: Sequence[Tensor]) -> Any:
-    """Return the contestant of a name over SGD with momentum."""
+def build(name: str, params: Sequence[Tensor], model: nn.Module | None = None, *, fused: bool = False) -> Any:
+    """Return the optimizer of a name over SGD with momentum; a ``model`` is one whose buffers are to count once."""
+    if fused:
+        return optimizers.optimizer_info(name).cls(params, torch.optim.SGD, model=model, rho=0.05, fused=True, **SGD)
     if name == BARE:
         return PerParameterSAM(params, rho=0.05)
     if name == RIVAL:
         import pytorch_optimizer  # the comparison is optional, the measurement is not
 
         return pytorch_optimizer.SAM(params, torch.optim.SGD, rho=0.05, **SGD)
-    return optimizers.build(name, params, "sgd", {**SGD, "rho": 0.05} if name != "gd" else SGD)
+    return optimizers.build(name, params, "sgd", {**SGD, "rho": 0.05} if name != "gd" else SGD, model=model)
 
 
 def contestants() -> list[str]:
@@ -134,12 +148,15 @@ def contestants() -> list[str]:
     return [*ours, BARE, *([RIVAL] if importlib.util.find_spec("pytorch_optimizer") else [])]
 
 
-def training_step(name: str, workload: Workload) -> Step:
-    """Return a whole update of a contestant on a workload."""
+def training_step(name: str, workload: Workload, *, fused: bool = False) -> Contestant:
+    """Return a whole update on a workload."""
     torch.manual_seed(0)
     model = workload.make()
     params = list(model.parameters())
-    optimizer: Any = torch.optim.SGD(params, **SGD) if name == REFERENCE else build(name, params)
+    frozen = model if list(model.buffers()) else None
+    optimizer: Any = (
+        torch.optim.SGD(params, fused=fused, **SGD) if name == REFERENCE else build(name, params, frozen, fused=fused)
+    )
 
     def closure() -> Tensor:
         for parameter in params:
@@ -160,18 +177,25 @@ def training_step(name: str, workload: Workload) -> Step:
         optimizer.second_step(zero_grad=False)
 
     if name == REFERENCE:
-        return reference
-    return half_steps if name in (BARE, RIVAL) else lambda: optimizer.step(closure)
+        return Contestant(reference)
+    return Contestant(half_steps if name in (BARE, RIVAL) else lambda: optimizer.step(closure))
 
 
-def arithmetic(name: str, shapes: Sequence[tuple[int, ...]]) -> Step:
-    """Return an update of a contestant whose passes cost nothing: gradients are there already."""
+def arithmetic(name: str, shapes: Sequence[tuple[int, ...]], *, refill: bool = True) -> Contestant:
+    """Return an update whose passes cost nothing: gradients are there already, anew for each where ``refill`` is."""
     torch.manual_seed(0)
     params = [nn.Parameter(torch.randn(shape)) for shape in shapes]
-    for parameter in params:
-        parameter.grad = torch.randn_like(parameter)
+    gradients = [torch.randn(shape) for shape in shapes]
+    for parameter, gradient in zip(params, gradients, strict=True):
+        parameter.grad = gradient.clone() if refill else gradient
+
+    def prepare() -> None:
+        for parameter, gradient in zip(params, gradients, strict=True):
+            cast(Tensor, parameter.grad).copy_(gradient)
+
+    before = prepare if refill else nothing
     if name == REFERENCE:
-        return torch.optim.SGD(params, **SGD).step
+        return Contestant(torch.optim.SGD(params, **SGD).step, before)
     optimizer = build(name, params)
     if name in (BARE, RIVAL):
 
@@ -179,23 +203,30 @@ def arithmetic(name: str, shapes: Sequence[tuple[int, ...]]) -> Step:
             optimizer.first_step(zero_grad=False)
             optimizer.second_step(zero_grad=False)
 
-        return half_steps
-    return lambda: optimizer.step(lambda: 0.0)
+        return Contestant(half_steps, before)
+    return Contestant(lambda: optimizer.step(lambda: 0.0), before)
 
 
-def ratios(steps: Mapping[str, Step], rounds: int, repeats: int) -> tuple[dict[str, float], float]:
+def timed(contestant: Contestant, repeats: int) -> float:
+    """Return the mean seconds of a step."""
+    total = 0.0
+    for _ in range(repeats):
+        contestant.prepare()
+        start = time.perf_counter()
+        contestant.step()
+        total += time.perf_counter() - start
+    return total / repeats
+
+
+def ratios(contestants: Mapping[str, Contestant], rounds: int, repeats: int) -> tuple[dict[str, float], float]:
     """Return the median ratio of each step's time to the reference's in the same round, and the reference's seconds."""
-    for step in steps.values():
-        for _ in range(6):  # past every first call, and LookSAM's whole cycle
-            step()
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for contestant in contestants.values():
+        timed(contestant, 6)  # past every first call, and LookSAM's whole cycle
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(rounds):
-        names = list(steps)
+        names = list(contestants)
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.perf_counter()
-            for _ in range(repeats):
-                steps[name]()
-            seconds[name].append((time.perf_counter() - start) / repeats)
+            seconds[name].append(timed(contestants[name], repeats))
     reference = seconds[REFERENCE]
     medians = {
         name: statistics.median(own / base for own, base in zip(times, reference, strict=True))
@@ -213,9 +244,7 @@ def peak_copies(name: str, elements: int) -> float:
 
 def print_peak(name: str, elements: int) -> None:
     """Run updates and print the process's peak memory in bytes."""
-    step = arithmetic(name, [(elements // 8,)] * 8)
-    for _ in range(6):
-        step()
+    timed(arithmetic(name, [(elements // 8,)] * 8, refill=False), 6)
     # Not getrusage's maximum, which a process inherits from the one that started it.
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     print(int(status["VmHWM"].split()[0]) * 1024)
@@ -251,6 +280,10 @@ def main() -> None:
     for title, workload in workloads.items():
         medians, base = ratios({name: training_step(name, workload) for name in [REFERENCE, *names]}, rounds, repeats)
         print_table(f"{title}: step / ({REFERENCE}: {base * 1e3:.2f} ms)", medians, "x")
+        if title.startswith("(a)"):
+            fused = {name: training_step(name, workload, fused=True) for name in (REFERENCE, "sam", "msam")}
+            medians, base = ratios(fused, rounds, repeats)
+            print_table(f"{title}, fused base on both sides: step / ({REFERENCE}: {base * 1e3:.2f} ms)", medians, "x")
     shapes = [(64, 64), (64,)] * 20 if options.smoke else resnet18_shapes()
     medians, base = ratios({name: arithmetic(name, shapes) for name in [REFERENCE, *names]}, max(rounds // 3, 3), 2)
     print_table(f"(b) arithmetic on ResNet-18's tensors: step / (base step: {base * 1e3:.2f} ms)", medians, "x")

@@ -11,7 +11,7 @@ __all__ = ["frozen_buffers"]
 
 
 @contextmanager
-def frozen_buffers(*modules: nn.Module) -> Iterator[None]:
+def frozen_buffers(*modules: nn.Module, memory: list[Tensor] | None = None) -> Iterator[None]:
     """Put every buffer of ``modules`` back on leaving, bitwise and in place.
 
     Forward passes inside compute as always, with batch statistics in training mode; running means and variances,
@@ -21,10 +21,17 @@ def frozen_buffers(*modules: nn.Module) -> Iterator[None]:
 
     Args:
         modules: networks of any kind of layer, wrapped (``DistributedDataParallel``) or not.
+        memory: a list that keeps the copy's tensors from one call to the next; at first empty.
     """
     owners = _unique_buffers(modules)
     buffers = [buffer for _, _, buffer in owners]
-    saved = [buffer.detach().clone() for buffer in buffers]
+    saved = [] if memory is None else [*memory]
+    if memory is not None:
+        memory.clear()  # taken: a call within this one needs memory of its own
+    if not _alike(saved, buffers):
+        saved = [torch.empty_like(buffer) for buffer in buffers]
+    if buffers:
+        torch._foreach_copy_(saved, [buffer.detach() for buffer in buffers])
     try:
         yield
     finally:
@@ -34,6 +41,13 @@ def frozen_buffers(*modules: nn.Module) -> Iterator[None]:
             torch._foreach_copy_([buffer.data for buffer in buffers], saved)
         for owner, name, buffer in owners:
             owner._buffers[name] = buffer
+        if memory is not None:
+            memory[:] = saved
+
+
+def _alike(xs: list[Tensor], ys: list[Tensor]) -> bool:
+    kinds = [[(x.shape, x.dtype, x.device) for x in tensors] for tensors in (xs, ys)]
+    return kinds[0] == kinds[1]
 
 
 def _unique_buffers(modules: tuple[nn.Module, ...]) -> list[tuple[nn.Module, str, Tensor]]:

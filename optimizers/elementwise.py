@@ -1,4 +1,4 @@
-"""Arithmetic on single scalars and tensors: wide where a dtype is narrow, and by selection where a value is not finite."""
+"""Arithmetic on one scalar or tensor: wide where a dtype is narrow, by selection where a value is not finite."""
 
 import math
 from typing import TypeAlias

@@ -4,7 +4,7 @@ OptimizersError
 ├── UnknownNameError        a name that no registry knows
 ├── HyperparameterError     a value outside its range, missing, or one too many   (also ValueError)
 ├── ParameterError          a tensor that cannot be perturbed                     (also ValueError)
-├── BaseOptimizerError      a base optimizer that cannot take the descent step    (also TypeError)
+├── BaseOptimizerError      a base optimizer that cannot serve a rule             (also TypeError)
 └── StepOrderError          the half steps of an update called out of order       (also RuntimeError)
 """
 
@@ -64,11 +64,11 @@ class HyperparameterError(OptimizersError, ValueError):
 
 
 class ParameterError(OptimizersError, ValueError):
-    """A tensor cannot be optimized here: complex, sparse or on another device than the rest."""
+    """A tensor cannot be optimized here: complex, sparse, of a foreign class or on another device than the rest."""
 
 
 class BaseOptimizerError(OptimizersError, TypeError):
-    """The base optimizer is no optimizer class, or one whose step needs a closure."""
+    """The base optimizer is no optimizer class, or one that cannot serve the rule over it."""
 
 
 class StepOrderError(OptimizersError, RuntimeError):

@@ -179,7 +179,7 @@ def add_scaled_(xs: Tensors, ys: Tensors, scale: Scalar) -> Scalar:
         The scale applied: 0 where the one given is beyond the range of the dtype in which it would act.
     """
     if isinstance(scale, Tensor):
-        scale = finite(scale)
+        scale = cast(Tensor, finite(scale))
         # The fused kernel takes a step size on the device in float32 alone.
         double, other = ([i for i, x in enumerate(xs) if (x.dtype == torch.float64) is is64] for is64 in (True, False))
         for i in double:

@@ -2,12 +2,13 @@
 
 import math
 import numbers
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from optimizers.errors import HyperparameterError
+from optimizers.errors import HyperparameterError, nearest
 
-__all__ = ["Hyperparameter", "Value"]
+__all__ = ["Hyperparameter", "Value", "refuse_unknown"]
 
 Value: TypeAlias = float | int | bool
 
@@ -89,3 +90,27 @@ class Hyperparameter:
         noun = {float: "a finite number", int: "an integer", bool: "a truth value"}[self.kind]
         message = f"{self.range} must hold and {self.name} be {noun}, but got {self.name}={value!r}."
         return HyperparameterError(self.name, message)
+
+
+def refuse_unknown(given: Iterable[str], known: Iterable[str], owner: str) -> None:
+    """Refuse names that are not known.
+
+    Args:
+        given: names received.
+        known: names that may be given.
+        owner: what has them, such as ``"msam over sgd"``.
+
+    Raises:
+        HyperparameterError: one is unknown; the message has the nearest that is known.
+    """
+    choices = sorted(known)
+    for name in given:
+        if name in choices:
+            continue
+        guess = nearest(name, choices)
+        hint = f"; did you mean {guess!r}?" if guess else "."
+        if name == "adaptive":
+            hint = "; adaptive SAM is a rule of its own here: use ASAM."
+        raise HyperparameterError(
+            name, f"unknown hyperparameter {name!r} of {owner}{hint} Known: {', '.join(choices)}."
+        )

@@ -39,13 +39,15 @@ def check_parameters(parameters: Sequence[Tensor], device: torch.device) -> None
         device: where all of them have to be.
 
     Raises:
-        ParameterError: one is complex, sparse, not of floating point, or on another device.
+        ParameterError: one is complex, sparse, of a foreign class, not of floating point, or on another device.
     """
     for index, parameter in enumerate(parameters):
         if parameter.is_complex():
             problem = f"is complex ({parameter.dtype}); pass torch.view_as_real of it"
         elif not parameter.is_floating_point():
             problem = f"has dtype {parameter.dtype}, and only floating point has gradients"
+        elif type(parameter).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+            problem = f"is a {type(parameter).__name__}, which computes in its own way; pass plain tensors"
         elif parameter.layout != torch.strided:
             problem = f"has layout {parameter.layout}; make it dense"
         elif parameter.device != device:
@@ -67,15 +69,19 @@ class Layout:
     def __init__(self, param_groups: Sequence[dict[str, Any]]) -> None:
         self.parameters: list[Tensor] = [p for group in param_groups for p in group["params"]]
         self.groups = [index for index, group in enumerate(param_groups) for _ in group["params"]]
-        self.device = self.parameters[0].device if self.parameters else torch.device("cpu")
+        self._first = self.parameters[0] if self.parameters else torch.empty(())
+        self.device, self._first_dtype = self._first.device, self._first.dtype
         self._everything = range(len(self.parameters))
         self._memory: dict[str, Scratch] = {}
-        # Looked at when the number of gradients changes: one embedding is sparse from the start or never.
-        self._n_dense = -1
         self._dtype = accumulation_dtype(self.parameters)
         n_elements = sum(p.numel() for p in self.parameters)
         one_dtype = len({p.dtype for p in self.parameters}) == 1
         self._small = self.device.type == "cpu" and one_dtype and n_elements <= SMALL
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the parameters have changed their dtype or device since, as by ``model.half()``."""
+        return self._first.dtype != self._first_dtype or self._first.device != self.device
 
     def with_gradient(self) -> Active:
         """Return the parameters that have a gradient.
@@ -84,11 +90,9 @@ class Layout:
             ParameterError: a gradient is sparse.
         """
         present = [g for p in self.parameters if (g := p.grad) is not None]
-        if len(present) != self._n_dense:
-            if any(g.is_sparse for g in present):
-                message = "gradients must be dense, but got a sparse one; use nn.Embedding(..., sparse=False)."
-                raise ParameterError(message)
-            self._n_dense = len(present)
+        if any(g.layout is not torch.strided for g in present):
+            message = "gradients must be dense, but got a sparse one; use nn.Embedding(..., sparse=False)."
+            raise ParameterError(message)
         if len(present) == len(self.parameters):
             return Active(self._everything, self.parameters, present)
         indices = [index for index, p in enumerate(self.parameters) if p.grad is not None]

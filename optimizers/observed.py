@@ -32,7 +32,10 @@ class Observed(OverBase):
 
     @property
     def grad_norm(self) -> Tensor:
-        """||g|| at theta in the last update, 0-dim, on the device; NaN before the first."""
+        """||g|| in the last update, 0-dim, on the device; NaN before the first.
+
+        It is taken at theta, or where a rule has no gradient there, as Momentum-SAM, at the perturbed point.
+        """
         norms = self._update.norms()
         return self._places.scalar(norms[0] if norms else math.nan)
 
@@ -45,7 +48,10 @@ class Observed(OverBase):
 
     @property
     def non_finite(self) -> Tensor:
-        """Whether a gradient of the last update was NaN or infinite: 0-dim, boolean, on the device."""
+        """Whether a gradient of the last update was NaN or infinite: 0-dim, boolean, on the device.
+
+        With ``skip_non_finite=False`` only the first is looked at, for nothing depends on the second.
+        """
         return ~self._all_finite(self._update.norms())
 
     def state_dict(self) -> dict[str, Any]:
@@ -56,6 +62,27 @@ class Observed(OverBase):
         """
         self._refuse_perturbed("state_dict()")
         return super().state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the state of rule and base, as of ``torch.optim.Optimizer``.
+
+        Args:
+            state_dict: what :meth:`state_dict` returned, or that of the base alone.
+
+        Raises:
+            StepOrderError: the parameters are perturbed, and theta would be forgotten.
+        """
+        self._refuse_perturbed("load_state_dict()")
+        super().load_state_dict(state_dict)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """See :meth:`OverBase.add_param_group`.
+
+        Raises:
+            StepOrderError: the parameters are perturbed, and the new ones would not be.
+        """
+        self._refuse_perturbed("add_param_group()")
+        super().add_param_group(param_group)
 
     def __getstate__(self) -> dict[str, Any]:
         self._refuse_perturbed("a copy")

@@ -3,14 +3,15 @@
 import inspect
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+import torch
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import Optimizer, SparseAdam
 from torch.optim.optimizer import ParamsT
 
 from optimizers.errors import BaseOptimizerError, HyperparameterError
-from optimizers.hyperparameter import Hyperparameter
+from optimizers.hyperparameter import Hyperparameter, refuse_unknown
 from optimizers.layout import Layout, check_parameters
 
 __all__ = ["OverBase"]
@@ -23,8 +24,7 @@ TOTAL_STEPS = Hyperparameter("total_steps", int, low=1, description="updates in 
 class OverBase(Optimizer):
     """Hyperparameters of a rule beside those of a base, in groups and a state that both see.
 
-    What is counted lives in the parameter groups, so that every tool that carries groups carries it: ``state_dict``,
-    pickling and distributed checkpoints.
+    What is counted lives in the parameter groups, so that whatever carries groups carries it: ``state_dict``, pickling.
 
     Args:
         params: parameters, named parameters, or groups of them.
@@ -39,9 +39,6 @@ class OverBase(Optimizer):
     remembers: ClassVar[str | None] = None
     """Name, in a state dictionary, of the tensor that the rule keeps for each parameter; None where it keeps none."""
 
-    base: Optimizer
-    """The optimizer that takes the descent step."""
-
     def __init__(
         self,
         params: ParamsT,
@@ -51,15 +48,22 @@ class OverBase(Optimizer):
         **arguments: Any,
     ) -> None:
         _check_base(base_optimizer)
+        self._check_arguments(base_optimizer, arguments)
         own = {name: arguments.pop(name, h.default) for name, h in self.hyperparameters.items()}
         base = base_optimizer(params, **arguments)
+        self._check_clash(base)
         self._layout: Layout | None = None
         # Apart from the base's state: Adam takes a state that is not empty for one that it has made.
         self._remembered: dict[Tensor, Tensor] = {}
         counts = dict(zip(COUNTS, (total_steps, 0, 0), strict=True))
         super().__init__(base.param_groups, {**base.defaults, **own, **counts})
-        self.base = base
+        self._base = base
         self._share()
+
+    @property
+    def base_optimizer(self) -> Optimizer:
+        """The optimizer that takes the descent step; it sees these groups and this state."""
+        return self._base
 
     @property
     def gradient_evaluations(self) -> int:
@@ -74,7 +78,7 @@ class OverBase(Optimizer):
 
         Raises:
             HyperparameterError: a hyperparameter is outside its range, or may not differ between groups.
-            ParameterError: a parameter is complex, sparse, or on another device than the others.
+            ParameterError: a parameter is complex, sparse, of a foreign class, or on another device than the others.
         """
         for name in COUNTS if self.param_groups else ():
             param_group.setdefault(name, self.param_groups[0][name])
@@ -98,7 +102,7 @@ class OverBase(Optimizer):
             self.state = own
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "base": self.base, "_remembered": self._remembered}
+        return {**super().__getstate__(), "_base": self._base, "_remembered": self._remembered}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -120,7 +124,7 @@ class OverBase(Optimizer):
         return kept
 
     def _share(self) -> None:
-        self.base.__setstate__({"state": self.state, "param_groups": self.param_groups})
+        self._base.__setstate__({"state": self.state, "param_groups": self.param_groups})
 
     def _count(self, name: str) -> None:
         for group in self.param_groups:
@@ -128,13 +132,17 @@ class OverBase(Optimizer):
 
     @property
     def _places(self) -> Layout:
+        if self._layout is not None and self._layout.outdated:
+            self._layout = None
+            self._remembered = {parameter: kept.to(parameter) for parameter, kept in self._remembered.items()}
         if self._layout is None:
             self._layout = Layout(self.param_groups)
         return self._layout
 
     def _check_group(self, group: dict[str, Any]) -> None:
         first = self.param_groups[0]
-        check_parameters(group["params"], Layout(self.param_groups).device)
+        devices = (parameter.device for other in self.param_groups for parameter in other["params"])
+        check_parameters(group["params"], next(devices, torch.device("cpu")))
         for name, hyperparameter in self.hyperparameters.items():
             group[name] = hyperparameter.check(group[name])
             if not hyperparameter.per_group and group[name] != first[name]:
@@ -152,6 +160,39 @@ class OverBase(Optimizer):
             )
             raise HyperparameterError("total_steps", message)
 
+    def _check_arguments(self, base_optimizer: type[Optimizer], arguments: Mapping[str, Any]) -> None:
+        theirs = inspect.signature(base_optimizer).parameters.values()
+        if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in theirs):
+            known = {*self.hyperparameters, *_keywords(type(self)), *_keywords(base_optimizer)} - {"base_optimizer"}
+            refuse_unknown(arguments, known, f"{type(self).__name__} over {base_optimizer.__name__}")
+
+    def _check_clash(self, base: Optimizer) -> None:
+        for name in (*self.hyperparameters, *COUNTS):
+            if name in base.defaults or name in _keywords(type(base)):
+                message = (
+                    f"a name must mean one thing in a parameter group, but {type(self).__name__} and "
+                    f"{type(base).__name__} both have {name!r}. Use another base, such as SGD or AdamW."
+                )
+                raise BaseOptimizerError(message)
+
+    def _step_base(self, found_inf: Tensor | None = None) -> None:
+        """Let the base step; with ``found_inf``, as for a gradient scaler: its fused kernel skips where that is 1."""
+        base = cast(Any, self._base)
+        # Without the base's own hooks: global step hooks and profiles are to see one step an update, which is ours.
+        step: Any = type(base).step
+        if found_inf is not None:
+            base.found_inf, base.grad_scale = found_inf, None
+        try:
+            (step.__wrapped__ if hasattr(step, "hooked") else step)(base)
+        finally:
+            if found_inf is not None:
+                del base.found_inf, base.grad_scale
+
+
+def _keywords(cls: type[Optimizer]) -> list[str]:
+    parameters = inspect.signature(cls).parameters.values()
+    return [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD and p.name != "params"]
+
 
 def _check_base(base_optimizer: object) -> None:
     if not (isinstance(base_optimizer, type) and issubclass(base_optimizer, Optimizer)):
@@ -162,6 +203,9 @@ def _check_base(base_optimizer: object) -> None:
         raise BaseOptimizerError(message)
     if issubclass(base_optimizer, OverBase):
         message = f"the base optimizer must be a plain one, but got {base_optimizer.__name__}; rules do not nest."
+        raise BaseOptimizerError(message)
+    if issubclass(base_optimizer, SparseAdam):
+        message = "the base optimizer must take dense gradients, but SparseAdam takes sparse ones alone. Use Adam."
         raise BaseOptimizerError(message)
     closure = inspect.signature(base_optimizer.step).parameters.get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:

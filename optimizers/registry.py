@@ -9,8 +9,8 @@ from torch import nn
 from torch.optim.optimizer import ParamsT
 
 from optimizers.bases import base_info
-from optimizers.errors import HyperparameterError, UnknownNameError, nearest
-from optimizers.hyperparameter import Hyperparameter, Value
+from optimizers.errors import HyperparameterError, UnknownNameError
+from optimizers.hyperparameter import Hyperparameter, Value, refuse_unknown
 from optimizers.memoryless import ASAM, GD, MSAM, SAM, USAM, FisherSAM
 from optimizers.remembering import GSAM, FriendlySAM, LookSAM, MomentumSAM
 from optimizers.two_pass import TwoPassOptimizer
@@ -205,15 +205,7 @@ def build(
         ParameterError: a parameter is complex, sparse, or on another device than the first.
     """
     rule, descent = optimizer_info(optimizer), base_info(base)
-    known = {**descent.hyperparameters, **rule.hyperparameters}
-    for name in hyperparameters:
-        if name not in known:
-            guess = nearest(name, known)
-            hint = f"; did you mean {guess!r}?" if guess else "."
-            message = (
-                f"unknown hyperparameter {name!r} of {optimizer} over {base}{hint} Known: {', '.join(sorted(known))}."
-            )
-            raise HyperparameterError(name, message)
+    refuse_unknown(hyperparameters, {**descent.hyperparameters, **rule.hyperparameters}, f"{optimizer} over {base}")
     own = _values(optimizer, rule.hyperparameters, hyperparameters)
     arguments = descent.arguments(_values(base, descent.hyperparameters, hyperparameters))
     options: dict[str, Any] = {"total_steps": total_steps, "model": model, "skip_non_finite": skip_non_finite}

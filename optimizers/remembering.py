@@ -1,5 +1,6 @@
 """Members that keep a second copy of the parameters' size: gradients within an update, or state between updates."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -7,7 +8,8 @@ import torch
 from torch import Tensor
 
 from optimizers import rules
-from optimizers.errors import HyperparameterError
+from optimizers.elementwise import Scalar
+from optimizers.errors import BaseOptimizerError, HyperparameterError
 from optimizers.foreach import Foreach
 from optimizers.hyperparameter import Hyperparameter
 from optimizers.layout import Active
@@ -33,7 +35,7 @@ class GSAM(TwoPassOptimizer):
     """
 
     hyperparameters: ClassVar = table(0.05, of_projection("alpha", 0.4, "weight of the part of g orthogonal to g_p"))
-    mixes_gradients = True
+    keeps_first_gradient = True
     _first: Sequence[int] = ()
 
     def _ascent(self, active: Active, ops: Foreach) -> Ascent:
@@ -70,6 +72,7 @@ class FriendlySAM(TwoPassOptimizer):
         of_projection("decay", 0.9, "decay of the average gradient", high=1),
     )
 
+    keeps_first_gradient = True
     remembers: ClassVar = "gradient_average"
 
     def _ascent(self, active: Active, ops: Foreach) -> Ascent:
@@ -81,10 +84,19 @@ class FriendlySAM(TwoPassOptimizer):
         averages = [self._remembered[p] for p in active.parameters]
         ascent, _ = rules.friendly_sam(active.gradients, averages, sigma=group["sigma"], decay=group["decay"], ops=ops)
         if fresh and ascent.gradient_norm is not None:
-            # From an average of 0 came d = g, which is what the first average is.
-            starts, ends = ([xs[place] for place in fresh] for xs in (averages, ascent.direction))
-            ops.average_(starts, ends, 0.0, ascent.gradient_norm)
+            # From an average of 0 came d = g, which is what the first average is; a NaN stays for none yet.
+            parameters, gradients = ([xs[place] for place in fresh] for xs in (active.parameters, ascent.direction))
+            self._begin(parameters, gradients, ascent.gradient_norm)
         return ascent
+
+    def _begin(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor], norm: Scalar) -> None:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if isinstance(norm, Tensor):
+                self._remembered[parameter].copy_(torch.where(torch.isfinite(norm), gradient, torch.nan))
+            elif math.isfinite(norm):
+                self._remembered[parameter].copy_(gradient)
+            else:
+                del self._remembered[parameter]
 
 
 class LookSAM(TwoPassOptimizer):
@@ -107,7 +119,7 @@ class LookSAM(TwoPassOptimizer):
         Hyperparameter("k", int, 5, low=1, description="updates from one full step to the next", per_group=False),
         of_projection("alpha", 0.7, "weight of the reused component"),
     )
-    mixes_gradients = True
+    keeps_first_gradient = True
     remembers: ClassVar = "orthogonal_gradient"
 
     @property
@@ -157,6 +169,7 @@ class MomentumSAM(TwoPassOptimizer):
         arguments: those of :class:`TwoPassOptimizer`; the base must have a momentum.
 
     Raises:
+        BaseOptimizerError: the base has no momentum.
         HyperparameterError: the base's momentum is 0.
     """
 
@@ -172,8 +185,8 @@ class MomentumSAM(TwoPassOptimizer):
         return Active([index for index, _ in moving], [p for _, p in moving], ())
 
     def _ascent(self, active: Active, ops: Foreach) -> Ascent:
-        velocities = (self._velocity(p) for p in active.parameters)
-        return rules.momentum_sam([v for v in velocities if v is not None], ops=ops)
+        velocities = [(self._velocity(p), p.dtype) for p in active.parameters]
+        return rules.momentum_sam([v.to(dtype) for v, dtype in velocities if v is not None], ops=ops)
 
     def _velocity(self, parameter: Tensor) -> Tensor | None:
         state = self.state.get(parameter, {})
@@ -182,6 +195,9 @@ class MomentumSAM(TwoPassOptimizer):
 
     def _check_group(self, group: dict[str, Any]) -> None:
         super()._check_group(group)
+        if "momentum" not in group and "betas" not in group:
+            message = "momentum_sam moves along the base's momentum, but the base given has neither momentum nor betas."
+            raise BaseOptimizerError(message)
         if group.get("momentum", 1) == 0:
             message = "momentum_sam moves along the base's momentum, so momentum > 0 must hold, but got momentum=0."
             raise HyperparameterError("momentum", message)

@@ -3,32 +3,33 @@
 import math
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, Literal, TypeAlias, cast, overload
+from typing import Any, ClassVar, cast, overload
 
 import torch
 from torch import Tensor, nn
-from torch._compile import _disable_dynamo
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
+from optimizers.ascent_sync import AscentSync, check_sync
 from optimizers.buffers import frozen_buffers
-from optimizers.errors import HyperparameterError, StepOrderError
+from optimizers.errors import StepOrderError
 from optimizers.foreach import Foreach
 from optimizers.layout import Active
 from optimizers.observed import Observed
 from optimizers.rules import Ascent, warmed_up
+from optimizers.uncompiled import uncompiled
 from optimizers.update import Phase, Update
 
-__all__ = ["AscentSync", "TwoPassOptimizer"]
-
-AscentSync: TypeAlias = Literal["local", "global"]
+__all__ = ["TwoPassOptimizer"]
 
 
 class TwoPassOptimizer(Observed):
     """A rule over a base optimizer: perturb, take the gradient there, restore, let the base step.
 
     Subclasses name the rule; see there for formulas. The base's ``state`` and ``param_groups`` are this object's own,
-    so ``state_dict``, learning-rate schedulers and ``GradScaler`` see one optimizer.
+    so ``state_dict``, learning-rate schedulers and ``GradScaler`` see one optimizer. A group with ``maximize=True`` is
+    perturbed against delta, to where its objective is lower. Each pass of a model with dropout draws a mask of its own,
+    unless the closure puts the random state back before the second.
 
     With a closure, that zeroes the gradients, computes the loss and backpropagates::
 
@@ -67,17 +68,18 @@ class TwoPassOptimizer(Observed):
             included. None: wherever that needs no wait for an accelerator, that is on a CPU and over a base with
             ``fused=True``; elsewhere the base does with the gradient what it always does. True: everywhere, by one
             synchronisation an update where needed. False: nowhere. Such a gradient never perturbs, and is reported
-            by :attr:`non_finite`.
+            by :attr:`non_finite` (with False, that of the first pass).
         arguments: the rule's hyperparameters, and the base optimizer's.
 
     Raises:
-        HyperparameterError: a hyperparameter of the rule is outside its range.
-        BaseOptimizerError: ``base_optimizer`` is no class of optimizers, or needs a closure.
-        ParameterError: a parameter is complex, sparse, or on another device than the first.
+        HyperparameterError: an argument is unknown, or a hyperparameter of the rule is outside its range.
+        BaseOptimizerError: ``base_optimizer`` is no class of optimizers, needs a closure or sparse gradients, or has
+            a hyperparameter of the rule's name.
+        ParameterError: a parameter is complex, sparse, of a foreign class, or on another device than the first.
     """
 
-    mixes_gradients: ClassVar[bool] = False
-    """Whether the step itself uses the first gradient, which then has to be the same in every process."""
+    keeps_first_gradient: ClassVar[bool] = False
+    """Whether the first gradient enters the step or a memory, and then has to be the same in every process."""
 
     def __init__(
         self,
@@ -90,7 +92,8 @@ class TwoPassOptimizer(Observed):
         skip_non_finite: bool | None = None,
         **arguments: Any,
     ) -> None:
-        self._check_sync(ascent_sync, model)
+        check_sync(type(self).__name__, ascent_sync, model, keeps_first_gradient=self.keeps_first_gradient)
+        self._saved_buffers: list[Tensor] = []
         self.model = model
         self.ascent_sync: AscentSync = ascent_sync
         self.skip_non_finite = skip_non_finite
@@ -213,16 +216,14 @@ class TwoPassOptimizer(Observed):
     def second_pass(self) -> AbstractContextManager[None]:
         """Return a context for the pass at theta + delta: buffers of ``model`` count in the first pass only."""
         if self.model is not None and self.needs_first_gradient:
-            return frozen_buffers(self.model)
+            return frozen_buffers(self.model, memory=self._saved_buffers)
         return nullcontext()
 
     def __getstate__(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("model", "ascent_sync", "skip_non_finite")}
-        return {**super().__getstate__(), **own}
+        return {**super().__getstate__(), **own, "_saved_buffers": []}
 
-    # Like torch.optim's own bookkeeping, out of torch.compile's sight: it would specialise on every counter, and the
-    # few multi-tensor kernels leave nothing to fuse. torch.compiler.disable does the same, but imports the compiler.
-    @_disable_dynamo
+    @uncompiled
     def _ascend(self, *, consume: bool) -> None:
         self._update = Update()
         if self.needs_first_gradient:
@@ -233,15 +234,21 @@ class TwoPassOptimizer(Observed):
             radii = [self._radius(group) for group in self.param_groups]
             if len(radii) > 1:
                 radii = [radii[self._places.groups[index]] for index in active.indices]
-            self._update.displace(active, self._places.memory("theta", active.indices), ascent, radii)
+            try:
+                self._update.displace(active, self._places.memory("theta", active.indices), ascent, radii)
+            except BaseException:
+                self._update.put_back()
+                raise
         self._update.phase = Phase.PERTURBED
 
     def _radius(self, group: Mapping[str, Any]) -> float:
-        return warmed_up(
+        radius: float = warmed_up(
             group["rho"], group["n_updates"], rho_warmup=group["rho_warmup"], total_steps=group["total_steps"]
         )
+        # A momentum of a base that maximizes has turned its sign already.
+        return -radius if group.get("maximize") and self.needs_first_gradient else radius
 
-    @_disable_dynamo
+    @uncompiled
     def _descend(self) -> None:
         update = self._update
         if update.phase is Phase.AT_REST and self._needs_first_step:
@@ -258,41 +265,20 @@ class TwoPassOptimizer(Observed):
         active = self._places.with_gradient()
         if active.gradients:
             ops = self._places.operations(active.indices, overwrite=True, allocate=False)
-            update.second_norm = ops.norm(active.gradients)
+            if self.skip_non_finite is not False or update.first_norm is None:
+                update.second_norm = ops.norm(active.gradients)
             self._redirect(active, ops)
-        self._step_base()
+        self._step_where_finite()
         self._count("n_updates")
         update.phase = Phase.AT_REST
 
-    def _step_base(self) -> None:
+    def _step_where_finite(self) -> None:
         # A perturbation of this process's own gradient says nothing about the others, which have to step alike.
         norms = self._update.norms()[-1:] if self.ascent_sync == "local" else self._update.norms()
         on_host = not any(isinstance(norm, Tensor) for norm in norms)
         if not on_host and self.skip_non_finite is not False and all(group.get("fused") for group in self.param_groups):
-            base = cast(Any, self.base)
-            base.found_inf, base.grad_scale = (~self._all_finite(norms)).to(torch.float32), None
-            self._bare_step()
-            del base.found_inf, base.grad_scale
+            self._step_base((~self._all_finite(norms)).to(torch.float32))
             return
         may_skip = on_host if self.skip_non_finite is None else self.skip_non_finite
         if not may_skip or all(math.isfinite(float(norm)) for norm in norms):
-            self._bare_step()
-
-    def _bare_step(self) -> None:
-        # Without the base's own hooks: global step hooks and profiles are to see one step an update, which is ours.
-        step: Any = type(self.base).step
-        (step.__wrapped__ if hasattr(step, "hooked") else step)(self.base)
-
-    def _check_sync(self, ascent_sync: str, model: nn.Module | None) -> None:
-        if ascent_sync not in ("local", "global"):
-            message = f"ascent_sync must be 'local' or 'global', but got {ascent_sync!r}."
-        elif ascent_sync == "local" and self.mixes_gradients:
-            message = (
-                f"{type(self).__name__} steps with the first gradient too, which must be the same in every process, "
-                "but got ascent_sync='local'. Use 'global'."
-            )
-        elif ascent_sync == "local" and model is None:
-            message = "ascent_sync='local' needs the model whose reduction it leaves out, but got model=None."
-        else:
-            return
-        raise HyperparameterError("ascent_sync", message)
+            self._step_base()

@@ -27,7 +27,7 @@ class Update:
     Attributes:
         phase: where the update stands.
         first_norm: global norm of the gradient at theta, None where there was none.
-        second_norm: global norm of the gradient with which the base is to step, None where there was none.
+        second_norm: global norm of the gradient of the second pass, None where there was none or nobody needs it.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Update:
             active: what is perturbed.
             memory: where theta is kept.
             ascent: delta up to its radius.
-            radii: one for all of the parameters, or one for each.
+            radii: one for all of the parameters, or one for each; negative where theta moves against delta.
         """
         self.first_norm = ascent.gradient_norm
         torch._foreach_copy_(memory.views, active.parameters)
@@ -56,21 +56,21 @@ class Update:
                 parameters = [p for p, own in zip(parameters, radii, strict=True) if own == radius]
                 direction = [x for x, own in zip(direction, radii, strict=True) if own == radius]
                 norm = Foreach().norm(direction)
-            scale = ascent.coefficient * radius
-            self._steps.append((scale, norm))
-            add_scaled_(parameters, direction, scale)
+            self._steps.append((add_scaled_(parameters, direction, ascent.coefficient * radius), norm))
 
     def put_back(self) -> None:
-        """Copy theta back, bitwise and in place; nothing where nothing was displaced."""
+        """Copy theta back, bitwise and in place; nothing where nothing was displaced. The phase follows."""
         if self._displaced is not None:
             parameters, memory = self._displaced
             torch._foreach_copy_(parameters, memory.views)
             self._displaced = None
+        if self.phase is Phase.PERTURBED:
+            self.phase = Phase.RESTORED
 
     def lengths(self) -> list[tuple[Scalar, Scalar]]:
         """Return factors and norms whose products are the norms of delta's parts; a factor of 0 makes it 0."""
         return self._steps
 
     def norms(self) -> list[Scalar]:
-        """Return the norms of the gradients seen, at theta and where the base steps from."""
+        """Return the norms of the gradients seen, at theta and in the second pass."""
         return [norm for norm in (self.first_norm, self.second_norm) if norm is not None]

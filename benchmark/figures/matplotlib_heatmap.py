@@ -68,8 +68,19 @@ def heatmap_matplotlib(
     with _LOCK, mpl.rc_context(STYLE):
         stream = io.BytesIO()
         metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}[image_format]
-        _draw(heatmap).savefig(stream, format=image_format, dpi=dpi, metadata=metadata)
+        figure = _draw(heatmap)
+        _settle(figure)
+        figure.savefig(stream, format=image_format, dpi=dpi, metadata=metadata)
         return stream.getvalue()
+
+
+def _settle(figure: Figure) -> None:
+    """Fix the layout, rounded: the solver's last digits change from run to run, and ids in an svg are made of them."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        left, bottom, width, height = (round(float(value), 5) for value in axes.get_position().bounds)
+        axes.set_position((left, bottom, width, height))
 
 
 def _draw(heatmap: Heatmap) -> Figure:

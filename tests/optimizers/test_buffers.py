@@ -91,3 +91,22 @@ def test_a_replaced_buffer_is_put_back_even_after_an_error() -> None:
     with pytest.raises(KeyError, match="inside"):
         replace_and_fail()
     assert layer.running_mean is original
+
+
+def test_memory_is_kept_and_follows_the_buffers() -> None:
+    layer = nn.BatchNorm1d(3)
+    memory: list[Tensor] = []
+    pointers = set()
+    for _ in range(3):
+        with frozen_buffers(layer, memory=memory):
+            assert not memory
+            layer(torch.randn(8, 3))
+        assert layer.num_batches_tracked == 0
+        pointers.add(memory[0].data_ptr())
+    assert len(pointers) == 1
+    layer.double()
+    layer.running_mean = torch.full((3,), 1 / 3, dtype=torch.float64)
+    with frozen_buffers(layer, memory=memory), frozen_buffers(layer, memory=memory):
+        layer(torch.randn(8, 3, dtype=torch.float64))
+    assert layer.running_mean.tolist() == [1 / 3] * 3
+    assert memory[0].dtype == torch.float64

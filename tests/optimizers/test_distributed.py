@@ -84,7 +84,7 @@ def one_process(case: Case, sync: str) -> list[float]:
             ascent.restore()
         for p, first, second in zip(parameters, *gradients, strict=True):
             p.grad = (first + second) / 2
-        optimizer.base.step()
+        optimizer.base_optimizer.step()
     return problem.vector().tolist()
 
 

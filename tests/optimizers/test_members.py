@@ -1,6 +1,7 @@
 """Each member against its formula written out as one vector, over bases and dtypes, and with gradients missing."""
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -148,9 +149,8 @@ def test_diagnostics(case: Case) -> None:
 
 @pytest.mark.parametrize("case", PERTURBING, ids=str)
 def test_rho_zero_is_the_base(case: Case) -> None:
-    neutral = {"gsam": {"alpha": 0.0}, "look_sam": {"alpha": 0.0}}.get(case.name, {})
     mine, theirs = Problem(), Problem()
-    overrides: dict[str, Any] = {"rho": 0.0, **neutral}
+    overrides: dict[str, Any] = {"rho": 0.0, "alpha": 0.0} if case.name == "gsam" else {"rho": 0.0}
     run(make(case, mine, **overrides), mine, 5)
     run(make(CASES[0], theirs), theirs, 5)
     assert torch.equal(mine.vector(), theirs.vector())
@@ -206,10 +206,26 @@ def test_look_sam_counts_one_and_one_kth() -> None:
     assert problem.model[1].num_batches_tracked == 7
 
 
-@pytest.mark.parametrize("rule", [GSAM, LookSAM])
-def test_rules_that_step_with_the_first_gradient_refuse_local_ascent(rule: type[GSAM] | type[LookSAM]) -> None:
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_maximizing_is_minimizing_the_negative(case: Case, base: str) -> None:
+    up, down = Problem(torch.float64), Problem(torch.float64)
+    ascent, descent = make(case, up, base, maximize=True), make(case, down, base)
+
+    def negative(batch: int) -> Any:
+        descent.zero_grad()
+        backward(-down.loss(batch))
+
+    for batch in range(5):
+        ascent.step(up.closure(ascent, batch))
+        descent.step(partial(negative, batch))
+    torch.testing.assert_close(up.vector(), down.vector(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("rule", [GSAM, LookSAM, FriendlySAM])
+def test_rules_that_keep_the_first_gradient_refuse_local_ascent(rule: type[GSAM | LookSAM | FriendlySAM]) -> None:
     problem = Problem()
-    with pytest.raises(HyperparameterError, match="steps with the first gradient too"):
+    with pytest.raises(HyperparameterError, match="steps with the first gradient too, or keeps an average of it"):
         rule(problem.parameters(), torch.optim.SGD, lr=0.1, model=problem.model, ascent_sync="local")
 
 

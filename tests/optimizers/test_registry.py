@@ -74,7 +74,7 @@ def test_build_passes_every_value_on(case: Case, base: str) -> None:
     values: dict[str, Any] = {"lr": 0.01, "weight_decay": 0.1, **momentum, **case.hyperparameters}
     optimizer = build(case.name, parameters(), base, values)
     assert type(optimizer) is case.cls
-    assert type(optimizer.base) is base_info(base).cls
+    assert type(optimizer.base_optimizer) is base_info(base).cls
     group = {**optimizer.param_groups[0]}
     if base != "sgd":
         group["beta1"], group["beta2"] = group["betas"]

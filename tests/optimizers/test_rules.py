@@ -14,7 +14,9 @@ from torch.func import vmap
 from torch.utils._pytree import tree_map
 
 from optimizers import rules
+from optimizers.algebra import Plain
 from optimizers.elementwise import Scalar, Tensors
+from optimizers.foreach import Foreach
 from optimizers.rules import Ascent
 
 double = partial(torch.tensor, dtype=torch.float64)
@@ -148,6 +150,31 @@ def test_look_sam_projects_globally() -> None:
     torch.testing.assert_close(reused, g + 0.7 * g.norm() / component.norm() * component)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("ops", [Plain(), Foreach()], ids=["plain", "foreach"])
+def test_look_sam_takes_rounding_for_nothing(ops: Plain, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    g = [torch.randn(shape, generator=generator).to(dtype) for shape in ((40, 7), (33,))]
+    parallel = [x * 0.3 for x in g]
+    assert all(not component.any() for component in rules.look_sam_component(g, parallel, ops=ops))
+    aside = [x + 0.1 * torch.randn(x.shape, generator=generator).to(dtype) for x in g]
+    assert all(component.any() for component in rules.look_sam_component(g, aside, ops=ops))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("ops", [Plain(), Foreach()], ids=["plain", "foreach"])
+def test_gsam_leaves_out_a_first_gradient_that_is_not_finite(ops: Plain, value: float) -> None:
+    result = rules.gsam_gradient([G], [double([value, 1.0, 0.0])], alpha=0.4, ops=ops)
+    assert torch.equal(result[0], G)
+
+
+def test_friendly_average_begins_at_a_finite_gradient() -> None:
+    _, average = rules.friendly_sam([double([1.0, math.nan])], None)
+    ascent, average = rules.friendly_sam([double([3.0, 4.0])], average)
+    torch.testing.assert_close(delta_of(ascent, 1.0), double([0.6, 0.8]))
+    assert average[0].tolist() == [3.0, 4.0]
+
+
 ASCENTS: dict[str, Callable[[Tensors], Ascent]] = {
     "sam": rules.sam,
     "usam": rules.usam,
@@ -207,6 +234,10 @@ class TestCells:
         "gsam": lambda x, y, z, r, s: rules.gsam_gradient(x, y, alpha=s),
         "look_sam component": lambda x, y, z, r, s: rules.look_sam_component(x, y),
         "look_sam": lambda x, y, z, r, s: rules.look_sam_gradient(x, y, alpha=s),
+        "friendly begun": lambda x, y, z, r, s: rules.friendly_sam(y, rules.friendly_sam(x, None)[1], decay=s)[1],
+        "gsam, first not finite": lambda x, y, z, r, s: rules.gsam_gradient([t.nan_to_num() for t in y], x, alpha=s),
+        "look_sam parallel": lambda x, y, z, r, s: rules.look_sam_component(x, [r * t for t in x]),
+        "warm-up": lambda x, y, z, r, s: rules.warmed_up(r, 3, rho_warmup=s - 0.1, total_steps=10),
         "diagnostics": lambda x, y, z, r, s: rules.msam(x)[1:],
     }
 
@@ -241,3 +272,15 @@ def test_warm_up_grows_linearly_over_its_share(step: int, share: float, expected
 
 def test_no_warm_up_needs_no_length() -> None:
     assert rules.warmed_up(0.4, 3, rho_warmup=0.0, total_steps=None) == 0.4
+
+
+def test_warm_up_of_cells_is_that_of_each() -> None:
+    rho, shares = double([0.1, 0.2, 0.3, 0.4]), double([0.0, 0.25, 0.5, 1.0])
+    for step in (0, 3, 9):
+        together = vmap(lambda r, s, step=step: rules.warmed_up(r, step, rho_warmup=s, total_steps=10))(rho, shares)
+        alone = [
+            rules.warmed_up(r, step, rho_warmup=s, total_steps=10)
+            for r, s in zip(rho.tolist(), shares.tolist(), strict=True)
+        ]
+        torch.testing.assert_close(together, double(alone), rtol=1e-15, atol=0)
+    assert rules.warmed_up(rho, 3, rho_warmup=shares, total_steps=None) is rho

@@ -1,5 +1,6 @@
 """The demonstration at a terminal, where it serves on until Ctrl-C."""
 
+import contextlib
 import os
 import pty
 import subprocess
@@ -59,10 +60,8 @@ class Terminal:
         os.close(self._fd)
 
     def _read(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # nothing there, or nobody on the other side any more
             self.shown += os.read(self._fd, 65536).decode(errors="replace")
-        except OSError:  # nothing there, or nobody on the other side any more
-            pass
 
 
 @pytest.fixture
@@ -86,8 +85,7 @@ def test_it_shows_progress_and_table_and_serves_on_until_ctrl_c(demo: Terminal, 
 
 
 def test_ctrl_c_meanwhile_cancels_the_job(demo: Terminal, tmp_path: Path) -> None:
-    demo.wait_for("Submitted")
-    time.sleep(1)  # into the waiting
+    demo.wait_for("0/10")
     assert demo.interrupt() == 3
     assert "Cancelled; what is recorded stays" in demo.shown
     assert "Traceback" not in demo.shown

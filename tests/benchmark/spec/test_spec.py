@@ -106,7 +106,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "greater than or equal to 1, but got 0",
     ),
     ({"optimizers": [], "gd": False}, "/optimizers", "at least one optimizer is needed, or gd: true."),
-    ({"tasks": []}, "/tasks", "at least 1 item"),
+    ({"tasks": []}, "/tasks", "the list must not be empty"),
     ({"seeds": {"count": 0}}, "/seeds/count", "greater than or equal to 1, but got 0"),
     ({"seeds": {"base": -1}}, "/seeds/base", "greater than or equal to 0, but got -1"),
     ({"space": {}}, "/space", "lr of 'gd' must be given: as an axis in space, or as one value in fixed."),
@@ -166,7 +166,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (
         {"tasks": digits(params={"hidden": [1]})},
         "/tasks/0/params/hidden",
-        "a number is needed, or: Input should be a valid string",
+        "a number is needed, or: a text is needed",
     ),
     ({"tasks": digits(params={"hidden": 0})}, "/tasks/0/params/hidden", "greater than or equal to 1, but got 0"),
     ({"tasks": digits(params={"hidden": True})}, "/tasks/0/params/hidden", "a number is needed, but got True"),
@@ -183,8 +183,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"priority": 10**6}, "/priority", "less than or equal to 1000"),
     ({"schema_version": 2}, "/schema_version", "Input should be 1, but got 2"),
     ({"space": {"a/b~c": RHO}}, "/space/a~1b~0c", "unknown hyperparameter 'a/b~c'"),
-    ({"tags": {"a": 1}}, "/tags", "valid tuple"),
-    ({"tasks": "digits-mlp"}, "/tasks", "valid tuple, but got 'digits-mlp'"),
+    ({"tags": {"a": 1}}, "/tags", "a list is needed"),
+    ({"tasks": "digits-mlp"}, "/tasks", "a list is needed, such as [...], but got 'digits-mlp'"),
 ]
 
 
@@ -237,7 +237,7 @@ def test_one_mistake_is_one_problem(changes: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("given", [None, [], "text", 3, [("name", "x")]])
 def test_a_spec_is_a_mapping(given: Any) -> None:
-    with pytest.raises(SpecError, match="valid dictionary"):
+    with pytest.raises(SpecError, match="a mapping of keys is needed"):
         Spec.from_mapping(given)
 
 
