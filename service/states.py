@@ -20,11 +20,6 @@ class JobState(StrEnum):
         """Whether nothing happens to the job any more unless somebody asks for it."""
         return self in (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the job waits, for a dispatcher or to be resumed."""
-        return self in (JobState.QUEUED, JobState.PAUSED)
-
 
 class Request(StrEnum):
     """What the owner of a running job is asked to do; a later word replaces an earlier one only if it asks for more."""

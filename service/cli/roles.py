@@ -20,7 +20,8 @@ from service.progress import progress_bar
 from service.results import job_results
 from service.settings import DEFAULT_PORT, Settings
 from service.states import JobState
-from service.store import Job, NewJob, Store, UnavailableError
+from service.store import Job, Store, UnavailableError
+from service.submission import new_job
 from service.web.shapes import progress_values
 
 SHOW_EVERY_S = 0.5
@@ -78,8 +79,7 @@ def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None) 
     read = Spec.from_file(spec, max_cells=settings.max_cells)
     check_ray(settings)
     with open_store(settings) as store:
-        new = NewJob(name=read.name, spec=read.to_dict(), n_cells=read.n_cells, tags=read.tags, priority=read.priority)
-        submitted, _ = store.submit(new)
+        submitted, _ = store.submit(new_job(read))
         dispatcher = Dispatcher(store, settings, n_cpus=cpus, only=submitted.id, environment_is_fatal=True)
         _stop_on_signals(dispatcher)
         _run_with_bar(dispatcher, store, submitted)

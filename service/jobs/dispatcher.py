@@ -21,7 +21,7 @@ POLL_S = 1.0
 TICK_S = 0.1
 HEARTBEAT_S = 15.0
 LEASE_S = 60.0
-ALIVE_HEARTBEATS = 3
+ALIVE_WITHIN_S = 3 * HEARTBEAT_S
 FIRST_ENVIRONMENT_PAUSE_S, LONGEST_ENVIRONMENT_PAUSE_S = 10.0, 300.0
 logger = logging.getLogger("rhobust.dispatcher")
 
@@ -179,6 +179,8 @@ class Dispatcher:
             self._environment_pause_s = 0.0
             return 0.0
         self.met_environment_error = True
+        if self._environment_is_fatal:
+            return 0.0
         longer = max(2 * self._environment_pause_s, FIRST_ENVIRONMENT_PAUSE_S)
         self._environment_pause_s = min(longer, LONGEST_ENVIRONMENT_PAUSE_S)
         logger.error("%s; no job is claimed for %g s", ended.words, self._environment_pause_s)
@@ -209,7 +211,7 @@ class Dispatcher:
                     requested = self._store.renew(job.id, job.attempt, self._lease_s)
                     renewed = now
                     if self._only is None:
-                        self._store.preempt_candidate(ALIVE_HEARTBEATS * self._heartbeat_s)
+                        self._store.preempt_candidate(ALIVE_WITHIN_S)
                 else:
                     requested = self._store.requested(job.id, job.attempt)
             except LostLeaseError:

@@ -6,10 +6,10 @@ from importlib.metadata import version
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
+from service.jobs.dispatcher import ALIVE_WITHIN_S
 from service.web.shapes import DispatcherShape, dispatcher_values
 from service.web.state import State
 
-ALIVE_WITHIN_S = 45.0
 router = APIRouter(tags=["server"])
 
 

@@ -13,7 +13,8 @@ from benchmark.parsing import parse_text
 from benchmark.plan import price
 from benchmark.spec.models import Limits
 from service.states import JobState
-from service.store import Job, NewJob, Store
+from service.store import Job, Store
+from service.submission import new_job
 from service.web.shapes import JobDetail, JobPage, JobShape, job_values
 from service.web.state import State
 
@@ -87,8 +88,7 @@ def submit_job(
     spec = Spec.from_mapping(document, max_cells=state.settings.max_cells)
     if dry_run:
         return JSONResponse(_plan(spec).model_dump())
-    new = NewJob(name=spec.name, spec=spec.to_dict(), n_cells=spec.n_cells, tags=spec.tags, priority=spec.priority)
-    job, is_new = state.store.submit(new, idempotency_key=idempotency_key)
+    job, is_new = state.store.submit(new_job(spec), idempotency_key=idempotency_key)
     detail = JobDetail(**job_values(job, state.store.progress(job.id)), spec=dict(job.spec))
     status = HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
     return JSONResponse(detail.model_dump(mode="json"), status, {"Location": f"/api/v1/jobs/{job.id}"})

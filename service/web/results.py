@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
+import pandas as pd
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from benchmark import Status
+from benchmark import Spec, Status
 from benchmark.figures import heatmap_matplotlib, heatmap_plotly
 from benchmark.frame import results_frame
 from benchmark.robustness import RobustnessTable
@@ -75,7 +76,9 @@ def get_surface(
     split: Annotated[Literal["validation", "test"], Query(description="which scores")] = "test",
 ) -> Response:
     """Return the response surface of every optimizer on every task: all points, with each seed's score."""
-    return JSONResponse({"surfaces": _surfaces(state.results(job_id), split)})
+    results = state.results(job_id)
+    frame = results_frame(results.spec, results.records)
+    return JSONResponse({"surfaces": _surfaces(results.spec, frame, split)})
 
 
 @router.get("/figures/{name}")
@@ -95,7 +98,8 @@ def get_figure(
     if scoring is None:
         raise NotFoundError(f"job {job_id} has no task '{label}'.")
     y_ref = next(summary.y_ref for summary in state.table(job_id).tasks if summary.task == label)
-    shown, selection = (_surfaces(results, split) for split in ("test", "validation"))
+    frame = results_frame(results.spec, results.records)
+    shown, selection = (_surfaces(results.spec, frame, split) for split in ("test", "validation"))
     if image_format == "json":
         return JSONResponse(heatmap_plotly(shown, scoring, selection=selection, y_ref=y_ref))
     image = heatmap_matplotlib(shown, scoring, image_format=image_format, selection=selection, y_ref=y_ref)
@@ -108,9 +112,8 @@ def get_record(state: State, record_id: Annotated[str, Path(pattern=r"^[0-9a-f]{
     return RecordShape(**record_values(state.store.record(record_id), with_curve=True))
 
 
-def _surfaces(results: JobResults, split: Literal["validation", "test"]) -> list[dict[str, Any]]:
-    frame = results_frame(results.spec, results.records)
-    return surfaces(frame, scorings(results.spec), grid_infos(results.spec), split=split)
+def _surfaces(spec: Spec, frame: pd.DataFrame, split: Literal["validation", "test"]) -> list[dict[str, Any]]:
+    return surfaces(frame, scorings(spec), grid_infos(spec), split=split)
 
 
 def _records_csv(results: JobResults) -> str:

@@ -9,10 +9,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from fastapi import FastAPI
 from sqlalchemy import make_url
 
+from service.settings import Settings
 from service.store import Store, upgrade
 from service.store.tables import metadata
+from service.web.app import create_app
+from service.web.state import AppState
+from tests.service.serving import serving_app
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -103,6 +108,24 @@ def store(database_url: str) -> Iterator[Store]:
     """An open store without any job."""
     with Store.open(database_url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FastAPI, str]]:
+    """An app and the URL of the one server that serves it in all tests: starting one takes longer than most of them."""
+    path = tmp_path_factory.mktemp("shared") / "unused.db"
+    with Store.open(f"sqlite:///{path}", create=True) as unused:
+        app = create_app(unused, Settings(max_cells=1_000))
+        with serving_app(app) as address:
+            yield app, address
+
+
+@pytest.fixture
+def served(shared_app: tuple[FastAPI, str], store: Store) -> str:
+    """URL of a server of the test's own store."""
+    app, address = shared_app
+    app.state.rhobust = AppState(store, Settings(max_cells=1_000))
+    return address
 
 
 def database_of(url: str, name: str) -> str:

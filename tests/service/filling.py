@@ -7,7 +7,8 @@ from typing import Any
 from benchmark import Cost, Diagnostics, Outcome, PackPlace, Record, Spec, Status
 from benchmark.spec import Cell, expand
 from service.states import JobState
-from service.store import Job, NewJob, PlacedRecord, Store
+from service.store import Job, PlacedRecord, Store
+from service.submission import new_job
 
 FINGERPRINT = "0123456789abcdef0123456789abcdef"
 LEASE_S = 60.0
@@ -60,8 +61,7 @@ def _cost() -> Cost:
 def submit(store: Store, document: dict[str, Any] | None = None) -> Job:
     """Queue a job."""
     spec = Spec.from_mapping(document or small_spec())
-    new = NewJob(name=spec.name, spec=spec.to_dict(), n_cells=spec.n_cells, tags=spec.tags, priority=spec.priority)
-    job, _ = store.submit(new)
+    job, _ = store.submit(new_job(spec))
     return job
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 import uvicorn
+from fastapi import FastAPI
 
 from service.environment import bind
 from service.settings import Settings
@@ -18,7 +19,13 @@ START_S = 10.0
 @contextlib.contextmanager
 def serving(store: Store, settings: Settings | None = None, port: int = 0) -> Iterator[str]:
     """Serve the app of a store on loopback; yields the URL."""
-    app = create_app(store, settings or Settings(max_cells=1_000))
+    with serving_app(create_app(store, settings or Settings(max_cells=1_000)), port) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving_app(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """Serve an app on loopback; yields the URL."""
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
     with bind("127.0.0.1", port) as listener:
         number = listener.getsockname()[1]

@@ -25,8 +25,8 @@ def backend() -> str:
 
 
 @pytest.fixture
-def client(store: Store) -> Iterator[Client]:
-    with serving(store) as url, Client(url) as opened:
+def client(served: str) -> Iterator[Client]:
+    with Client(served) as opened:
         yield opened
 
 

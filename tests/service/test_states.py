@@ -51,7 +51,6 @@ def test_a_completed_job_is_retried_only_for_what_is_missing() -> None:
 @pytest.mark.parametrize("state", JobState)
 def test_predicates(state: JobState) -> None:
     assert state.is_terminal == (state in (C, F, X))
-    assert state.is_waiting == (state in (Q, P))
 
 
 def test_a_stronger_request_replaces_a_weaker_one() -> None:

@@ -1,15 +1,13 @@
 """The command line called in this process, and a server for it to talk to."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from service.cli import main
-from service.store import Store
-from tests.service.serving import serving
 
 
 @dataclass
@@ -49,8 +47,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 
 @pytest.fixture
-def url(store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def url(served: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """URL of a server that RHOBUST_URL names."""
-    with serving(store) as address:
-        monkeypatch.setenv("RHOBUST_URL", address)
-        yield address
+    monkeypatch.setenv("RHOBUST_URL", served)
+    return served

@@ -5,9 +5,6 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from service.store import Store
-from tests.service.serving import serving
-
 
 @pytest.fixture
 def backend() -> str:
@@ -16,7 +13,7 @@ def backend() -> str:
 
 
 @pytest.fixture
-def web(store: Store) -> Iterator[httpx.Client]:
+def web(served: str) -> Iterator[httpx.Client]:
     """A plain HTTP client of the app."""
-    with serving(store) as url, httpx.Client(base_url=url) as client:
+    with httpx.Client(base_url=served) as client:
         yield client

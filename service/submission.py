@@ -1,0 +1,9 @@
+"""Submission: what of a spec is kept as a job."""
+
+from benchmark import Spec
+from service.store import NewJob
+
+
+def new_job(spec: Spec) -> NewJob:
+    """Return the job that runs a spec."""
+    return NewJob(name=spec.name, spec=spec.to_dict(), n_cells=spec.n_cells, tags=spec.tags, priority=spec.priority)
