@@ -49,6 +49,7 @@ class Contestant:
 
 REFERENCE = "two passes + base"
 BARE = "per-parameter SAM"
+FLOOR = "multi-tensor SAM, bare"
 RIVAL = "pytorch_optimizer SAM"
 SGD: dict[str, Any] = {"lr": 1e-5, "momentum": 0.9}
 
@@ -79,6 +80,37 @@ class PerParameterSAM:
         """Go back and step."""
         for parameter, saved in zip(self.params, self.saved, strict=True):
             parameter.copy_(saved)
+        self.base.step()
+        if zero_grad:
+            self.base.zero_grad()
+
+
+class MultiTensorSAM:
+    """The least that SAM can do: five multi-tensor calls, no group, no hook, no look at what is not finite."""
+
+    def __init__(self, params: Sequence[Tensor], rho: float) -> None:
+        self.params = list(params)
+        self.rho = rho
+        self.base = torch.optim.SGD(self.params, **SGD)
+        self.flat = torch.empty(sum(p.numel() for p in self.params))
+        pieces = self.flat.split([p.numel() for p in self.params])
+        self.memory = [piece.view_as(p) for piece, p in zip(pieces, self.params, strict=True)]
+
+    @torch.no_grad()
+    def first_step(self, zero_grad: bool = True) -> None:
+        """Move to the perturbed point."""
+        gradients = [p.grad for p in self.params if p.grad is not None]
+        torch._foreach_copy_(self.memory, gradients)
+        norm = float(torch.linalg.vector_norm(self.flat))
+        torch._foreach_copy_(self.memory, self.params)
+        torch._foreach_add_(self.params, gradients, alpha=self.rho / norm)
+        if zero_grad:
+            self.base.zero_grad()
+
+    @torch.no_grad()
+    def second_step(self, zero_grad: bool = True) -> None:
+        """Go back and step."""
+        torch._foreach_copy_(self.params, self.memory)
         self.base.step()
         if zero_grad:
             self.base.zero_grad()
@@ -135,6 +167,8 @@ def build(name: str, params: Sequence[Tensor], model: nn.Module | None = None, *
         return optimizers.optimizer_info(name).cls(params, torch.optim.SGD, model=model, rho=0.05, fused=True, **SGD)
     if name == BARE:
         return PerParameterSAM(params, rho=0.05)
+    if name == FLOOR:
+        return MultiTensorSAM(params, rho=0.05)
     if name == RIVAL:
         import pytorch_optimizer  # the comparison is optional, the measurement is not
 
@@ -145,7 +179,7 @@ def build(name: str, params: Sequence[Tensor], model: nn.Module | None = None, *
 def contestants() -> list[str]:
     """Return all names, ours first."""
     ours = ["sam", "msam", *(name for name in optimizers.optimizer_names() if name not in ("sam", "msam", "gd"))]
-    return [*ours, BARE, *([RIVAL] if importlib.util.find_spec("pytorch_optimizer") else [])]
+    return [*ours, FLOOR, BARE, *([RIVAL] if importlib.util.find_spec("pytorch_optimizer") else [])]
 
 
 def training_step(name: str, workload: Workload, *, fused: bool = False) -> Contestant:
@@ -178,7 +212,7 @@ def training_step(name: str, workload: Workload, *, fused: bool = False) -> Cont
 
     if name == REFERENCE:
         return Contestant(reference)
-    return Contestant(half_steps if name in (BARE, RIVAL) else lambda: optimizer.step(closure))
+    return Contestant(half_steps if name in (FLOOR, BARE, RIVAL) else lambda: optimizer.step(closure))
 
 
 def arithmetic(name: str, shapes: Sequence[tuple[int, ...]], *, refill: bool = True) -> Contestant:
@@ -197,7 +231,7 @@ def arithmetic(name: str, shapes: Sequence[tuple[int, ...]], *, refill: bool = T
     if name == REFERENCE:
         return Contestant(torch.optim.SGD(params, **SGD).step, before)
     optimizer = build(name, params)
-    if name in (BARE, RIVAL):
+    if name in (FLOOR, BARE, RIVAL):
 
         def half_steps() -> None:
             optimizer.first_step(zero_grad=False)

@@ -5,7 +5,9 @@ Where it lies in host memory anyhow, it becomes a Python number: no wait, and th
 cost nothing beside those on small tensors.
 """
 
+import functools
 import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -55,6 +57,16 @@ class Foreach(Plain):
             return _scalar(cast(Tensor, torch.linalg.vector_norm(flats[0], dtype=accumulation_dtype(flats))))
         norms = cast(Tensors, torch._foreach_norm(xs, 2, accumulation_dtype(xs)))
         return _scalar(cast(Tensor, torch.linalg.vector_norm(torch.stack(norms))))
+
+    def excess(self, xs: Tensors) -> Scalar:
+        """Return 0, or infinity where an element is NaN or infinite; ``xs`` have one device."""
+        one_dtype = self._scratch is not None and len(self._scratch.flats) == 1
+        found = torch.zeros((), device=xs[0].device)
+        for indices in [range(len(xs))] if one_dtype else _by_dtype(xs):
+            # What a gradient scaler calls; a scale of 1 changes nothing.
+            torch._amp_foreach_non_finite_check_and_unscale_([xs[i] for i in indices], found, _one(found.device))
+        flag = _scalar(found)
+        return flag / (1 - flag) if isinstance(flag, Tensor) else math.inf if flag else 0.0
 
     def dot(self, xs: Tensors, ys: Tensors) -> Scalar:
         """See :meth:`Plain.dot`; in scratch memory where there is some."""
@@ -167,13 +179,14 @@ class Foreach(Plain):
         return xs
 
 
-def add_scaled_(xs: Tensors, ys: Tensors, scale: Scalar) -> Scalar:
+def add_scaled_(xs: Tensors, ys: Tensors, scale: Scalar, *, like: Tensors | None = None) -> Scalar:
     """Add ``scale y`` to each x in place, nothing where the scale is 0, without waiting for a device.
 
     Args:
         xs: what is added to.
         ys: one for each of ``xs``, of its shape and dtype; may be NaN where the scale is 0.
         scale: a number, or 0-dim on the device of ``xs``, float32 or wider.
+        like: a tensor of each dtype of ``xs``, where that is known: it saves a look at every tensor.
 
     Returns:
         The scale applied: 0 where the one given is beyond the range of the dtype in which it would act.
@@ -186,26 +199,37 @@ def add_scaled_(xs: Tensors, ys: Tensors, scale: Scalar) -> Scalar:
             xs[i].copy_(plus(xs[i], ys[i], scale))
         narrowed, skip = scale.to(torch.float32), (scale == 0).to(torch.float32)
         _add_by_descent_([xs[i] for i in other], [ys[i] for i in other], narrowed, skip=skip)
-    elif not abs(scale) <= torch.finfo(accumulation_dtype(xs)).max:
+        return scale
+    like = xs if like is None else like
+    if not abs(scale) <= torch.finfo(accumulation_dtype(like)).max:
         return 0.0
-    elif scale and any_narrow(xs):
+    if scale and any_narrow(like):
         _add_by_descent_(xs, ys, scale, skip=None)
     elif scale:
         torch._foreach_add_(xs, ys, alpha=scale)
     return scale
 
 
+@functools.cache
+def _one(device: torch.device) -> Tensor:
+    return torch.ones((), device=device)
+
+
 def _scalar(value: Tensor) -> Scalar:
     return float(value) if value.device.type == "cpu" else value
+
+
+def _by_dtype(xs: Tensors) -> Iterable[Sequence[int]]:
+    indices_of: dict[torch.dtype, list[int]] = {}
+    for index, x in enumerate(xs):
+        indices_of.setdefault(x.dtype, []).append(index)
+    return indices_of.values()
 
 
 def _add_by_descent_(xs: Tensors, ys: Tensors, scale: Scalar, skip: Tensor | None) -> None:
     # The fused SGD kernel is x <- x + lr y, with lr and a flag to leave x alone both on the device, no temporary, and
     # lr in no narrower precision than float32: what a perturbation needs. It takes one dtype at a time.
-    indices_of: dict[torch.dtype, list[int]] = {}
-    for index, x in enumerate(xs):
-        indices_of.setdefault(x.dtype, []).append(index)
-    for indices in indices_of.values():
+    for indices in _by_dtype(xs):
         torch._fused_sgd_(
             [xs[i] for i in indices],
             [ys[i] for i in indices],

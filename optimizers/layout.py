@@ -1,5 +1,6 @@
 """Where the parameters of an optimizer lie, and memory of the same shape that is kept between steps."""
 
+import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,9 @@ from optimizers.foreach import Foreach, Scratch
 
 __all__ = ["Active", "Layout", "check_parameters"]
 
+
+_LAYOUT_OF = operator.attrgetter("layout")
+_DENSE = {torch.strided}
 
 SMALL = 2**18
 """Elements up to which copying all tensors together costs less than one kernel for each: they fit into a cache."""
@@ -64,6 +68,7 @@ class Layout:
         parameters: every parameter of every group, in order.
         groups: the index of each parameter's group.
         device: where all of them are.
+        small: whether they lie on a CPU, in one dtype, and fit into a cache: there calls cost more than arithmetic.
     """
 
     def __init__(self, param_groups: Sequence[dict[str, Any]]) -> None:
@@ -76,7 +81,7 @@ class Layout:
         self._dtype = accumulation_dtype(self.parameters)
         n_elements = sum(p.numel() for p in self.parameters)
         one_dtype = len({p.dtype for p in self.parameters}) == 1
-        self._small = self.device.type == "cpu" and one_dtype and n_elements <= SMALL
+        self.small = self.device.type == "cpu" and one_dtype and n_elements <= SMALL
 
     @property
     def outdated(self) -> bool:
@@ -90,7 +95,7 @@ class Layout:
             ParameterError: a gradient is sparse.
         """
         present = [g for p in self.parameters if (g := p.grad) is not None]
-        if any(g.layout is not torch.strided for g in present):
+        if set(map(_LAYOUT_OF, present)) - _DENSE:
             message = "gradients must be dense, but got a sparse one; use nn.Embedding(..., sparse=False)."
             raise ParameterError(message)
         if len(present) == len(self.parameters):
@@ -123,7 +128,7 @@ class Layout:
         if not allocate and "theta" not in self._memory:
             return Foreach(overwrite=overwrite)
         scratch = self.memory("theta", indices)
-        return Foreach(scratch, overwrite=overwrite, gather=self._small and not scratch.partial)
+        return Foreach(scratch, overwrite=overwrite, gather=self.small and not scratch.partial)
 
     def scalar(self, value: Scalar) -> Tensor:
         """Return a scalar as a 0-dim tensor on the device of the parameters, in the dtype of their norms."""

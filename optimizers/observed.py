@@ -36,8 +36,8 @@ class Observed(OverBase):
 
         It is taken at theta, or where a rule has no gradient there, as Momentum-SAM, at the perturbed point.
         """
-        norms = self._update.norms()
-        return self._places.scalar(norms[0] if norms else math.nan)
+        seen = self._update.seen()
+        return self._places.scalar(seen[0] if seen else math.nan)
 
     @property
     def delta_norm(self) -> Tensor:
@@ -52,7 +52,7 @@ class Observed(OverBase):
 
         With ``skip_non_finite=False`` only the first is looked at, for nothing depends on the second.
         """
-        return ~self._all_finite(self._update.norms())
+        return ~self._all_finite(self._update.seen())
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of rule and base as one dictionary, as of ``torch.optim.Optimizer``.
@@ -92,8 +92,8 @@ class Observed(OverBase):
         self._update = Update()
         super().__setstate__(state)
 
-    def _all_finite(self, norms: Sequence[Scalar]) -> Tensor:
-        return torch.stack([torch.isfinite(self._places.scalar(norm)) for norm in (0.0, *norms)]).all()
+    def _all_finite(self, seen: Sequence[Scalar]) -> Tensor:
+        return torch.stack([torch.isfinite(self._places.scalar(scalar)) for scalar in (0.0, *seen)]).all()
 
     def _refuse_perturbed(self, action: str) -> None:
         if self._update.phase is Phase.PERTURBED:

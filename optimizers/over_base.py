@@ -180,13 +180,24 @@ class OverBase(Optimizer):
         base = cast(Any, self._base)
         # Without the base's own hooks: global step hooks and profiles are to see one step an update, which is ours.
         step: Any = type(base).step
+        together = [group for group in self.param_groups if self._places.small and _takes_foreach(group)]
+        for group in together:
+            group["foreach"] = True
         if found_inf is not None:
             base.found_inf, base.grad_scale = found_inf, None
         try:
             (step.__wrapped__ if hasattr(step, "hooked") else step)(base)
         finally:
+            for group in together:
+                group["foreach"] = None
             if found_inf is not None:
                 del base.found_inf, base.grad_scale
+
+
+def _takes_foreach(group: Mapping[str, Any]) -> bool:
+    """Return whether the base's multi-tensor kernels may take a group's step: nobody has chosen, nothing forbids."""
+    on_device = any(isinstance(value, Tensor) for value in (group.get("lr"), *group.get("betas", ())))
+    return group.get("foreach", False) is None and not (group.get("fused") or group.get("differentiable") or on_device)
 
 
 def _keywords(cls: type[Optimizer]) -> list[str]:

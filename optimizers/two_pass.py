@@ -14,6 +14,7 @@ from optimizers.ascent_sync import AscentSync, check_sync
 from optimizers.buffers import frozen_buffers
 from optimizers.errors import StepOrderError
 from optimizers.foreach import Foreach
+from optimizers.hooked import hooked
 from optimizers.layout import Active
 from optimizers.observed import Observed
 from optimizers.rules import Ascent, warmed_up
@@ -128,6 +129,7 @@ class TwoPassOptimizer(Observed):
     @overload
     def step(self, closure: Callable[[], float]) -> float: ...
 
+    @hooked
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """Update the parameters once.
@@ -146,20 +148,23 @@ class TwoPassOptimizer(Observed):
             self._descend()
             return None
         self._refuse_perturbed("step(closure)")
-        losses = []
+        loss = None
         try:
             if self.needs_first_gradient:
                 with torch.enable_grad(), self.first_pass():
-                    losses.append(closure())
+                    loss = closure()
             self._ascend(consume=True)
             with torch.enable_grad(), self.second_pass():
-                losses.append(closure())
+                perturbed_loss = closure()
         except BaseException:
             self._update.put_back()
             self._update = Update()
             raise
+        loss = perturbed_loss if loss is None else loss
+        # With its graph, which need not live longer.
+        del perturbed_loss
         self._descend()
-        return losses[0]
+        return loss
 
     @torch.no_grad()
     def first_step(self, zero_grad: bool = True, *, grad_scale: float | Tensor | None = None) -> None:
@@ -265,8 +270,10 @@ class TwoPassOptimizer(Observed):
         active = self._places.with_gradient()
         if active.gradients:
             ops = self._places.operations(active.indices, overwrite=True, allocate=False)
-            if self.skip_non_finite is not False or update.first_norm is None:
-                update.second_norm = ops.norm(active.gradients)
+            if update.first_norm is None:
+                update.second = ops.norm(active.gradients)
+            elif self.skip_non_finite is not False:
+                update.second = ops.excess(active.gradients)
             self._redirect(active, ops)
         self._step_where_finite()
         self._count("n_updates")
@@ -274,11 +281,11 @@ class TwoPassOptimizer(Observed):
 
     def _step_where_finite(self) -> None:
         # A perturbation of this process's own gradient says nothing about the others, which have to step alike.
-        norms = self._update.norms()[-1:] if self.ascent_sync == "local" else self._update.norms()
-        on_host = not any(isinstance(norm, Tensor) for norm in norms)
+        seen = self._update.seen()[-1:] if self.ascent_sync == "local" else self._update.seen()
+        on_host = not any(isinstance(scalar, Tensor) for scalar in seen)
         if not on_host and self.skip_non_finite is not False and all(group.get("fused") for group in self.param_groups):
-            self._step_base((~self._all_finite(norms)).to(torch.float32))
+            self._step_base((~self._all_finite(seen)).to(torch.float32))
             return
         may_skip = on_host if self.skip_non_finite is None else self.skip_non_finite
-        if not may_skip or all(math.isfinite(float(norm)) for norm in norms):
+        if not may_skip or all(math.isfinite(float(scalar)) for scalar in seen):
             self._step_base()

@@ -27,13 +27,14 @@ class Update:
     Attributes:
         phase: where the update stands.
         first_norm: global norm of the gradient at theta, None where there was none.
-        second_norm: global norm of the gradient of the second pass, None where there was none or nobody needs it.
+        second: what is finite where the gradient of the second pass is: its norm where it is the only one, else 0 or
+            infinity; None where there was none or nobody needs it.
     """
 
     def __init__(self) -> None:
         self.phase = Phase.AT_REST
         self.first_norm: Scalar | None = None
-        self.second_norm: Scalar | None = None
+        self.second: Scalar | None = None
         self._displaced: tuple[Tensors, Scratch] | None = None
         self._steps: list[tuple[Scalar, Scalar]] = []
 
@@ -56,7 +57,8 @@ class Update:
                 parameters = [p for p, own in zip(parameters, radii, strict=True) if own == radius]
                 direction = [x for x, own in zip(direction, radii, strict=True) if own == radius]
                 norm = Foreach().norm(direction)
-            self._steps.append((add_scaled_(parameters, direction, ascent.coefficient * radius), norm))
+            scale = add_scaled_(parameters, direction, ascent.coefficient * radius, like=memory.flats)
+            self._steps.append((scale, norm))
 
     def put_back(self) -> None:
         """Copy theta back, bitwise and in place; nothing where nothing was displaced. The phase follows."""
@@ -71,6 +73,6 @@ class Update:
         """Return factors and norms whose products are the norms of delta's parts; a factor of 0 makes it 0."""
         return self._steps
 
-    def norms(self) -> list[Scalar]:
-        """Return the norms of the gradients seen, at theta and in the second pass."""
-        return [norm for norm in (self.first_norm, self.second_norm) if norm is not None]
+    def seen(self) -> list[Scalar]:
+        """Return a scalar for each gradient seen, finite where that is; the first is its norm."""
+        return [scalar for scalar in (self.first_norm, self.second) if scalar is not None]

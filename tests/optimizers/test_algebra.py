@@ -95,6 +95,17 @@ class TestScalars:
         assert not math.isfinite(float(ops.norm([torch.zeros(3), torch.tensor([1.0, value])])))
 
 
+@pytest.mark.parametrize("value", [1.0, math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtypes", [[torch.float32], [torch.float16, torch.float64, torch.bfloat16]], ids=["one", "many"])
+def test_excess_is_infinite_where_an_element_is_not_finite(value: float, dtypes: list[torch.dtype]) -> None:
+    xs = [torch.full((3,), torch.finfo(dtype).max, dtype=dtype) for dtype in dtypes]
+    before = [x.clone() for x in xs]
+    assert Foreach().excess(xs) == 0.0
+    torch.testing.assert_close(xs, before, rtol=0, atol=0)
+    xs[-1][1] = value
+    assert Foreach().excess(xs) == (0.0 if math.isfinite(value) else math.inf)
+
+
 @pytest.mark.parametrize("scale", [0.0, torch.tensor(0.0)], ids=["number", "tensor"])
 def test_a_scale_of_zero_selects(scale: Scalar) -> None:
     xs, ys = [torch.tensor([1.0, -0.0])], [torch.tensor([math.nan, 1.0])]

@@ -18,7 +18,7 @@ from optimizers import (
     OptimizersError,
     build,
 )
-from tests.optimizers.cases import CASES, Case, Problem, run
+from tests.optimizers.cases import BASES, CASES, Case, Problem, run
 
 TORCH = {
     name: cls
@@ -79,6 +79,29 @@ class TestBase:
         arguments: dict[str, Any] = {fast: True}
         run(SAM(two.parameters(), base, lr=1e-2, **arguments), two, 5)
         torch.testing.assert_close(one.vector(), two.vector())
+
+    @pytest.mark.parametrize("base", BASES)
+    def test_a_small_base_steps_all_tensors_at_once_with_the_same_bits(self, base: str) -> None:
+        cls, arguments = BASES[base]
+        asked: list[Any] = []
+
+        class Seen(cls):  # type: ignore[misc, valid-type]
+            def step(self, closure: Any = None) -> Any:
+                asked.append(self.param_groups[0]["foreach"])
+                return super().step(closure)
+
+        ours, theirs = Problem(norm=False), Problem(norm=False)
+        for problem, choice in ((ours, None), (theirs, False)):
+            optimizer = SAM(problem.parameters(), Seen, rho=0.1, foreach=choice, **arguments)
+            run(optimizer, problem, 5)
+            assert optimizer.param_groups[0]["foreach"] is choice
+        assert asked == [True] * 5 + [False] * 5
+        assert torch.equal(ours.vector(), theirs.vector())
+
+    def test_a_learning_rate_that_is_a_tensor_takes_no_multi_tensor_step(self) -> None:
+        problem = Problem(norm=False)
+        optimizer = SAM(problem.parameters(), torch.optim.Adam, lr=torch.tensor(1e-2))
+        assert run(optimizer, problem, 8)[-1] > 0
 
     @pytest.mark.parametrize("base", TORCH)
     @pytest.mark.parametrize("case", CASES, ids=str)

@@ -116,4 +116,4 @@ def test_without_skipping_only_the_first_is_looked_at() -> None:
         reports.append(bool(optimizer.non_finite))
         p.data.fill_(1.0)
     assert reports == [False, True]
-    assert optimizer._update.second_norm is None
+    assert optimizer._update.second is None
