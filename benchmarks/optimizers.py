@@ -93,7 +93,7 @@ class MultiTensorSAM:
         self.rho = rho
         self.base = torch.optim.SGD(self.params, **SGD)
         self.flat = torch.empty(sum(p.numel() for p in self.params))
-        pieces = self.flat.split([p.numel() for p in self.params])
+        pieces = torch.split(self.flat, [p.numel() for p in self.params])
         self.memory = [piece.view_as(p) for piece, p in zip(pieces, self.params, strict=True)]
 
     @torch.no_grad()
@@ -206,7 +206,7 @@ def training_step(name: str, workload: Workload, *, fused: bool = False) -> Cont
 
     def half_steps() -> None:
         closure()
-        optimizer.first_step(zero_grad=True)
+        optimizer.first_step(zero_grad=False)
         closure()
         optimizer.second_step(zero_grad=False)
 

@@ -2,20 +2,19 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
+from torch._C._autograd import _profiler_enabled
 from torch.optim import Optimizer
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 __all__ = ["hooked"]
 
-S = TypeVar("S", bound=Optimizer)
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def hooked(step: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+def hooked(step: F) -> F:
     """Return ``step`` with the hooks that ``torch.optim.Optimizer`` gives every step.
 
     Its own wrapper opens a profiler's range even where no profiler runs, which costs as much as copying forty small
@@ -24,14 +23,13 @@ def hooked(step: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], 
     watched = Optimizer.profile_hook_step(step)
 
     @functools.wraps(step)
-    def chosen(self: S, *args: P.args, **kwargs: P.kwargs) -> R:
+    def chosen(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         hooks = self._optimizer_step_pre_hooks or self._optimizer_step_post_hooks
         everywhere = _global_optimizer_pre_hooks or _global_optimizer_post_hooks
-        if hooks or everywhere or torch.compiler.is_compiling() or torch.autograd._profiler_enabled():
+        if hooks or everywhere or torch.compiler.is_compiling() or _profiler_enabled():
             return watched(self, *args, **kwargs)
         return step(self, *args, **kwargs)
 
     # What torch asks for before it puts its own around a step.
-    marked: Any = chosen
-    marked.hooked = True
-    return chosen
+    cast(Any, chosen).hooked = True
+    return cast(F, chosen)

@@ -96,7 +96,9 @@ class TestScalars:
 
 
 @pytest.mark.parametrize("value", [1.0, math.nan, math.inf, -math.inf])
-@pytest.mark.parametrize("dtypes", [[torch.float32], [torch.float16, torch.float64, torch.bfloat16]], ids=["one", "many"])
+@pytest.mark.parametrize(
+    "dtypes", [[torch.float32], [torch.float16, torch.float64, torch.bfloat16]], ids=["one", "many"]
+)
 def test_excess_is_infinite_where_an_element_is_not_finite(value: float, dtypes: list[torch.dtype]) -> None:
     xs = [torch.full((3,), torch.finfo(dtype).max, dtype=dtype) for dtype in dtypes]
     before = [x.clone() for x in xs]
