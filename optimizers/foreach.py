@@ -59,12 +59,16 @@ class Foreach(Plain):
         return _scalar(cast(Tensor, torch.linalg.vector_norm(torch.stack(norms))))
 
     def excess(self, xs: Tensors) -> Scalar:
-        """Return 0, or infinity where an element is NaN or infinite; ``xs`` have one device."""
+        """Return a scalar that is finite where all elements are; ``xs`` have one device."""
         one_dtype = self._scratch is not None and len(self._scratch.flats) == 1
         found = torch.zeros((), device=xs[0].device)
-        for indices in [range(len(xs))] if one_dtype else _by_dtype(xs):
-            # What a gradient scaler calls; a scale of 1 changes nothing.
-            torch._amp_foreach_non_finite_check_and_unscale_([xs[i] for i in indices], found, _one(found.device))
+        try:
+            for indices in [range(len(xs))] if one_dtype else _by_dtype(xs):
+                # What a gradient scaler calls; a scale of 1 changes nothing.
+                torch._amp_foreach_non_finite_check_and_unscale_([xs[i] for i in indices], found, _one(found.device))
+        except RuntimeError:
+            # It writes what it read, but not to an expanded tensor, which torch.autograd.grad gives of a sum.
+            return self.norm(xs)
         flag = _scalar(found)
         return flag / (1 - flag) if isinstance(flag, Tensor) else math.inf if flag else 0.0
 

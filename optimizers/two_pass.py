@@ -59,7 +59,9 @@ class TwoPassOptimizer(Observed):
 
     Args:
         params: parameters, named parameters or groups of them; a group may have its own ``rho`` and ``lr``.
-        base_optimizer: class of the descent step, such as ``torch.optim.SGD``; its step must need no closure.
+        base_optimizer: class of the descent step, such as ``torch.optim.SGD``; its step must need no closure. Where
+            all parameters fit into a CPU's cache and nobody has chosen ``foreach`` or ``fused``, it takes its
+            multi-tensor path, as it does on an accelerator anyhow; SGD, Adam and AdamW then give the same bits.
         model: the network. Its buffers (statistics of batch norm) then count once an update, not once a pass. Without
             it, put :func:`~optimizers.frozen_buffers` around the second pass.
         ascent_sync: under ``DistributedDataParallel``, whether the perturbation follows each process's own gradient

@@ -27,8 +27,8 @@ class Update:
     Attributes:
         phase: where the update stands.
         first_norm: global norm of the gradient at theta, None where there was none.
-        second: what is finite where the gradient of the second pass is: its norm where it is the only one, else 0 or
-            infinity; None where there was none or nobody needs it.
+        second: what is finite where the gradient of the second pass is, and where that is the only one, its norm;
+            None where there was none or nobody needs it.
     """
 
     def __init__(self) -> None:

@@ -104,6 +104,19 @@ class TestFirstGradientAlone:
         torch.testing.assert_close(p.detach() - 1, torch.tensor([1.0, 0.0]))
 
 
+@pytest.mark.parametrize("value", [1.0, math.nan])
+def test_an_expanded_gradient_is_looked_at_as_well(value: float) -> None:
+    p = nn.Parameter(torch.ones(3))
+    optimizer = SAM([p], torch.optim.SGD, lr=0.5)
+    p.grad = torch.autograd.grad(p.sum(), p)[0]
+    assert p.grad.stride() == (0,)
+    optimizer.first_step()
+    p.grad = torch.autograd.grad(value * p.sum(), p)[0]
+    optimizer.second_step()
+    assert bool(optimizer.non_finite) is math.isnan(value)
+    assert p.tolist() == ([1.0] * 3 if math.isnan(value) else [0.5] * 3)
+
+
 def test_without_skipping_only_the_first_is_looked_at() -> None:
     p = nn.Parameter(torch.ones(2))
     optimizer = SAM([p], torch.optim.SGD, lr=0.0, skip_non_finite=False)
