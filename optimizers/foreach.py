@@ -5,7 +5,6 @@ Where it lies in host memory anyhow, it becomes a Python number: no wait, and th
 cost nothing beside those on small tensors.
 """
 
-import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
@@ -61,11 +60,12 @@ class Foreach(Plain):
     def excess(self, xs: Tensors) -> Scalar:
         """Return a scalar that is finite where all elements are; ``xs`` have one device."""
         one_dtype = self._scratch is not None and len(self._scratch.flats) == 1
-        found = torch.zeros((), device=xs[0].device)
+        found = torch.zeros((), dtype=torch.float32, device=xs[0].device)
+        scale = torch.ones_like(found)
         try:
             for indices in [range(len(xs))] if one_dtype else _by_dtype(xs):
                 # What a gradient scaler calls; a scale of 1 changes nothing.
-                torch._amp_foreach_non_finite_check_and_unscale_([xs[i] for i in indices], found, _one(found.device))
+                torch._amp_foreach_non_finite_check_and_unscale_([xs[i] for i in indices], found, scale)
         except RuntimeError:
             # It writes what it read, but not to an expanded tensor, which torch.autograd.grad gives of a sum.
             return self.norm(xs)
@@ -212,11 +212,6 @@ def add_scaled_(xs: Tensors, ys: Tensors, scale: Scalar, *, like: Tensors | None
     elif scale:
         torch._foreach_add_(xs, ys, alpha=scale)
     return scale
-
-
-@functools.cache
-def _one(device: torch.device) -> Tensor:
-    return torch.ones((), device=device)
 
 
 def _scalar(value: Tensor) -> Scalar:

@@ -68,7 +68,8 @@ class Layout:
         parameters: every parameter of every group, in order.
         groups: the index of each parameter's group.
         device: where all of them are.
-        small: whether they lie on a CPU, in one dtype, and fit into a cache: there calls cost more than arithmetic.
+        small: whether they lie on a CPU, in one dtype of 32 bits or more, and fit into a cache: there calls cost more
+            than arithmetic.
     """
 
     def __init__(self, param_groups: Sequence[dict[str, Any]]) -> None:
@@ -81,7 +82,8 @@ class Layout:
         self._dtype = accumulation_dtype(self.parameters)
         n_elements = sum(p.numel() for p in self.parameters)
         one_dtype = len({p.dtype for p in self.parameters}) == 1
-        self.small = self.device.type == "cpu" and one_dtype and n_elements <= SMALL
+        self._gathers = self.device.type == "cpu" and one_dtype and n_elements <= SMALL
+        self.small = self._gathers and self._first_dtype.itemsize >= 4
 
     @property
     def outdated(self) -> bool:
@@ -128,7 +130,7 @@ class Layout:
         if not allocate and "theta" not in self._memory:
             return Foreach(overwrite=overwrite)
         scratch = self.memory("theta", indices)
-        return Foreach(scratch, overwrite=overwrite, gather=self.small and not scratch.partial)
+        return Foreach(scratch, overwrite=overwrite, gather=self._gathers and not scratch.partial)
 
     def scalar(self, value: Scalar) -> Tensor:
         """Return a scalar as a 0-dim tensor on the device of the parameters, in the dtype of their norms."""

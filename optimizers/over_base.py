@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer, SparseAdam
+from torch.optim import SGD, Adam, Optimizer, SparseAdam
 from torch.optim.optimizer import ParamsT
 
 from optimizers.errors import BaseOptimizerError, HyperparameterError
@@ -180,7 +180,9 @@ class OverBase(Optimizer):
         base = cast(Any, self._base)
         # Without the base's own hooks: global step hooks and profiles are to see one step an update, which is ours.
         step: Any = type(base).step
-        together = [group for group in self.param_groups if self._places.small and _takes_foreach(group)]
+        # Those of torch whose multi-tensor path gives the same bits and leaves the gradients alone.
+        may = isinstance(base, SGD | Adam) and self._places.small
+        together = [group for group in self.param_groups if may and _takes_foreach(group)]
         for group in together:
             group["foreach"] = True
         if found_inf is not None:
@@ -196,8 +198,10 @@ class OverBase(Optimizer):
 
 def _takes_foreach(group: Mapping[str, Any]) -> bool:
     """Return whether the base's multi-tensor kernels may take a group's step: nobody has chosen, nothing forbids."""
-    on_device = any(isinstance(value, Tensor) for value in (group.get("lr"), *group.get("betas", ())))
-    return group.get("foreach", False) is None and not (group.get("fused") or group.get("differentiable") or on_device)
+    if group.get("foreach", False) is not None or any(map(group.get, ("fused", "differentiable", "nesterov"))):
+        return False
+    values = (value for name, value in group.items() if name != "params")
+    return not any(isinstance(x, Tensor) for value in values for x in (value if type(value) is tuple else (value,)))
 
 
 def _keywords(cls: type[Optimizer]) -> list[str]:

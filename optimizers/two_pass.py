@@ -61,7 +61,8 @@ class TwoPassOptimizer(Observed):
         params: parameters, named parameters or groups of them; a group may have its own ``rho`` and ``lr``.
         base_optimizer: class of the descent step, such as ``torch.optim.SGD``; its step must need no closure. Where
             all parameters fit into a CPU's cache and nobody has chosen ``foreach`` or ``fused``, it takes its
-            multi-tensor path, as it does on an accelerator anyhow; SGD, Adam and AdamW then give the same bits.
+            multi-tensor path, as it does on an accelerator anyhow: SGD without Nesterov's momentum, Adam and AdamW, in
+            32 or 64 bits, where the result is the same to the bit.
         model: the network. Its buffers (statistics of batch norm) then count once an update, not once a pass. Without
             it, put :func:`~optimizers.frozen_buffers` around the second pass.
         ascent_sync: under ``DistributedDataParallel``, whether the perturbation follows each process's own gradient
@@ -150,9 +151,9 @@ class TwoPassOptimizer(Observed):
             self._descend()
             return None
         self._refuse_perturbed("step(closure)")
-        loss = None
+        looks_at_theta = self.needs_first_gradient
         try:
-            if self.needs_first_gradient:
+            if looks_at_theta:
                 with torch.enable_grad(), self.first_pass():
                     loss = closure()
             self._ascend(consume=True)
@@ -162,7 +163,7 @@ class TwoPassOptimizer(Observed):
             self._update.put_back()
             self._update = Update()
             raise
-        loss = perturbed_loss if loss is None else loss
+        loss = loss if looks_at_theta else perturbed_loss
         # With its graph, which need not live longer.
         del perturbed_loss
         self._descend()

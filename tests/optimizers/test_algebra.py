@@ -108,6 +108,14 @@ def test_excess_is_infinite_where_an_element_is_not_finite(value: float, dtypes:
     assert Foreach().excess(xs) == (0.0 if math.isfinite(value) else math.inf)
 
 
+def test_excess_is_no_norm_whatever_the_default_dtype() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert Foreach().excess([torch.full((3,), 1e25, dtype=torch.float32)]) == 0.0
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 @pytest.mark.parametrize("scale", [0.0, torch.tensor(0.0)], ids=["number", "tensor"])
 def test_a_scale_of_zero_selects(scale: Scalar) -> None:
     xs, ys = [torch.tensor([1.0, -0.0])], [torch.tensor([math.nan, 1.0])]

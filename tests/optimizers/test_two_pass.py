@@ -154,6 +154,26 @@ def test_frozen_buffers_serve_where_no_model_is_given() -> None:
     assert problem.model[1].num_batches_tracked == 1
 
 
+def test_the_loss_at_theta_is_returned_even_where_it_is_none() -> None:
+    p = nn.Parameter(torch.ones(1))
+    losses = iter([None, 1.0])
+
+    def closure() -> Any:
+        p.grad = torch.ones(1)
+        return next(losses)
+
+    assert SAM([p], torch.optim.SGD, lr=0.1).step(closure) is None
+
+
+def test_radii_of_groups_act_in_their_own_dtype() -> None:
+    narrow, wide = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = SAM([{"params": [narrow], "rho": 0.05}, {"params": [wide], "rho": 0.1}], torch.optim.SGD, lr=0.1)
+    narrow.grad, wide.grad = torch.full_like(narrow, 1e-42), torch.full_like(wide, 1e-42)
+    optimizer.first_step()
+    assert narrow.item() == 1.0
+    assert wide.item() > 1.0
+
+
 def test_step_hooks_fire_once_an_update() -> None:
     seen: list[str] = []
     handle = register_optimizer_step_post_hook(lambda o, *_: seen.append(type(o).__name__))
