@@ -51,6 +51,7 @@ REFERENCE = "two passes + base"
 BARE = "per-parameter SAM"
 FLOOR = "multi-tensor SAM, bare"
 RIVAL = "pytorch_optimizer SAM"
+TAKE_HALF_STEPS = (FLOOR, BARE, RIVAL)
 SGD: dict[str, Any] = {"lr": 1e-5, "momentum": 0.9}
 
 
@@ -64,7 +65,7 @@ class PerParameterSAM:
         self.saved: list[Tensor] = []
 
     @torch.no_grad()
-    def first_step(self, zero_grad: bool = True) -> None:
+    def first_step(self) -> None:
         """Move to the perturbed point."""
         gradients = [p.grad for p in self.params if p.grad is not None]
         norm = torch.stack([g.norm() for g in gradients]).norm()
@@ -72,21 +73,17 @@ class PerParameterSAM:
         for parameter, gradient in zip(self.params, gradients, strict=True):
             self.saved.append(parameter.clone())
             parameter.add_(gradient * (self.rho / (norm + 1e-12)))
-        if zero_grad:
-            self.base.zero_grad()
 
     @torch.no_grad()
-    def second_step(self, zero_grad: bool = True) -> None:
+    def second_step(self) -> None:
         """Go back and step."""
         for parameter, saved in zip(self.params, self.saved, strict=True):
             parameter.copy_(saved)
         self.base.step()
-        if zero_grad:
-            self.base.zero_grad()
 
 
 class MultiTensorSAM:
-    """The least that SAM can do: five multi-tensor calls, no group, no hook, no look at what is not finite."""
+    """The least that SAM can do: four multi-tensor calls and a norm, no group, no look at what is not finite."""
 
     def __init__(self, params: Sequence[Tensor], rho: float) -> None:
         self.params = list(params)
@@ -97,23 +94,19 @@ class MultiTensorSAM:
         self.memory = [piece.view_as(p) for piece, p in zip(pieces, self.params, strict=True)]
 
     @torch.no_grad()
-    def first_step(self, zero_grad: bool = True) -> None:
+    def first_step(self) -> None:
         """Move to the perturbed point."""
         gradients = [p.grad for p in self.params if p.grad is not None]
         torch._foreach_copy_(self.memory, gradients)
         norm = float(torch.linalg.vector_norm(self.flat))
         torch._foreach_copy_(self.memory, self.params)
         torch._foreach_add_(self.params, gradients, alpha=self.rho / norm)
-        if zero_grad:
-            self.base.zero_grad()
 
     @torch.no_grad()
-    def second_step(self, zero_grad: bool = True) -> None:
+    def second_step(self) -> None:
         """Go back and step."""
         torch._foreach_copy_(self.params, self.memory)
         self.base.step()
-        if zero_grad:
-            self.base.zero_grad()
 
 
 @dataclass(frozen=True)
@@ -206,13 +199,13 @@ def training_step(name: str, workload: Workload, *, fused: bool = False) -> Cont
 
     def half_steps() -> None:
         closure()
-        optimizer.first_step(zero_grad=False)
+        optimizer.first_step()
         closure()
-        optimizer.second_step(zero_grad=False)
+        optimizer.second_step()
 
     if name == REFERENCE:
         return Contestant(reference)
-    return Contestant(half_steps if name in (FLOOR, BARE, RIVAL) else lambda: optimizer.step(closure))
+    return Contestant(half_steps if name in TAKE_HALF_STEPS else lambda: optimizer.step(closure))
 
 
 def arithmetic(name: str, shapes: Sequence[tuple[int, ...]], *, refill: bool = True) -> Contestant:
@@ -231,11 +224,11 @@ def arithmetic(name: str, shapes: Sequence[tuple[int, ...]], *, refill: bool = T
     if name == REFERENCE:
         return Contestant(torch.optim.SGD(params, **SGD).step, before)
     optimizer = build(name, params)
-    if name in (FLOOR, BARE, RIVAL):
+    if name in TAKE_HALF_STEPS:
 
         def half_steps() -> None:
-            optimizer.first_step(zero_grad=False)
-            optimizer.second_step(zero_grad=False)
+            optimizer.first_step()
+            optimizer.second_step()
 
         return Contestant(half_steps, before)
     return Contestant(lambda: optimizer.step(lambda: 0.0), before)

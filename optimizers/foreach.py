@@ -59,18 +59,16 @@ class Foreach(Plain):
 
     def excess(self, xs: Tensors) -> Scalar:
         """Return a scalar that is finite where all elements are; ``xs`` have one device."""
-        one_dtype = self._scratch is not None and len(self._scratch.flats) == 1
         found = torch.zeros((), dtype=torch.float32, device=xs[0].device)
         scale = torch.ones_like(found)
         try:
-            for indices in [range(len(xs))] if one_dtype else _by_dtype(xs):
+            for indices in _by_dtype(xs):
                 # What a gradient scaler calls; a scale of 1 changes nothing.
                 torch._amp_foreach_non_finite_check_and_unscale_([xs[i] for i in indices], found, scale)
         except RuntimeError:
             # It writes what it read, but not to an expanded tensor, which torch.autograd.grad gives of a sum.
             return self.norm(xs)
-        flag = _scalar(found)
-        return flag / (1 - flag) if isinstance(flag, Tensor) else math.inf if flag else 0.0
+        return _scalar(found / (1 - found))
 
     def dot(self, xs: Tensors, ys: Tensors) -> Scalar:
         """See :meth:`Plain.dot`; in scratch memory where there is some."""
@@ -183,14 +181,13 @@ class Foreach(Plain):
         return xs
 
 
-def add_scaled_(xs: Tensors, ys: Tensors, scale: Scalar, *, like: Tensors | None = None) -> Scalar:
+def add_scaled_(xs: Tensors, ys: Tensors, scale: Scalar) -> Scalar:
     """Add ``scale y`` to each x in place, nothing where the scale is 0, without waiting for a device.
 
     Args:
         xs: what is added to.
         ys: one for each of ``xs``, of its shape and dtype; may be NaN where the scale is 0.
         scale: a number, or 0-dim on the device of ``xs``, float32 or wider.
-        like: a tensor of each dtype of ``xs``, where that is known: it saves a look at every tensor.
 
     Returns:
         The scale applied: 0 where the one given is beyond the range of the dtype in which it would act.
@@ -203,11 +200,9 @@ def add_scaled_(xs: Tensors, ys: Tensors, scale: Scalar, *, like: Tensors | None
             xs[i].copy_(plus(xs[i], ys[i], scale))
         narrowed, skip = scale.to(torch.float32), (scale == 0).to(torch.float32)
         _add_by_descent_([xs[i] for i in other], [ys[i] for i in other], narrowed, skip=skip)
-        return scale
-    like = xs if like is None else like
-    if not abs(scale) <= torch.finfo(accumulation_dtype(like)).max:
+    elif not abs(scale) <= torch.finfo(accumulation_dtype(xs)).max:
         return 0.0
-    if scale and any_narrow(like):
+    elif scale and any_narrow(xs):
         _add_by_descent_(xs, ys, scale, skip=None)
     elif scale:
         torch._foreach_add_(xs, ys, alpha=scale)

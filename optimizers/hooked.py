@@ -18,8 +18,8 @@ def hooked(step: F) -> F:
     """Return ``step`` with the hooks that ``torch.optim.Optimizer`` gives every step.
 
     Its own wrapper opens a profiler's range even where no profiler runs, which costs as much as copying forty small
-    tensors. This one calls that wrapper where there is a profiler, a hook or a compiler. An execution
-    trace taken without a profiler shows the kernels of a step, not its name.
+    tensors. This one calls that wrapper where there is a profiler, a hook or a compiler. An execution trace taken
+    without a profiler shows the kernels of a step, not its name.
     """
     watched = Optimizer.profile_hook_step(step)
 

@@ -1,6 +1,5 @@
 """Where the parameters of an optimizer lie, and memory of the same shape that is kept between steps."""
 
-import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,9 +12,6 @@ from optimizers.foreach import Foreach, Scratch
 
 __all__ = ["Active", "Layout", "check_parameters"]
 
-
-_LAYOUT_OF = operator.attrgetter("layout")
-_DENSE = {torch.strided}
 
 SMALL = 2**18
 """Elements up to which copying all tensors together costs less than one kernel for each: they fit into a cache."""
@@ -97,7 +93,7 @@ class Layout:
             ParameterError: a gradient is sparse.
         """
         present = [g for p in self.parameters if (g := p.grad) is not None]
-        if set(map(_LAYOUT_OF, present)) - _DENSE:
+        if any(g.layout is not torch.strided for g in present):
             message = "gradients must be dense, but got a sparse one; use nn.Embedding(..., sparse=False)."
             raise ParameterError(message)
         if len(present) == len(self.parameters):

@@ -57,9 +57,7 @@ class Update:
                 parameters = [p for p, own in zip(parameters, radii, strict=True) if own == radius]
                 direction = [x for x, own in zip(direction, radii, strict=True) if own == radius]
                 norm = Foreach().norm(direction)
-            like = None if len(distinct) > 1 or memory.partial else memory.flats
-            scale = add_scaled_(parameters, direction, ascent.coefficient * radius, like=like)
-            self._steps.append((scale, norm))
+            self._steps.append((add_scaled_(parameters, direction, ascent.coefficient * radius), norm))
 
     def put_back(self) -> None:
         """Copy theta back, bitwise and in place; nothing where nothing was displaced. The phase follows."""

@@ -86,7 +86,7 @@ class TestBase:
         cls, arguments = BASES[base]
         asked: list[Any] = []
 
-        class Seen(cls):  # type: ignore[misc, valid-type]
+        class Seen(cls):  # type: ignore[misc, valid-type]  # the case names the base
             def step(self, closure: Any = None) -> Any:
                 asked.append(self.param_groups[0]["foreach"])
                 return super().step(closure)
@@ -113,9 +113,10 @@ class TestBase:
             assert p.grad.tolist() == [1.0, 1.0, 1.0]
 
     def test_a_learning_rate_that_is_a_tensor_takes_no_multi_tensor_step(self) -> None:
-        problem = Problem(norm=False)
-        optimizer = SAM(problem.parameters(), torch.optim.Adam, lr=torch.tensor(1e-2))
-        assert run(optimizer, problem, 8)[-1] > 0
+        number, tensor = Problem(norm=False), Problem(norm=False)
+        run(SAM(number.parameters(), torch.optim.Adam, lr=1e-2), number, 8)
+        run(SAM(tensor.parameters(), torch.optim.Adam, lr=torch.tensor(1e-2)), tensor, 8)
+        torch.testing.assert_close(tensor.vector(), number.vector())
 
     @pytest.mark.parametrize("base", TORCH)
     @pytest.mark.parametrize("case", CASES, ids=str)

@@ -113,8 +113,8 @@ class TestErrorInTheMiddle:
     def test_of_the_displacement(self, half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
         add = add_scaled_
 
-        def fail(xs: Any, ys: Any, scale: Any, **options: Any) -> None:
-            add(xs, ys, scale, **options)
+        def fail(xs: Any, ys: Any, scale: Any) -> None:
+            add(xs, ys, scale)
             raise KeyError("in the middle")
 
         problem = Problem()
