@@ -20,9 +20,17 @@ def device_for(*, use_gpu: bool) -> torch.device:
 
 
 def cell_fingerprint(cell: Cell, device: torch.device) -> Fingerprint:
-    """Return the fingerprint under which this process would train the cell on the device."""
-    task = load_task(cell.setting.task, cell.setting.task_params)
-    return fingerprint(task, device=device, precision=cell.setting.budget.precision, execution=EXECUTION)
+    """Return the fingerprint under which this process would train the cell on the device.
+
+    Where the task's data cannot be had its version is `unavailable`: also a cell that failed for it has a record.
+    """
+    try:
+        data_version = load_task(cell.setting.task, cell.setting.task_params).data_version
+    except Exception:  # noqa: BLE001  (whatever a task raises: its cells fail with it, and say so)
+        data_version = "unavailable"
+    return fingerprint(
+        cell.setting.task, data_version, device=device, precision=cell.setting.budget.precision, execution=EXECUTION
+    )
 
 
 def train_cell(cell: Cell, pack: PackPlace, *, device: torch.device, limit_s: float) -> Record:

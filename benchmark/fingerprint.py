@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from benchmark.canonical import content_hash
-from benchmark.tasks import Task
+from benchmark.tasks import task_source
 
 SOURCE_PACKAGES = ("benchmark", "optimizers")
 
@@ -37,11 +37,12 @@ class Fingerprint:
         return content_hash(self.to_dict())
 
 
-def fingerprint(task: Task, *, device: torch.device, precision: str, execution: str) -> Fingerprint:
+def fingerprint(task: str, data_version: str, *, device: torch.device, precision: str, execution: str) -> Fingerprint:
     """Return the fingerprint under which this process would train cells of a task.
 
     Args:
-        task: its data counts.
+        task: its name; the source of one that was registered counts beside that of our packages.
+        data_version: checksum of its data.
         device: only its type counts.
         precision: of the arithmetic (`fp32`).
         execution: `sequential` or `fused`.
@@ -49,11 +50,11 @@ def fingerprint(task: Task, *, device: torch.device, precision: str, execution: 
     return Fingerprint(
         torch=torch.__version__,
         numpy=np.__version__,
-        data=task.data_version,
+        data=data_version,
         device=device.type,
         precision=precision,
         execution=execution,
-        source=source_hash(SOURCE_PACKAGES),
+        source=source_hash(SOURCE_PACKAGES) + task_source(task),
     )
 
 

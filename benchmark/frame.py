@@ -68,10 +68,10 @@ def _columns(spec: Spec) -> list[str]:
     swept = [axis.name for grid in spec.grids for axis in grid.axes]
     fixed = [name for grid in spec.grids for name in grid.fixed]
     scores = [
-        f"{split}_{metric.name}"
-        for grid in spec.grids
-        for metric in task_class(grid.setting.task).metrics
-        for split in ("val", "test")
+        score
+        for task in dict.fromkeys(task_class(grid.setting.task) for grid in spec.grids)
+        for metric in task.metrics
+        for score in task.score_names(metric.name)
     ]
     ending = ["seed", "status", "collapsed", "diverged_at_step", "train_loss"]
     measured = ["grad_norm", "delta_over_rho", *COST_COLUMNS, "config_key"]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from benchmark.schedule import total_steps
 from benchmark.spec import Spec
 from benchmark.tasks import load_task
@@ -28,7 +30,7 @@ def price(spec: Spec) -> tuple[GridPrice, ...]:
     prices = []
     for grid in spec.grids:
         task = load_task(grid.setting.task, grid.setting.task_params)
-        n_examples = len(task.splits(spec.seeds.base).train[0])
+        n_examples = len(task.data(spec.seeds.base, torch.device("cpu")).train[0])
         rule = optimizer_info(grid.setting.rule)
         evaluations = 0
         for hyperparameters in grid.configurations():

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import ray
@@ -26,6 +27,7 @@ from benchmark.rayenv import RayOptions, short_folder
 from benchmark.records import PackPlace, Record
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec
+from benchmark.tasks import Task, adopt_task, registered_tasks
 
 CONNECT_S = 5.0
 REPORT_S = 0.25
@@ -131,7 +133,13 @@ def train_packs(
     """
     gpus = _gpus_per_pack(spec)
     trainable = tune.with_resources(
-        tune.with_parameters(_PackTrainable, cells=tuple(cells), limit_s=spec.limits.cell_s, use_gpu=gpus > 0),
+        tune.with_parameters(
+            _PackTrainable,
+            cells=tuple(cells),
+            tasks=registered_tasks(),
+            limit_s=spec.limits.cell_s,
+            use_gpu=gpus > 0,
+        ),
         {"cpu": spec.resources.cpus_per_pack, "gpu": gpus},
     )
     run_id = uuid.uuid4().hex
@@ -256,8 +264,16 @@ class _PackTrainable(tune.Trainable):
     """Trains the cells of a pack one after another; each step returns the records of about a quarter of a second."""
 
     def setup(
-        self, config: dict[str, int], *, cells: Sequence[Cell] = (), limit_s: float = math.inf, use_gpu: bool = False
+        self,
+        config: dict[str, int],
+        *,
+        cells: Sequence[Cell] = (),
+        tasks: Mapping[str, tuple[type[Task], str]] = MappingProxyType({}),
+        limit_s: float = math.inf,
+        use_gpu: bool = False,
     ) -> None:
+        for task, source in tasks.values():
+            adopt_task(task, source)
         self._cells, self._limit_s = cells, limit_s
         self._device = device_for(use_gpu=use_gpu)
         torch.set_num_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1)))

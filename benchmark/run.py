@@ -14,6 +14,7 @@ from benchmark.robustness import RobustnessTable
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
+from benchmark.tasks import load_task
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def run(
         on_progress: called with the number of records so far as cells finish.
 
     Raises:
+        TaskDataError: when the data of a task is missing or damaged.
         RayUnavailableError: when Ray cannot be started or reached.
     """
     sink = _Memory(on_progress)
@@ -97,13 +99,16 @@ def train_missing(
         should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
 
     Raises:
+        TaskDataError: when the data of a task is missing or damaged; before anything starts.
         RayUnavailableError: when Ray cannot be started or reached.
         BenchmarkError: when Ray Tune ends before every cell has a record although nobody asked to drain.
     """
+    cells = tuple(cells)
+    for setting in {cell.setting.key: cell.setting for cell in cells}.values():
+        _ = load_task(setting.task, setting.task_params).data_version
     prepare_ray_environment(options)
     from benchmark import raytune  # Ray reads the environment when it is imported, and few processes need it
 
-    cells = tuple(cells)
     size = spec.resources.pack if isinstance(spec.resources.pack, int) else None
     with raytune.ray_session(options):
         packs = plan_packs(cells, n_workers=raytune.n_workers(spec), size=size)

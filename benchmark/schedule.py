@@ -4,8 +4,6 @@ import math
 
 from benchmark.spec.models import Budget
 
-MAX_EVALUATIONS = 20
-
 
 def steps_per_epoch(n_examples: int, batch_size: int) -> int:
     """Return the number of full batches in an epoch; one batch of everything where there are fewer examples."""
@@ -40,7 +38,7 @@ def lr_factor(step: int, total: int, budget: Budget) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / (total - n_warmup)))
 
 
-def evaluation_steps(total: int) -> tuple[int, ...]:
-    """Return after how many steps the model is evaluated: at most 20 times, evenly, the last time at the end."""
-    n = min(MAX_EVALUATIONS, total)
+def evaluation_steps(total: int, most: int) -> tuple[int, ...]:
+    """Return after how many steps the model is evaluated: at most `most` times, evenly, the last time at the end."""
+    n = min(most, total)
     return tuple(round(total * (index + 1) / n) for index in range(n))

@@ -1,5 +1,6 @@
 """Training of one cell: the plain loop, which every faster way of training is held against."""
 
+import contextlib
 import math
 import statistics
 import time
@@ -45,12 +46,12 @@ def train(
         clock: monotonic seconds.
     """
     started = clock()
-    splits = task.splits(seed).to(device)
+    splits = task.data(seed, device)
     n_examples = len(splits.train[0])
     per_step = optimizer_info(setting.rule).gradient_evaluations(hyperparameters)
     total = total_steps(setting.budget, n_examples, per_step)
     with seeded_torch(seed, Stream.INIT):
-        model = task.model().to(device)
+        model = task.model(seed).to(device)
     optimizer = build(
         setting.rule,
         model.named_parameters(),
@@ -62,7 +63,7 @@ def train(
     )
     learning_rates = [float(group["lr"]) for group in optimizer.param_groups]
     log = _Log(task, splits)
-    evaluations = frozenset(evaluation_steps(total))
+    evaluations = frozenset(evaluation_steps(total, task.max_evaluations))
     batches = _batches(splits.train, setting.budget.batch_size, seed)
     status, diverged_at, step = Status.COMPLETED, None, 0
     with seeded_torch(seed, Stream.TRAIN):
@@ -88,7 +89,7 @@ def train(
     metrics = log.final_metrics(model) if status is Status.COMPLETED else {}
     if status is Status.COMPLETED and not metrics:
         status, diverged_at = Status.DIVERGED, step
-    tests = {name.removeprefix("test_"): value for name, value in metrics.items() if name.startswith("test_")}
+    tests = {metric.name: metrics[task.score_names(metric.name)[-1]] for metric in task.metrics} if metrics else {}
     return Outcome(
         status=status,
         metrics=metrics,
@@ -125,12 +126,15 @@ class _Log:
     """What a run writes down: tensors of each step, kept on the device until they are read together."""
 
     def __init__(self, task: Task, splits: Splits) -> None:
-        self._task, self._splits = task, splits
+        self._task, self._train = task, splits.train
+        self._scored = {"val_": splits.validation, "test_": splits.test} if task.has_split else {"": splits.train}
         self._pending: list[tuple[Tensor, Tensor, Tensor]] = []
         self._losses: list[float] = []
         # Also a run that ends before its first evaluation has a curve, of no points.
-        scores = [f"{split}_{metric.name}" for split in ("val", "test") for metric in task.metrics]
-        self._curve: dict[str, list[float]] = {name: [] for name in ("step", "train_loss", *scores)}
+        along = [metric.name for metric in task.metrics if not metric.at_end]
+        self._curve: dict[str, list[float]] = {"step": [], "train_loss": []}
+        self._curve |= {prefix + name: [] for prefix in self._scored for name in along}
+        self._last: dict[str, float] = {}
         self._grad_norms: list[float] = []
         self._delta_norms: list[float] = []
 
@@ -158,14 +162,22 @@ class _Log:
         """Add a point to the curve: the mean loss of the steps since the last point, and the metrics after them."""
         point = {"step": float(step), "train_loss": statistics.fmean(self._losses)}
         self._losses.clear()
-        point |= _scores(self._task, model, {"val": self._splits.validation, "test": self._splits.test})
+        with _evaluating(model):
+            scores = _measured(self._task, model, self._scored, at_end=False)
+            trace = self._task.trace(model)
+        self._last = _numbers(scores)
+        point |= self._last | _numbers(trace)
+        if not self._curve["step"]:
+            self._curve |= {name: [] for name in trace}
         for name, series in self._curve.items():
             series.append(point[name])
 
     def final_metrics(self, model: nn.Module) -> dict[str, float]:
         """Return the metrics after the last step, and the loss of the training split; empty if one is not finite."""
-        metrics = {"train_loss": _scores(self._task, model, {"train": self._splits.train})["train_loss"]}
-        metrics |= {name: series[-1] for name, series in self._curve.items() if name.startswith(("val_", "test_"))}
+        with _evaluating(model):
+            train_loss = self._task.evaluate(model, self._train)["loss"]
+            scores = _measured(self._task, model, self._scored, at_end=True)
+        metrics = _numbers({"train_loss": train_loss, **scores}) | self._last
         return metrics if all(map(math.isfinite, metrics.values())) else {}
 
     def curve(self) -> dict[str, tuple[float, ...]]:
@@ -180,17 +192,33 @@ class _Log:
         return Diagnostics(grad_norm, statistics.median(self._delta_norms) / rho)
 
 
-def _scores(task: Task, model: nn.Module, splits: Mapping[str, Batch]) -> dict[str, float]:
+@contextlib.contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
     model.eval()
     with torch.no_grad():
-        values = {
-            f"{split}_{name}": value
-            for split, data in splits.items()
-            for name, value in task.evaluate(model, data).items()
-        }
+        yield
     model.train()
-    numbers = torch.stack(list(values.values())).to(torch.float64).tolist()
-    return dict(zip(values, numbers, strict=True))
+
+
+def _measured(task: Task, model: nn.Module, splits: Mapping[str, Batch], *, at_end: bool) -> dict[str, Tensor]:
+    """Return the metrics of each split that belong to the curve, or those that are measured after the last step."""
+    measure = task.evaluate_end if at_end else task.evaluate
+    names = {metric.name for metric in task.metrics if metric.at_end == at_end}
+    found: dict[str, Tensor] = {}
+    for prefix, data in splits.items():
+        values = measure(model, data)
+        if values.keys() != names:
+            wanted, got = (", ".join(sorted(keys)) or "nothing" for keys in (names, values.keys()))
+            raise ValueError(f"{measure.__name__} of {task.name} must return {wanted}, but it returned {got}.")
+        found |= {prefix + name: value for name, value in values.items()}
+    return found
+
+
+def _numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
+    """Return scalars of one device as numbers, read together."""
+    if not values:
+        return {}
+    return dict(zip(values, torch.stack(list(values.values())).cpu().to(torch.float64).tolist(), strict=True))
 
 
 def _parameters_are_finite(model: nn.Module) -> bool:

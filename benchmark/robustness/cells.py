@@ -138,7 +138,7 @@ def read_cells(
         rows = [rows_of.get((grid.task, grid.optimizer), np.empty(0, dtype=np.int64)) for grid in own]
         seeds = np.unique(runs.seed[np.concatenate(rows)])
         cells = [_arrange(runs, scoring, *pair, seeds, swept[scoring.task]) for pair in zip(own, rows, strict=True)]
-        validation_name, test_name = score_names(frame, scoring)
+        validation_name, test_name = score_names(runs, scoring)
         tasks.append(TaskCells(scoring, seeds, tuple(cells), validation_name != test_name))
     return tuple(tasks)
 

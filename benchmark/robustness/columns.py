@@ -111,17 +111,23 @@ def read_runs(frame: pd.DataFrame, tasks: Sequence[str]) -> Runs:
     return Runs(frame, task, _labels(frame, "optimizer"), _seeds(frame), _statuses(frame), _flags(frame, "collapsed"))
 
 
-def score_names(frame: pd.DataFrame, scoring: TaskScoring) -> tuple[str, str]:
+def score_names(runs: Runs, scoring: TaskScoring) -> tuple[str, str]:
     """Return the names of the columns with the validation and the test score; the same one for a task without split.
+
+    Where a frame has both forms, for it may hold tasks of both kinds, the lone column counts where this task has a
+    value in it.
 
     Raises:
         TableError: where the frame has neither both nor the lone column.
     """
     names = f"val_{scoring.metric}", f"test_{scoring.metric}"
-    if all(name in frame for name in names):
-        return names
-    if scoring.metric in frame:
+    has_split, has_lone = all(name in runs.frame for name in names), scoring.metric in runs.frame
+    if has_lone and has_split:
+        has_lone = bool(runs.frame.loc[(runs.task == scoring.task).to_numpy(), scoring.metric].notna().any())
+    if has_lone:
         return scoring.metric, scoring.metric
+    if has_split:
+        return names
     raise TableError(
         f"the frame must have the columns {names[0]} and {names[1]}, or {scoring.metric} for a task without split, "
         f"to score {scoring.task}."
@@ -134,7 +140,7 @@ def score_rows(runs: Runs, scoring: TaskScoring, rows: IntArray) -> ScoredRows:
     Raises:
         TableError: where a completed run has no finite score.
     """
-    names = score_names(runs.frame, scoring)
+    names = score_names(runs, scoring)
     validation, test = (runs.numbers(name, rows) for name in names)
     finite = np.isfinite(validation) & np.isfinite(test)
     if runs.status is None:

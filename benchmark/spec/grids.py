@@ -11,7 +11,7 @@ from benchmark.canonical import content_hash
 from benchmark.records import Scalar
 from benchmark.spec.axes import Scale
 from benchmark.spec.models import Budget
-from benchmark.tasks import Metric
+from benchmark.tasks import Metric, ParamValue
 
 if TYPE_CHECKING:
     from benchmark.spec.spec import Spec
@@ -32,7 +32,7 @@ class Setting:
 
     task: str
     task_version: int
-    task_params: Mapping[str, Scalar | str]
+    task_params: Mapping[str, ParamValue]
     rule: str
     base: str
     budget: Budget

@@ -11,6 +11,7 @@ from benchmark.spec.axes import Axis
 MAX_AXES = 16
 MAX_ENTRIES = 100
 MAX_SEEDS = 10_000
+MAX_LIST = 64  # numbers in one parameter of a task
 Space = Annotated[dict[Text, Axis], Field(max_length=MAX_AXES)]
 Fixed = Annotated[dict[Text, Scalar], Field(max_length=MAX_AXES)]
 
@@ -82,7 +83,9 @@ class TaskEntry(SpecModel):
 
     name: Text
     label: Label | None = None
-    params: dict[Text, Scalar | Text] = Field(default_factory=dict)
+    params: dict[Text, Scalar | Text | Annotated[list[Scalar], Field(max_length=MAX_LIST)]] = Field(
+        default_factory=dict
+    )
     budget: Budget | None = None
     metric: MetricChoice | None = None
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +14,7 @@ from benchmark.records import Scalar
 from benchmark.spec.axes import Axis
 from benchmark.spec.grids import Grid, GridAxis, Setting
 from benchmark.spec.models import Budget, OptimizerEntry, TaskEntry
-from benchmark.tasks import Metric, task_class, task_names
+from benchmark.tasks import Metric, ParamValue, task_class, task_names
 from optimizers import (
     BaseInfo,
     Hyperparameter,
@@ -46,7 +46,7 @@ class _Task:
     label: str
     name: str
     version: int
-    params: Mapping[str, Scalar | str]
+    params: Mapping[str, ParamValue]
     budget: Budget
     metric: Metric
     tolerance: float
@@ -133,7 +133,10 @@ def _task(spec: "Spec", entry: TaskEntry, place: Place, problems: list[Problem])
         problems.append(Problem(pointer(*metric_place, "name"), unknown_name(f"metric of {entry.name}", name, metrics)))
         return None
     tolerance = metrics[name].tolerance if choice.tolerance is None else choice.tolerance
-    return _Task(entry.title, kind.name, kind.version, params, entry.budget or spec.budget, metrics[name], tolerance)
+    if found:
+        return None
+    metric = replace(metrics[name], chance=kind(params).chance(name))
+    return _Task(entry.title, kind.name, kind.version, params, entry.budget or spec.budget, metric, tolerance)
 
 
 def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Problem]) -> _Arm | None:

@@ -1,6 +1,28 @@
 """Tasks: what is benchmarked, by name."""
 
-from benchmark.tasks.protocol import Batch, Metric, Splits, Task
-from benchmark.tasks.registry import load_task, task_class, task_names
+from benchmark.tasks.protocol import Batch, Metric, Model, ParamValue, Splits, Task
+from benchmark.tasks.registry import (
+    adopt_task,
+    load_task,
+    register_task,
+    registered_tasks,
+    task_class,
+    task_names,
+    task_source,
+)
 
-__all__ = ["Batch", "Metric", "Splits", "Task", "load_task", "task_class", "task_names"]
+__all__ = [
+    "Batch",
+    "Metric",
+    "Model",
+    "ParamValue",
+    "Splits",
+    "Task",
+    "adopt_task",
+    "load_task",
+    "register_task",
+    "registered_tasks",
+    "task_class",
+    "task_names",
+    "task_source",
+]

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import itertools
 import math
-from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -16,11 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.parsing import Integer, SpecModel
-from benchmark.seeding import Stream, numpy_generator, seeded_torch
-from benchmark.tasks.protocol import Batch, Metric, Splits, Task
+from benchmark.seeding import Stream, numpy_generator
+from benchmark.tasks.protocol import Batch, Metric, Model, Splits, Task
 
 N_CLASSES = 10
-N_STARTS = 200
 TRAIN_SHARE, VALIDATION_SHARE = 0.6, 0.2
 
 
@@ -48,13 +46,12 @@ class DigitsMLP(Task):
     Parameters: ClassVar[type[SpecModel]] = DigitsMLPParameters
     params: DigitsMLPParameters
 
-    @property
+    @functools.cached_property
     def data_version(self) -> str:
         """Checksum of images and labels."""
         images, labels = _digits()
         return hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()[:16]
 
-    @functools.lru_cache(maxsize=256)  # noqa: B019  (one task lives as long as its process, by the registry)
     def splits(self, seed: int) -> Splits:
         """Return 60 / 20 / 20 % of the images, stratified by class; pixels scaled to [0, 1], shape (n, 64)."""
         images, labels = _digits()
@@ -68,7 +65,7 @@ class DigitsMLP(Task):
         indices = [np.sort(np.concatenate(part)) for part in parts]
         return Splits(*((torch.from_numpy(images[index]), torch.from_numpy(labels[index])) for index in indices))
 
-    def model(self) -> nn.Module:
+    def model(self, seed: int) -> nn.Module:
         """Return the network: `depth` hidden layers of `hidden` units, torch's default initialisation."""
         widths = [64] + [self.params.hidden] * self.params.depth
         layers: list[nn.Module] = []
@@ -76,32 +73,17 @@ class DigitsMLP(Task):
             layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
         return nn.Sequential(*layers, nn.Linear(widths[-1], N_CLASSES))
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, model: Model, batch: Batch) -> Tensor:
         """Return the mean cross-entropy."""
         images, labels = batch
         return functional.cross_entropy(model(images), labels)
 
-    def evaluate(self, model: nn.Module, split: Batch) -> dict[str, Tensor]:
+    def evaluate(self, model: Model, split: Batch) -> dict[str, Tensor]:
         """Return accuracy and mean cross-entropy."""
         images, labels = split
         logits: Tensor = model(images)
         accuracy = (logits.argmax(dim=-1) == labels).to(torch.float32).mean()
         return {"accuracy": accuracy, "loss": functional.cross_entropy(logits, labels)}
-
-    def has_collapsed(self, train_loss: float, scores: Mapping[str, float]) -> bool:
-        """Whether the training loss stayed at chance, or the accuracy inside what untrained networks reach."""
-        return train_loss >= 0.99 * math.log(N_CLASSES) or scores["accuracy"] <= self._start_accuracy
-
-    @functools.cached_property
-    def _start_accuracy(self) -> float:
-        """99th percentile of the test accuracy of 200 untrained networks, each with the split of its seed."""
-        accuracies = []
-        with torch.no_grad():
-            for seed in range(N_STARTS):
-                with seeded_torch(seed, Stream.INIT):
-                    model = self.model()
-                accuracies.append(self.evaluate(model, self.splits(seed).test)["accuracy"].item())
-        return float(np.quantile(accuracies, 0.99))
 
 
 @functools.cache

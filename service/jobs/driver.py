@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Spec
+from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Spec, TaskDataError
 from benchmark.execution import EXECUTION, cell_fingerprint, device_for
 from benchmark.run import train_missing
 from benchmark.spec import Cell, expand
@@ -38,7 +38,8 @@ def main() -> int:
 def _exit_code(error: Exception) -> DriverExit:
     if isinstance(error, LostLeaseError):
         return DriverExit.LOST_LEASE
-    return DriverExit.ENVIRONMENT if isinstance(error, RayUnavailableError) else DriverExit.CRASHED
+    is_environment = isinstance(error, RayUnavailableError | TaskDataError)
+    return DriverExit.ENVIRONMENT if is_environment else DriverExit.CRASHED
 
 
 def _listen(drain: threading.Event) -> None:

@@ -35,13 +35,15 @@ class BaseShape(BaseModel):
 
 
 class TaskShape(BaseModel):
-    """A task that a spec may name."""
+    """A task that a spec may name; whether it can train many cells at once is told for its default parameters."""
 
     name: str
     version: int
     title: str
     source: str
     metrics: list[dict[str, Any]]
+    has_split: bool
+    can_fuse: bool
     params: dict[str, Any]
 
 
@@ -98,6 +100,8 @@ def _task(name: str) -> TaskShape:
         title=task.title,
         source=task.source,
         metrics=[asdict(metric) for metric in task.metrics],
+        has_split=task.has_split,
+        can_fuse=task().can_fuse,
         params=task.Parameters.model_json_schema(),
     )
 

@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from benchmark import BenchmarkError, SpecError
+from benchmark import BenchmarkError, SpecError, TaskDataError
 from benchmark import Problem as SpecProblem
 from benchmark.parsing import pointer
 from service.states import IllegalTransitionError
@@ -91,7 +91,7 @@ def install_handlers(app: FastAPI) -> None:
     def _illegal(request: Request, error: IllegalTransitionError) -> JSONResponse:
         return problem(request, HTTPStatus.CONFLICT, str(error))
 
-    away: tuple[type[Exception], ...] = (UnavailableError, SchemaError)
+    away: tuple[type[Exception], ...] = (UnavailableError, SchemaError, TaskDataError)
     refused: tuple[type[Exception], ...] = (IdempotencyConflictError, InvalidValueError, BenchmarkError)
     for kinds, handler in ((away, _unavailable), (refused, _refused), ((StoreError, Exception), _fault)):
         for kind in kinds:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from benchmark.tasks import registry
+from benchmark.tasks import register_task, registry
 from tests.benchmark.toys import Toy
 
 
@@ -13,7 +13,9 @@ from tests.benchmark.toys import Toy
 def toy_is_registered() -> Iterator[None]:
     """Have specs know the toy task, in these modules and no others."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(registry._TASKS, Toy.name, Toy)
+        patch.setattr(registry, "_registered", {})
+        patch.setattr(registry, "_sources", {})
+        register_task(Toy)
         yield
 
 

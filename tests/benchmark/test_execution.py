@@ -28,6 +28,21 @@ def test_what_a_task_raises_is_in_the_record_of_its_cell() -> None:
     assert (outcome.metrics, outcome.curve, outcome.cost.steps) == ({}, {}, 0)
 
 
+def test_data_that_is_missing_fails_a_cell_in_words() -> None:
+    cell = next(expand(Spec.from_mapping(toy_document({"empty": {"fault": "no_data"}}))))
+    record = train_cell(cell, PLACE, device=CPU, limit_s=60)
+    assert record.outcome.status is Status.FAILED
+    assert record.outcome.error == "TaskDataError: the toy has no data; run: make toy-data"
+    assert cell_fingerprint(cell, CPU).data == "unavailable"
+    assert record.fingerprint == cell_fingerprint(cell, CPU).key
+
+
+def test_a_task_that_returns_other_metrics_than_it_declares_is_told_which() -> None:
+    cell = next(expand(Spec.from_mapping(toy_document({"odd": {"fault": "scores"}}))))
+    outcome = train_cell(cell, PLACE, device=CPU, limit_s=60).outcome
+    assert outcome.error == "ValueError: evaluate of toy must return loss, but it returned loss, score."
+
+
 def test_running_out_of_memory_is_the_pack_s_affair() -> None:
     cell = next(expand(Spec.from_mapping(toy_document({"big": {"fault": "memory", "call": 1}}))))
     with pytest.raises(MemoryError, match="the toy needs more"):

@@ -14,8 +14,8 @@ from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Record, S
 from benchmark.fingerprint import Fingerprint
 from benchmark.packs import Pack, plan_packs
 from benchmark.rayenv import prepare_ray_environment
-from benchmark.spec import Cell
-from tests.benchmark.toys import make_spec, toy_cells, toy_document
+from benchmark.spec import Cell, expand
+from tests.benchmark.toys import make_spec, toy_document
 
 pytestmark = pytest.mark.slow
 
@@ -72,7 +72,7 @@ def test_a_cell_that_breaks_or_kills_its_process_is_the_only_one_that_fails(sess
         "kills": {"fault": "exit", "call": 2, "seed": 4},
     }
     spec = Spec.from_mapping(toy_document(faults, seeds={"count": 3, "base": 3}))
-    cells = toy_cells(spec)
+    cells = list(expand(spec))
     sink = Collected()
     train(session, spec, cells, sink)
     assert len(sink.records) == len(cells) == len(sink.statuses())
@@ -89,7 +89,7 @@ def test_a_cell_that_breaks_or_kills_its_process_is_the_only_one_that_fails(sess
 
 def test_no_new_pack_starts_once_it_is_to_drain(session: ModuleType) -> None:
     spec = Spec.from_mapping(toy_document({"toy": {}}, seeds={"count": 60}))
-    cells = toy_cells(spec)
+    cells = list(expand(spec))
     asked: list[bool] = []
     sink = Collected(on_first=lambda: asked.append(True))
     packs = [Pack(first, first + 3) for first in range(0, 60, 3)]
@@ -103,7 +103,7 @@ def test_no_new_pack_starts_once_it_is_to_drain(session: ModuleType) -> None:
 
 def test_records_say_where_they_were_trained(session: ModuleType) -> None:
     spec = Spec.from_mapping(toy_document({"toy": {}}, seeds={"count": 5}))
-    cells = toy_cells(spec)
+    cells = list(expand(spec))
     sink = Collected()
     train(session, spec, cells, sink, packs=[Pack(0, 2), Pack(2, 5)])
     by_key = {record.config_key: record for record in sink.records}
@@ -119,7 +119,7 @@ def test_a_sink_can_end_the_run(session: ModuleType) -> None:
 
     spec = Spec.from_mapping(toy_document({"toy": {}}, seeds={"count": 12}))
     with pytest.raises(SystemExit, match="6"):
-        train(session, spec, toy_cells(spec), Collected(on_first=leave))
+        train(session, spec, list(expand(spec)), Collected(on_first=leave))
     assert session._runs == {}
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from benchmark import RayOptions, Records, run
+from benchmark import RayOptions, Records, Spec, TaskDataError, run
 from benchmark.execution import train_cell
 from benchmark.records import PackPlace
 from benchmark.spec import expand
-from tests.benchmark.toys import CPU, make_spec
+from tests.benchmark.toys import CPU, make_spec, toy_document
 
 
 @pytest.fixture
@@ -20,6 +20,12 @@ def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)
+
+
+def test_data_that_is_missing_is_said_before_anything_starts() -> None:
+    spec = Spec.from_mapping(toy_document({"empty": {"fault": "no_data"}}))
+    with pytest.raises(TaskDataError, match="run: make toy-data"):
+        run(spec)
 
 
 @pytest.mark.slow

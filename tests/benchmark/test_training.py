@@ -3,20 +3,22 @@ import itertools
 import math
 import statistics
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.records import Outcome, Status
+from benchmark.execution import train_cell
+from benchmark.records import Outcome, PackPlace, Status
 from benchmark.schedule import evaluation_steps
 from benchmark.seeding import Stream, seeded_torch, torch_generator
 from benchmark.spec import Cell, Spec, expand
-from benchmark.tasks import load_task
+from benchmark.tables import spec_table
+from benchmark.tasks import Batch, Metric, Model, Splits, load_task, register_task
 from benchmark.training import train
-from tests.benchmark.toys import CPU, make_spec, toy_document
+from tests.benchmark.toys import CPU, Toy, make_spec, toy_document
 
 SCHEDULES = [
     {"epochs": 2, "batch_size": 128},
@@ -56,7 +58,7 @@ def straightforward(cell: Cell) -> tuple[nn.Module, list[float]]:
     task = load_task(cell.setting.task, cell.setting.task_params)
     inputs, targets = task.splits(cell.seed).train
     with seeded_torch(cell.seed, Stream.INIT):
-        model = task.model()
+        model = task.model(cell.seed)
     h, budget = cell.hyperparameters, cell.setting.budget
     sgd = torch.optim.SGD(model.parameters(), lr=h["lr"], momentum=float(h["momentum"]), weight_decay=h["weight_decay"])
     passes = 1 if cell.setting.rule == "gd" else 2
@@ -113,7 +115,7 @@ def test_the_loop_is_the_straightforward_one(rule: str, budget: dict[str, Any]) 
             for metric, value in task.evaluate(model, split).items()
         }
         expected["train_loss"] = task.evaluate(model, splits.train)["loss"].item()
-    ends = evaluation_steps(len(losses))
+    ends = evaluation_steps(len(losses), 20)
     means = [statistics.fmean(losses[first:last]) for first, last in itertools.pairwise((0, *ends))]
     tolerance = 0 if rule == "gd" else 1e-5
     assert outcome.metrics == pytest.approx(expected, rel=tolerance, abs=0)
@@ -219,7 +221,7 @@ def test_a_run_diverges_at_the_step_whose_loss_is_not_finite(
     assert outcome.diverged_at_step == step
     assert outcome.metrics == {}
     assert not outcome.collapsed
-    before = [float(at) for at in evaluation_steps(n_steps) if at < step]
+    before = [float(at) for at in evaluation_steps(n_steps, 20) if at < step]
     assert list(outcome.curve.get("step", ())) == before
     assert all(math.isfinite(value) for series in outcome.curve.values() for value in series)
 
@@ -279,3 +281,50 @@ def test_diagnostics_are_medians_over_the_steps() -> None:
     assert gd.grad_norm > 0
     still = run_cell(cell_of("sam", {"epochs": 1}, optimizers=[{"name": "sam", "fixed": {"rho": 0.0}}]))
     assert still.diagnostics.delta_over_rho is None
+
+
+class Slope(Toy):
+    """Roll down a slope without data: no split, a finer curve with the place on it, and a score at the end."""
+
+    name: ClassVar[str] = "slope"
+    has_split: ClassVar[bool] = False
+    max_evaluations: ClassVar[int] = 50
+    metrics: ClassVar[tuple[Metric, ...]] = (
+        Metric("loss", "minimize", 0.1, 10.0, "height"),
+        Metric("low", "maximize", 0.1, 0.0, "whether it ended low", at_end=True),
+    )
+
+    def splits(self, seed: int) -> Splits:
+        return Splits((torch.zeros(1, 2),))
+
+    def loss(self, model: Model, batch: Batch) -> Tensor:
+        height: Tensor = model(batch[0]).square().sum()
+        return height
+
+    def evaluate(self, model: Model, split: Batch) -> dict[str, Tensor]:
+        return {"loss": self.loss(model, split)}
+
+    def evaluate_end(self, model: Model, split: Batch) -> dict[str, Tensor]:
+        return {"low": (self.loss(model, split) < 1).float()}
+
+    def trace(self, model: Model) -> dict[str, Tensor]:
+        return {"place": model(torch.zeros(1, 2)).squeeze()}
+
+
+def test_a_task_without_split_has_scores_of_its_own_and_a_trace() -> None:
+    register_task(Slope)
+    tasks = [{"name": "slope"}, {"name": "toy"}]
+    spec = make_spec(tasks=tasks, budget={"epochs": 30}, optimizers=[], space={"lr": {"values": [0.01]}})
+    records = {}
+    for cell in expand(spec):
+        records[cell.key] = train_cell(cell, PackPlace("p", 1, 0), device=CPU, limit_s=60)
+    outcome = next(record.outcome for record in records.values())
+    assert set(outcome.metrics) == {"train_loss", "loss", "low"}
+    assert set(outcome.curve) == {"step", "train_loss", "loss", "place"}
+    assert outcome.curve["step"] == tuple(float(step) for step in range(1, 31))
+    assert outcome.curve["place"][-1] ** 2 == pytest.approx(outcome.metrics["loss"])
+    assert outcome.metrics["train_loss"] == outcome.metrics["loss"]
+    assert outcome.metrics["low"] == 1
+    table = spec_table(spec, records)
+    assert {task.task: task.has_split for task in table.tasks} == {"slope": False, "toy": True}
+    assert table.complete

@@ -3,17 +3,17 @@
 import copy
 import os
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmark.errors import TaskDataError
 from benchmark.parsing import Integer, SpecModel
 from benchmark.seeding import Stream, torch_generator
 from benchmark.spec import Cell, Spec, expand
-from benchmark.tasks import Batch, Metric, Splits, Task, registry
+from benchmark.tasks import Batch, Metric, Model, Splits, Task
 
 CPU = torch.device("cpu")
 DIGITS: dict[str, Any] = {
@@ -46,7 +46,9 @@ def first_cell(**changes: Any) -> Cell:
 class ToyParameters(SpecModel):
     """What goes wrong in the toy, in which call of its loss (0: never), and under which seed (-1: every one)."""
 
-    fault: Literal["none", "nan_loss", "inf_loss", "nan_gradient", "raise", "exit", "memory"] = "none"
+    fault: Literal["none", "nan_loss", "inf_loss", "nan_gradient", "raise", "exit", "memory", "no_data", "scores"] = (
+        "none"
+    )
     call: Integer = 0
     n_train: Integer = 10
     seed: Integer = -1
@@ -55,8 +57,9 @@ class ToyParameters(SpecModel):
 class _CountingLine(nn.Module):
     """A line that counts how often its loss was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int) -> None:
         super().__init__()
+        self.seed = seed
         self.line = nn.Linear(2, 1)
         self.calls = 0
 
@@ -76,12 +79,9 @@ class Toy(Task):
     Parameters: ClassVar[type[SpecModel]] = ToyParameters
     params: ToyParameters
 
-    @property
-    def data_version(self) -> str:
-        return "toy"
-
     def splits(self, seed: int) -> Splits:
-        self._seed = seed
+        if self.params.fault == "no_data":
+            raise TaskDataError("the toy has no data; run: make toy-data")
         generator = torch_generator(seed, Stream.SPLIT)
         parts = []
         for size in (self.params.n_train, 4, 4):
@@ -89,15 +89,15 @@ class Toy(Task):
             parts.append((inputs, inputs.sum(dim=1, keepdim=True)))
         return Splits(*parts)
 
-    def model(self) -> nn.Module:
-        return _CountingLine()
+    def model(self, seed: int) -> nn.Module:
+        return _CountingLine(seed)
 
-    def loss(self, model: nn.Module, batch: Batch) -> Tensor:
+    def loss(self, model: Model, batch: Batch) -> Tensor:
         assert isinstance(model, _CountingLine)
         inputs, targets = batch
         loss = functional.mse_loss(model(inputs), targets)
         model.calls += 1
-        if model.calls != self.params.call or self.params.seed not in (-1, self._seed):
+        if model.calls != self.params.call or self.params.seed not in (-1, model.seed):
             return loss
         match self.params.fault:
             case "nan_loss":
@@ -114,29 +114,13 @@ class Toy(Task):
                 os._exit(13)
         return loss
 
-    def evaluate(self, model: nn.Module, split: Batch) -> dict[str, Tensor]:
+    def evaluate(self, model: Model, split: Batch) -> dict[str, Tensor]:
         inputs, targets = split
-        return {"loss": functional.mse_loss(model(inputs), targets)}
+        loss = {"loss": functional.mse_loss(model(inputs), targets)}
+        return loss | {"score": loss["loss"]} if self.params.fault == "scores" else loss
 
     def has_collapsed(self, train_loss: float, scores: Mapping[str, float]) -> bool:
         return train_loss > 1e6
-
-
-class ToySeed(int):
-    """A seed that registers the toy in the process that unpickles it, so that a worker knows the task of its cells."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _arrived, (int(self),)
-
-
-def _arrived(seed: int) -> ToySeed:
-    registry._TASKS.setdefault(Toy.name, Toy)
-    return ToySeed(seed)
-
-
-def toy_cells(spec: Spec) -> list[Cell]:
-    """The cells of a spec of toys, for processes that do not know toys yet."""
-    return [replace(cell, seed=ToySeed(cell.seed)) for cell in expand(spec)]
 
 
 def toy_document(faults: Mapping[str, Mapping[str, Any]], **changes: Any) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def test_splits_depend_on_the_seed_alone() -> None:
     ],
 )
 def test_the_network_has_its_size(params: dict[str, int], n_parameters: int) -> None:
-    model = DigitsMLP(params).model()
+    model = DigitsMLP(params).model(0)
     assert sum(parameter.numel() for parameter in model.parameters()) == n_parameters
 
 
@@ -73,7 +73,7 @@ def test_scores_of_untrained_networks_are_start() -> None:
     n_outside = 0
     for seed in range(1_000, 1_100):
         with seeded_torch(seed, Stream.INIT), torch.no_grad():
-            scores = TASK.evaluate(TASK.model(), TASK.splits(seed).test)
+            scores = TASK.evaluate(TASK.model(seed), TASK.splits(seed).test)
         n_outside += not TASK.has_collapsed(0.0, {"accuracy": scores["accuracy"].item()})
     assert n_outside <= 5
 

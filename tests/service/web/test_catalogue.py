@@ -17,6 +17,7 @@ def test_optimizers_have_ranges_defaults_and_sources(web: httpx.Client) -> None:
 def test_tasks_and_bases(web: httpx.Client) -> None:
     (digits,) = [one for one in web.get("/api/v1/tasks").json() if one["name"] == "digits-mlp"]
     assert digits["metrics"][0]["name"] == "accuracy"
+    assert digits["has_split"] is True
     assert digits["params"]["properties"]["hidden"]["default"] == 64
     assert [one["name"] for one in web.get("/api/v1/bases").json()] == ["adam", "adamw", "sgd"]
 

@@ -3,6 +3,7 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmark import Spec, TaskDataError
 from service.states import JobState
 from service.store import Store
 from tests.service.filling import completed, diverged, failed, run_made_up, small_spec, submit
@@ -28,6 +29,16 @@ def test_submit_stores_a_job_and_says_where(web: httpx.Client, store: Store) -> 
     assert job["spec"]["budget"]["batch_size"] == 64, "defaults are filled in"
     assert web.get(response.headers["Location"]).json() == job
     assert store.job(job["id"]).n_cells == 20
+
+
+def test_data_that_the_server_lacks_is_503_with_what_to_run(web: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_data(spec: Spec) -> None:
+        raise TaskDataError("the images are missing; run: make images")
+
+    monkeypatch.setattr("service.web.jobs.price", no_data)
+    response = web.post(JOBS, json=small_spec(), params={"dry_run": "true"})
+    assert response.status_code == 503
+    assert response.json()["detail"] == "the images are missing; run: make images"
 
 
 @pytest.mark.parametrize(
