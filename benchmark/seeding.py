@@ -15,6 +15,8 @@ class Stream(IntEnum):
     INIT = 1
     ORDER = 2
     TRAIN = 3
+    LABELS = 4
+    SUBSET = 5
 
 
 def stream_seed(seed: int, stream: Stream) -> int:

@@ -10,7 +10,7 @@ from service.store import Job, Store
 
 @dataclass(frozen=True)
 class JobResults:
-    """A job with its spec and the records it uses, by config_key and without their curves."""
+    """A job with its spec and the records it uses, by config_key."""
 
     job: Job
     spec: Spec
@@ -21,8 +21,8 @@ class JobResults:
         return spec_table(self.spec, self.records)
 
 
-def job_results(store: Store, job_id: str) -> JobResults:
+def job_results(store: Store, job_id: str, *, curves: bool = False) -> JobResults:
     """Read what a job has so far; raises NotFoundError when there is none of that id."""
     job = store.job(job_id)
-    records = {stored.record.config_key: stored.record for stored in store.iter_records(job.id, curves=False)}
+    records = {stored.record.config_key: stored.record for stored in store.iter_records(job.id, curves=curves)}
     return JobResults(job, Spec.from_mapping(job.spec, max_cells=job.n_cells), records)

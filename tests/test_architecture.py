@@ -26,6 +26,7 @@ WALLS = {
     "yaml": ("benchmark/parsing.py", "service/cli"),
     "typer": ("service/cli",),
     "sklearn": ("benchmark/tasks",),
+    "mnist1d": ("benchmark/tasks",),
     "pickle": (),
     "cloudpickle": (),
     "dill": (),

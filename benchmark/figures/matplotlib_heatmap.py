@@ -1,11 +1,8 @@
 """Heat maps for papers: svg, png or pdf by matplotlib."""
 
-import io
-import threading
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -15,26 +12,14 @@ from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from benchmark.errors import TableError
 from benchmark.figures.axes import FigureAxis
 from benchmark.figures.heatmap import Heatmap, Panel, Surface, prepare_heatmap
+from benchmark.figures.matplotlib_image import INK, PAPER, Format, image_of
 from benchmark.robustness.scoring import BoolArray, TaskScoring
 
-Format = Literal["svg", "png", "pdf"]
-FORMATS: tuple[Format, ...] = ("svg", "png", "pdf")
 PANEL_INCHES, STRIP_INCHES, MARGIN_INCHES, HEIGHT_INCHES = 2.6, 0.75, 2.0, 3.4
 MAX_VECTOR_CELLS = 2_500  # a figure of more cells holds them as pixels: a viewer would choke on the shapes
-INK, PAPER, FAINT = "#111111", "#ffffff", "#8a8a8a"
-STYLE: Any = {
-    "font.size": 9,
-    "hatch.linewidth": 0.9,
-    "svg.hashsalt": "rhobust",
-    "svg.fonttype": "none",
-    "pdf.fonttype": 42,
-    "axes.linewidth": 0.6,
-}
-# matplotlib keeps its style in one global place; two threads of a server must not swap it under each other.
-_LOCK = threading.Lock()
+FAINT = "#8a8a8a"
 
 
 def heatmap_matplotlib(
@@ -62,25 +47,8 @@ def heatmap_matplotlib(
     Raises:
         TableError: for another format, and where no surface is of the task or the selection does not match.
     """
-    if image_format not in FORMATS:
-        raise TableError(f"unknown format {image_format!r}; known: {', '.join(FORMATS)}.")
     heatmap = prepare_heatmap(surfaces, scoring, selection=selection, y_ref=y_ref)
-    with _LOCK, mpl.rc_context(STYLE):
-        stream = io.BytesIO()
-        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}[image_format]
-        figure = _draw(heatmap)
-        _settle(figure)
-        figure.savefig(stream, format=image_format, dpi=dpi, metadata=metadata)
-        return stream.getvalue()
-
-
-def _settle(figure: Figure) -> None:
-    """Fix the layout, rounded: the solver's last digits change from run to run, and ids in an svg are made of them."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    for axes in figure.axes:
-        left, bottom, width, height = (round(float(value), 5) for value in axes.get_position().bounds)
-        axes.set_position((left, bottom, width, height))
+    return image_of(lambda: _draw(heatmap), image_format, dpi)
 
 
 def _draw(heatmap: Heatmap) -> Figure:

@@ -11,10 +11,15 @@ from types import MappingProxyType
 from benchmark.canonical import canonical_json
 from benchmark.errors import UnknownTaskError
 from benchmark.parsing import unknown_name
-from benchmark.tasks.digits import DigitsMLP
+from benchmark.tasks.alignment import AlignmentMfeat
+from benchmark.tasks.breast_cancer import BreastCancerMLP
+from benchmark.tasks.digits import DigitsCNN, DigitsMLP
+from benchmark.tasks.landscapes import LANDSCAPES
+from benchmark.tasks.mnist1d import MNIST1DCNN
 from benchmark.tasks.protocol import ParamValue, Task
 
-_OURS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in (DigitsMLP,)})
+_CLASSES: tuple[type[Task], ...] = (AlignmentMfeat, BreastCancerMLP, DigitsCNN, DigitsMLP, MNIST1DCNN, *LANDSCAPES)
+_OURS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in _CLASSES})
 _registered: dict[str, type[Task]] = {}
 _sources: dict[str, str] = {}
 

@@ -1,6 +1,7 @@
 """Commands on jobs of a server."""
 
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,10 +27,19 @@ UrlOption = Annotated[str | None, typer.Option("--url", help="Server; RHOBUST_UR
 JobId = Annotated[str, typer.Argument(help="Id of a job.")]
 SpecPath = Annotated[Path, typer.Argument(help="A spec, as YAML or JSON.")]
 
+IMAGE_ENDINGS = (".svg", ".png", ".pdf")
+
+
+class Figure(StrEnum):
+    """What can be drawn of a job."""
+
+    HEATMAP = "heatmap"
+    TRAJECTORIES = "trajectories"
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    for command in (submit, plan, ls, show, watch, table, pause, resume, cancel, retry, delete):
+    for command in (submit, plan, ls, show, watch, table, plot, pause, resume, cancel, retry, delete):
         app.command()(command)
 
 
@@ -109,6 +119,24 @@ def table(job_id: JobId, url: UrlOption = None, output: OutputOption = Output.TA
     """Print the robustness table of a job, of what is recorded so far."""
     with Client(url) as client:
         print_table(client.job(job_id).table(), output)
+
+
+def plot(
+    job_id: JobId,
+    file: Annotated[Path, typer.Argument(help="File to write; its ending says how: .svg, .png or .pdf.")],
+    figure: Annotated[Figure, typer.Option(help="What to draw; trajectories are for landscapes.")] = Figure.HEATMAP,
+    task: Annotated[str | None, typer.Option(help="Label of the task; the first one by default.")] = None,
+    url: UrlOption = None,
+) -> None:
+    """Draw a figure of a job, of what is recorded so far, into a file."""
+    if file.suffix not in IMAGE_ENDINGS:
+        raise typer.BadParameter(f"the file must end in {', '.join(IMAGE_ENDINGS)}, but got {file.name!r}.")
+    with Client(url) as client:
+        image = client.job(job_id).figure(figure, task=task, image_format=file.suffix.removeprefix("."))
+    try:
+        file.write_bytes(image)
+    except OSError as error:
+        raise typer.BadParameter(f"cannot write {file}: {error.strerror}.") from error
 
 
 def pause(job_id: JobId, url: UrlOption = None) -> None:

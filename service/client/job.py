@@ -126,6 +126,17 @@ class Job:
         surfaces = self._client.json("GET", f"{self._path}/surface", params={"split": split})["surfaces"]
         return list(surfaces)
 
+    def figure(self, name: str = "heatmap", *, task: str | None = None, image_format: str = "svg") -> bytes:
+        """Return a figure of what is recorded so far, as a file's bytes.
+
+        Args:
+            name: `heatmap`, or `trajectories` of a landscape.
+            task: label of the task; the first one by default.
+            image_format: svg, png or pdf.
+        """
+        params = {"format": image_format} | ({} if task is None else {"task": task})
+        return self._client.request("GET", f"{self._path}/figures/{name}", params=params).content
+
     def records(self) -> pd.DataFrame:
         """Return one row a cell: what it is, how it ended, its scores and cost."""
         text = self._client.request("GET", f"{self._path}/records", params={"format": "csv"}).text

@@ -27,7 +27,19 @@ DRAIN = "drain"
 MAX_LAST_WORDS = 4096
 # What a driver and Ray's workers below it may see of our environment; secrets go by pipe.
 ALLOWED_VARIABLES = frozenset(
-    {"HOME", "LANG", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "PYTHONPATH", "TZ", "USER", "VIRTUAL_ENV"}
+    {
+        "HOME",
+        "LANG",
+        "LD_LIBRARY_PATH",
+        "LOGNAME",
+        "PATH",
+        "PYTHONPATH",
+        "RHOBUST_CACHE_DIR",
+        "TZ",
+        "USER",
+        "VIRTUAL_ENV",
+        "XDG_CACHE_HOME",
+    }
 )
 ALLOWED_PREFIXES = (
     "CUDA_",

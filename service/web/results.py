@@ -7,15 +7,15 @@ import pandas as pd
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from benchmark import Spec, Status
-from benchmark.figures import heatmap_matplotlib, heatmap_plotly
+from benchmark import Spec, Status, TableError
+from benchmark.figures import heatmap_matplotlib, heatmap_plotly, trajectories_matplotlib
 from benchmark.frame import results_frame
 from benchmark.robustness import RobustnessTable
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown
 from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
-from service.results import JobResults
+from service.results import JobResults, job_results
 from service.store import NotFoundError
 from service.web.jobs import MAX_PAGE_SIZE, JobId
 from service.web.shapes import RecordPage, RecordShape, record_values
@@ -85,13 +85,28 @@ def get_surface(
 def get_figure(
     state: State,
     job_id: JobId,
-    name: Literal["heatmap"],
+    name: Literal["heatmap", "trajectories"],
     task: Annotated[str | None, Query(max_length=200, description="label of the task; the first by default")] = None,
     image_format: Annotated[
-        Literal["json", "svg", "png", "pdf"], Query(alias="format", description="json: for Plotly")
+        Literal["json", "svg", "png", "pdf"], Query(alias="format", description="json: for Plotly, heatmap only")
     ] = "svg",
 ) -> Response:
-    """Return a figure of a job: `heatmap`, the score over the hyperparameters, a panel an optimizer."""
+    """Return a figure of a job.
+
+    `heatmap`: the score over the hyperparameters, a panel an optimizer. `trajectories`: the paths over a landscape.
+    """
+    if name == "heatmap":
+        return _heatmap(state, job_id, task, image_format)
+    if image_format == "json":
+        raise TableError("trajectories have no json form; ask for svg, png or pdf.")
+    results = job_results(state.store, job_id, curves=True)
+    image = trajectories_matplotlib(results.spec, results.records, task=task, image_format=image_format)
+    return _download(image, IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
+
+
+def _heatmap(
+    state: State, job_id: str, task: str | None, image_format: Literal["json", "svg", "png", "pdf"]
+) -> Response:
     results = state.results(job_id)
     label = task or results.spec.tasks[0].title
     scoring = next((scoring for scoring in scorings(results.spec) if scoring.task == label), None)
@@ -103,7 +118,7 @@ def get_figure(
     if image_format == "json":
         return JSONResponse(heatmap_plotly(shown, scoring, selection=selection, y_ref=y_ref))
     image = heatmap_matplotlib(shown, scoring, image_format=image_format, selection=selection, y_ref=y_ref)
-    return _download(image, IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
+    return _download(image, IMAGE_TYPES[image_format], f"{job_id}-heatmap.{image_format}")
 
 
 @records_router.get("/{record_id}")

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmark import Cost, Diagnostics, Outcome, PackPlace, Record, Spec, Status
+from benchmark.execution import device_for, train_cell
 from benchmark.spec import Cell, expand
 from service.states import JobState
 from service.store import Job, PlacedRecord, Store
@@ -29,6 +30,23 @@ def small_spec(**changes: Any) -> dict[str, Any]:
         "space": {"lr": {"values": [0.01, 0.1]}},
         "seeds": {"count": 2},
     } | changes
+
+
+def landscape_spec() -> dict[str, Any]:
+    """Return a spec of two short descents on a landscape."""
+    return {
+        "name": "descents",
+        "tasks": [{"name": "banana", "params": {"start": [-1.5, 0.5]}}],
+        "budget": {"epochs": 5},
+        "optimizers": [{"name": "sam", "fixed": {"rho": 1.0}}],
+        "space": {"lr": {"values": [0.01]}},
+        "seeds": {"count": 1},
+    }
+
+
+def trained(cell: Cell) -> Outcome:
+    """Return the outcome of training the cell here."""
+    return train_cell(cell, PackPlace("pack", 1, 0), device=device_for(use_gpu=False), limit_s=60).outcome
 
 
 def completed(cell: Cell) -> Outcome:

@@ -10,7 +10,7 @@ import yaml
 from service.states import JobState
 from service.store import Store
 from tests.service.cli.conftest import Cli
-from tests.service.filling import failed, run_made_up, small_spec, submit
+from tests.service.filling import failed, landscape_spec, run_made_up, small_spec, submit, trained
 from tests.service.processes import free_port
 
 
@@ -53,6 +53,40 @@ def test_table_in_every_form(cli: Cli, url: str, store: Store, output: str) -> N
         assert {row["optimizer"] for row in csv.DictReader(io.StringIO(result.out))} == {"gd", "sam", "msam"}
     else:
         assert "msam" in result.out
+
+
+@pytest.mark.parametrize(("ending", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
+def test_plot_writes_a_figure(cli: Cli, url: str, store: Store, tmp_path: Path, ending: str, start: bytes) -> None:
+    job = run_made_up(store, submit(store))
+    file = tmp_path / f"heat map.{ending}"
+    result = cli("plot", job.id, file)
+    assert (result.code, result.out, result.err) == (0, "", "")
+    assert file.read_bytes().startswith(start)
+
+
+def test_plot_draws_trajectories(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
+    job = run_made_up(store, submit(store, landscape_spec()), trained)
+    assert cli("plot", job.id, tmp_path / "a.svg", "--figure", "trajectories", "--task", "banana").code == 0
+    assert b'id="run-' in (tmp_path / "a.svg").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("file", "options", "code", "message"),
+    [
+        ("a.gif", (), 2, "must end in .svg, .png, .pdf"),
+        ("nowhere/a.svg", (), 2, "cannot write"),
+        ("a.svg", ("--task", "elsewhere"), 2, "elsewhere"),
+        ("a.svg", ("--figure", "trajectories"), 2, "digits-mlp"),
+    ],
+)
+def test_plot_says_what_it_cannot_draw(
+    cli: Cli, url: str, store: Store, tmp_path: Path, file: str, options: tuple[str, ...], code: int, message: str
+) -> None:
+    job = run_made_up(store, submit(store))
+    result = cli("plot", job.id, tmp_path / file, *options)
+    assert result.code == code
+    assert message in " ".join(result.err.replace("│", " ").split())
+    assert not (tmp_path / file).exists()
 
 
 def test_ls_and_show(cli: Cli, url: str, store: Store) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from service.store import Store, WantedCell
-from tests.service.filling import completed, diverged, run_made_up, small_spec, submit
+from tests.service.filling import completed, diverged, landscape_spec, run_made_up, small_spec, submit, trained
 
 
 @pytest.fixture
@@ -161,3 +161,19 @@ def test_reused_records_are_told(web: httpx.Client, store: Store) -> None:
     assert len(store.link_reusable(second.id, claimed.attempt, wanted, 60)) == 20
     assert web.get(f"/api/v1/jobs/{second.id}").json()["progress"]["reused"] == 20
     assert all(record["reused"] for record in web.get(f"/api/v1/jobs/{second.id}/records").json()["items"])
+
+
+def test_the_trajectories_of_a_landscape(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store, landscape_spec()), trained)
+    url = f"/api/v1/jobs/{job.id}/figures/trajectories"
+    image = web.get(url)
+    assert image.status_code == 200
+    assert image.content.count(b'id="run-') == 2
+    refused = web.get(url, params={"format": "json"})
+    assert (refused.status_code, "no json form" in refused.json()["detail"]) == (422, True)
+
+
+def test_only_a_landscape_has_trajectories(web: httpx.Client, job_url: str) -> None:
+    refused = web.get(f"{job_url}/figures/trajectories")
+    assert refused.status_code == 422
+    assert "digits-mlp" in refused.json()["detail"]

@@ -1,0 +1,91 @@
+"""Cache of data that a task generates: made once, kept on disk under its checksum."""
+
+import hashlib
+import io
+import logging
+import os
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmark.errors import TaskDataError
+
+N_CHECKSUM = 16  # hexadecimal digits of the SHA-256
+
+Arrays = dict[str, NDArray[Any]]
+
+logger = logging.getLogger("rhobust")
+
+
+def cached_arrays(name: str, make: Callable[[], Arrays]) -> Arrays:
+    """Return arrays by name from the cache; where they are not in it, make them and put them there.
+
+    The checksum of the file is part of its name, and the file comes into being whole, so any number of processes may
+    do this at once. A folder that cannot be read or written costs a warning, and the arrays are made anew.
+
+    Args:
+        name: of the data with its version; letters, digits, dots, dashes and underscores.
+        make: returns the arrays, none of them of objects.
+
+    Raises:
+        TaskDataError: when the file is not what its checksum says.
+    """
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise ValueError(f"a name must consist of letters, digits, '.', '-' and '_', but got {name!r}.")
+    try:
+        folder = cache_folder()
+        kept = next(iter(sorted(folder.glob(f"{name}.{'[0-9a-f]' * N_CHECKSUM}.npz"))), None)
+        content = kept.read_bytes() if kept else None
+    except (OSError, RuntimeError) as error:
+        logger.warning("%s cannot be read from the cache: %s", name, error)
+        return make()
+    if kept is not None and content is not None:
+        return _checked(kept, content)
+    arrays = make()
+    try:
+        _keep(folder, name, arrays)
+    except OSError as error:
+        logger.warning("%s cannot be kept in the cache: %s; set RHOBUST_CACHE_DIR to a writable folder", name, error)
+    return arrays
+
+
+def cache_folder() -> Path:
+    """Return the folder of the cache: `$RHOBUST_CACHE_DIR`, or `rhobust` in `$XDG_CACHE_HOME` or `~/.cache`.
+
+    Raises:
+        RuntimeError: when neither is set and there is no home.
+    """
+    if own := os.environ.get("RHOBUST_CACHE_DIR"):
+        return Path(own).expanduser().absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rhobust"
+
+
+def _checked(file: Path, content: bytes) -> Arrays:
+    got = _checksum(content)
+    if not file.name.endswith(f".{got}.npz"):
+        detail = f"the checksum of a cached file must be that of its name, but got {got} for {file}."
+        raise TaskDataError(f"{detail} Delete this file; it is made again.")
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def _keep(folder: Path, name: str, arrays: Arrays) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    content = buffer.getvalue()
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"{name}.{secrets.token_hex(8)}.tmp"
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(folder / f"{name}.{_checksum(content)}.npz")
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:N_CHECKSUM]
