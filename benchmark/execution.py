@@ -1,14 +1,20 @@
-"""Execution: one cell to its record, in the process that trains it."""
+"""Execution: cells to their records, in the process that trains them, fused or one after another."""
+
+from collections.abc import Sequence
+from typing import Literal
 
 import torch
 
 from benchmark.fingerprint import Fingerprint, fingerprint
+from benchmark.fused import Run, train_together
 from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Status
 from benchmark.spec import Cell
 from benchmark.tasks import load_task
 from benchmark.training import train
 
-EXECUTION = "sequential"  # how every pack is trained: its cells one after another
+Execution = Literal["fused", "sequential"]
+"""How cells are trained: all of a pack at once, or one after another."""
+
 MAX_ERROR_LENGTH = 500
 
 
@@ -19,7 +25,7 @@ def device_for(*, use_gpu: bool) -> torch.device:
     return torch.device("cpu")
 
 
-def cell_fingerprint(cell: Cell, device: torch.device) -> Fingerprint:
+def cell_fingerprint(cell: Cell, device: torch.device, execution: Execution = "sequential") -> Fingerprint:
     """Return the fingerprint under which this process would train the cell on the device.
 
     Where the task's data cannot be had its version is `unavailable`: also a cell that failed for it has a record.
@@ -29,38 +35,80 @@ def cell_fingerprint(cell: Cell, device: torch.device) -> Fingerprint:
     except Exception:  # noqa: BLE001  (whatever a task raises: its cells fail with it, and say so)
         data_version = "unavailable"
     return fingerprint(
-        cell.setting.task, data_version, device=device, precision=cell.setting.budget.precision, execution=EXECUTION
+        cell.setting.task, data_version, device=device, precision=cell.setting.budget.precision, execution=execution
     )
 
 
-def train_cell(cell: Cell, pack: PackPlace, *, device: torch.device, limit_s: float) -> Record:
-    """Train a cell and return its record; an error in the code of its task or optimizer makes a failed one.
+def train_cells(
+    cells: Sequence[Cell],
+    places: Sequence[PackPlace],
+    *,
+    device: torch.device,
+    limit_s: float,
+    execution: Execution,
+) -> list[Record]:
+    """Train cells of one setting and return their records; an error of its task or optimizer makes failed ones.
 
-    Running out of memory is raised instead: the pack dies, and what is left of it is planned in smaller ones.
+    Running out of memory is raised instead: the pack dies, and what is left of it is planned in smaller ones. Of cells
+    that are trained together the one that raises is found by halves, and takes no other with it.
+
+    Args:
+        cells: at least one, all of one setting.
+        places: where each is trained.
+        device: on which they are trained.
+        limit_s: seconds that one cell may take, or its share.
+        execution: together or one after another.
     """
+    if len(cells) > 1 and execution == "sequential":
+        pairs = zip(cells, places, strict=True)
+        return [train_cell(cell, place, device=device, limit_s=limit_s) for cell, place in pairs]
+    setting = cells[0].setting
     try:
-        task = load_task(cell.setting.task, cell.setting.task_params)
-        outcome = train(task, cell.setting, cell.hyperparameters, cell.seed, device=device, limit_s=limit_s)
+        task = load_task(setting.task, setting.task_params)
+        if execution == "sequential":
+            (cell,) = cells
+            outcomes = [train(task, setting, cell.hyperparameters, cell.seed, device=device, limit_s=limit_s)]
+        else:
+            runs = [Run(cell.hyperparameters, cell.seed) for cell in cells]
+            outcomes = train_together(task, setting, runs, device=device, limit_s=limit_s)
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # noqa: BLE001  (whatever a task raises belongs into its record, not into its neighbours')
-        return failed_record(cell, pack, device, f"{type(error).__name__}: {error}")
-    return _record(cell, pack, device, outcome)
+        if len(cells) == 1:
+            words = f"{type(error).__name__}: {error}"
+            return [failed_record(cells[0], places[0], device, words, execution)]
+        middle = len(cells) // 2
+        halves = ((cells[:middle], places[:middle]), (cells[middle:], places[middle:]))
+        return [
+            record
+            for half, own in halves
+            for record in train_cells(half, own, device=device, limit_s=limit_s, execution=execution)
+        ]
+    pairs_of = zip(cells, places, outcomes, strict=True)
+    return [_record(cell, place, device, outcome, execution) for cell, place, outcome in pairs_of]
 
 
-def failed_record(cell: Cell, pack: PackPlace, device: torch.device, error: str) -> Record:
+def train_cell(cell: Cell, pack: PackPlace, *, device: torch.device, limit_s: float) -> Record:
+    """Train one cell by the plain loop and return its record, as `train_cells` does."""
+    (record,) = train_cells([cell], [pack], device=device, limit_s=limit_s, execution="sequential")
+    return record
+
+
+def failed_record(
+    cell: Cell, pack: PackPlace, device: torch.device, error: str, execution: Execution = "sequential"
+) -> Record:
     """Return the record of a cell that could not be trained."""
-    cost = Cost(0, 0, 0.0, False, EXECUTION, device.type)
+    cost = Cost(0, 0, 0.0, False, execution, device.type)
     # what no database can hold may stand in somebody else's message
     words = error[:MAX_ERROR_LENGTH].encode(errors="backslashreplace").decode().replace("\0", "\\0")
     outcome = Outcome(Status.FAILED, {}, {}, cost, Diagnostics(None, None), error=words)
-    return _record(cell, pack, device, outcome)
+    return _record(cell, pack, device, outcome, execution)
 
 
-def _record(cell: Cell, pack: PackPlace, device: torch.device, outcome: Outcome) -> Record:
+def _record(cell: Cell, pack: PackPlace, device: torch.device, outcome: Outcome, execution: Execution) -> Record:
     return Record(
         config_key=cell.key,
-        fingerprint=cell_fingerprint(cell, device).key,
+        fingerprint=cell_fingerprint(cell, device, execution).key,
         setting=cell.setting.key,
         hyperparameters=cell.hyperparameters,
         seed=cell.seed,

@@ -1,13 +1,15 @@
 """Packs: which cells are trained together by one trial, and what is planned again when a pack dies."""
 
 import itertools
+import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from benchmark.spec import Cell
 
-MAX_PACK_CELLS = 64
+MAX_PACK_CELLS = 64  # trained one after another
+MIN_FUSED_CELLS, MAX_FUSED_CELLS = 32, 128
 PACKS_PER_WORKER = 8
 MAX_DEATHS = 3
 
@@ -29,21 +31,27 @@ class Pack:
         return self.stop - self.start
 
 
-def plan_packs(cells: Sequence[Cell], *, n_workers: int, size: int | None = None) -> list[Pack]:
-    """Cut cells into packs: none spans two settings, every worker gets several, none is larger than 64 cells.
+def plan_packs(
+    cells: Sequence[Cell], *, n_workers: int, size: int | None = None, fused: Container[str] = frozenset()
+) -> list[Pack]:
+    """Cut cells into packs: none spans two settings, every worker gets several, and those of a setting are about equal.
 
     Args:
         cells: in the order of the plan, those of one setting side by side.
         n_workers: packs that run at once.
-        size: cells a pack; None chooses it.
+        size: the most cells of a pack; None chooses it.
+        fused: keys of the settings whose packs are trained at once: they gain from being large.
     """
-    largest = size or max(1, min(MAX_PACK_CELLS, len(cells) // (n_workers * PACKS_PER_WORKER)))
+    share = len(cells) // (n_workers * PACKS_PER_WORKER)
     packs = []
     start = 0
-    for _, group in itertools.groupby(cells, key=lambda cell: cell.setting.key):
-        stop = start + sum(1 for _ in group)
-        packs += [Pack(first, min(first + largest, stop)) for first in range(start, stop, largest)]
-        start = stop
+    for key, group in itertools.groupby(cells, key=lambda cell: cell.setting.key):
+        n = sum(1 for _ in group)
+        low, high = (MIN_FUSED_CELLS, MAX_FUSED_CELLS) if key in fused else (1, MAX_PACK_CELLS)
+        n_packs = math.ceil(n / (size or max(low, min(high, share))))
+        ends = [start + n * (index + 1) // n_packs for index in range(n_packs)]
+        packs += [Pack(first, stop) for first, stop in itertools.pairwise((start, *ends))]
+        start += n
     return packs
 
 

@@ -20,7 +20,7 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from benchmark.errors import BenchmarkError, RayUnavailableError
-from benchmark.execution import cell_fingerprint, device_for, failed_record, train_cell
+from benchmark.execution import Execution, cell_fingerprint, device_for, failed_record, train_cells
 from benchmark.fingerprint import Fingerprint
 from benchmark.packs import Pack, PackQueue
 from benchmark.rayenv import RayOptions, short_folder
@@ -97,6 +97,7 @@ class _Run:
     queue: PackQueue
     cells: Sequence[Cell]
     sink: Sink
+    executions: Mapping[str, Execution]
     should_drain: Callable[[], bool]
     use_gpu: bool
     fingerprints: set[str] = field(default_factory=set)
@@ -117,6 +118,7 @@ def train_packs(
     packs: Sequence[Pack],
     spec: Spec,
     sink: Sink,
+    executions: Mapping[str, Execution],
     should_drain: Callable[[], bool],
 ) -> None:
     """Train packs as trials of Ray Tune, inside a `ray_session`, and hand over records as cells finish.
@@ -126,6 +128,7 @@ def train_packs(
         packs: what is to be trained.
         spec: its resources and limits hold.
         sink: takes the records, in this thread.
+        executions: how the cells of each setting are trained, by its key.
         should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
 
     Raises:
@@ -136,6 +139,7 @@ def train_packs(
         tune.with_parameters(
             _PackTrainable,
             cells=tuple(cells),
+            executions=dict(executions),
             tasks=registered_tasks(),
             limit_s=spec.limits.cell_s,
             use_gpu=gpus > 0,
@@ -143,7 +147,7 @@ def train_packs(
         {"cpu": spec.resources.cpus_per_pack, "gpu": gpus},
     )
     run_id = uuid.uuid4().hex
-    run = _runs[run_id] = _Run(PackQueue(packs), cells, sink, should_drain, gpus > 0)
+    run = _runs[run_id] = _Run(PackQueue(packs), cells, sink, executions, should_drain, gpus > 0)
     storage = tempfile.mkdtemp(prefix="tune-")
     try:
         tune.Tuner(
@@ -228,9 +232,10 @@ class _PackSearcher(Searcher):
         given_up = run.queue.die(trial_id)
         if given_up is not None:
             cell, device = run.cells[given_up], device_for(use_gpu=run.use_gpu)
-            made_by = cell_fingerprint(cell, device)
+            execution = run.executions[cell.setting.key]
+            made_by = cell_fingerprint(cell, device, execution)
             reason = "the process that trained this cell alone died three times; the job's log says more"
-            record = failed_record(cell, PackPlace(trial_id, 1, 0), device, reason)
+            record = failed_record(cell, PackPlace(trial_id, 1, 0), device, reason, execution)
             run.take([record], {made_by.key: made_by})
 
     def save(self, checkpoint_path: str) -> None:
@@ -261,20 +266,21 @@ class _RecordCallback(tune.Callback):
 
 
 class _PackTrainable(tune.Trainable):
-    """Trains the cells of a pack one after another; each step returns the records of about a quarter of a second."""
+    """Trains a pack: all its cells in one step, or one after another in steps of about a quarter of a second."""
 
     def setup(
         self,
         config: dict[str, int],
         *,
         cells: Sequence[Cell] = (),
+        executions: Mapping[str, Execution] = MappingProxyType({}),
         tasks: Mapping[str, tuple[type[Task], str]] = MappingProxyType({}),
         limit_s: float = math.inf,
         use_gpu: bool = False,
     ) -> None:
         for task, source in tasks.values():
             adopt_task(task, source)
-        self._cells, self._limit_s = cells, limit_s
+        self._cells, self._executions, self._limit_s = cells, executions, limit_s
         self._device = device_for(use_gpu=use_gpu)
         torch.set_num_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1)))
         self.reset_config(config)
@@ -294,10 +300,16 @@ class _PackTrainable(tune.Trainable):
         records: list[Record] = []
         fingerprints: dict[str, Fingerprint] = {}
         while self._next < self._pack.stop and (not records or time.monotonic() < until):
-            cell = self._cells[self._next]
-            place = PackPlace(self.trial_id, self._pack.size, self._next - self._pack.start)
-            records.append(train_cell(cell, place, device=self._device, limit_s=self._limit_s))
-            made_by = cell_fingerprint(cell, self._device)
+            setting = self._cells[self._next].setting
+            execution = self._executions[setting.key]
+            stop = self._pack.stop if execution == "fused" else self._next + 1
+            cells = self._cells[self._next : stop]
+            places = [
+                PackPlace(self.trial_id, self._pack.size, position - self._pack.start)
+                for position in range(self._next, stop)
+            ]
+            records += train_cells(cells, places, device=self._device, limit_s=self._limit_s, execution=execution)
+            made_by = cell_fingerprint(cells[0], self._device, execution)
             fingerprints[made_by.key] = made_by
-            self._next += 1
+            self._next = stop
         return {"records": tuple(records), "fingerprints": fingerprints, "done": False}

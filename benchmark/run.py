@@ -1,10 +1,12 @@
 """Running a spec: plan what is missing, train it on Ray Tune, hand over the records."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
+from benchmark.choice import choose_execution
+from benchmark.execution import Execution, device_for
 from benchmark.fingerprint import Fingerprint
 from benchmark.frame import results_frame
 from benchmark.packs import plan_packs
@@ -77,16 +79,19 @@ def run(
         RayUnavailableError: when Ray cannot be started or reached.
     """
     sink = _Memory(on_progress)
-    train_missing(spec, expand(spec), sink, options=options or RayOptions())
+    cells = tuple(expand(spec))
+    executions = choose_execution(spec, cells, device_for(use_gpu=spec.resources.gpus_per_pack != 0))
+    train_missing(spec, cells, sink, options=options or RayOptions(), executions=executions)
     return Records(spec, tuple(sink.records))
 
 
 def train_missing(
     spec: Spec,
-    cells: Iterable[Cell],
+    cells: Sequence[Cell],
     sink: Sink,
     *,
     options: RayOptions,
+    executions: Mapping[str, Execution],
     should_drain: Callable[[], bool] = lambda: False,
 ) -> None:
     """Train some cells of a spec in packs on Ray Tune, from the main thread.
@@ -96,6 +101,7 @@ def train_missing(
         cells: what to train.
         sink: takes the records.
         options: which Ray.
+        executions: how the cells of each setting are trained, by its key.
         should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
 
     Raises:
@@ -103,7 +109,11 @@ def train_missing(
         RayUnavailableError: when Ray cannot be started or reached.
         BenchmarkError: when Ray Tune ends before every cell has a record although nobody asked to drain.
     """
-    cells = tuple(cells)
+    # those of one setting side by side, and of one seed within it: they share their batches where they are fused
+    order = {key: place for place, key in enumerate(dict.fromkeys(cell.setting.key for cell in cells))}
+    cells = sorted(
+        cells, key=lambda cell: (order[cell.setting.key], cell.seed if executions[cell.setting.key] == "fused" else 0)
+    )
     for setting in {cell.setting.key: cell.setting for cell in cells}.values():
         _ = load_task(setting.task, setting.task_params).data_version
     prepare_ray_environment(options)
@@ -111,9 +121,10 @@ def train_missing(
 
     size = spec.resources.pack if isinstance(spec.resources.pack, int) else None
     with raytune.ray_session(options):
-        packs = plan_packs(cells, n_workers=raytune.n_workers(spec), size=size)
+        fused = {key for key, execution in executions.items() if execution == "fused"}
+        packs = plan_packs(cells, n_workers=raytune.n_workers(spec), size=size, fused=fused)
         try:
-            raytune.train_packs(cells, packs, spec, sink, should_drain)
+            raytune.train_packs(cells, packs, spec, sink, executions, should_drain)
         finally:
             # Before Ray is shut down, which takes longer than a driver that is told to end may have.
             sink.flush()

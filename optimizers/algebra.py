@@ -5,6 +5,7 @@ under ``torch.func.vmap`` with hyperparameters that are tensors.
 """
 
 import torch
+from torch import Tensor
 
 from optimizers.elementwise import (
     Scalar,
@@ -27,7 +28,9 @@ class Plain:
     def norm(self, xs: Tensors) -> Scalar:
         """Return the Euclidean norm over all elements of all tensors, accumulated in float32 or wider."""
         dtype = accumulation_dtype(xs)
-        return torch.stack([x.to(dtype).square().sum() for x in xs]).sum().sqrt()
+        norms = torch.stack([torch.linalg.vector_norm(x, dtype=dtype) for x in xs])
+        norm: Tensor = torch.linalg.vector_norm(norms)
+        return norm
 
     def dot(self, xs: Tensors, ys: Tensors) -> Scalar:
         """Return the inner product over all elements of all tensors, accumulated like :meth:`norm`."""

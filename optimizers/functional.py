@@ -15,10 +15,10 @@ from torch import Tensor
 
 from optimizers import rules
 from optimizers.algebra import Plain
-from optimizers.elementwise import Scalar, Tensors, finite, plus
+from optimizers.elementwise import Scalar, Tensors, finite
 from optimizers.rules import Ascent
 
-__all__ = ["Memory", "Updated", "functional_names", "initial_memory", "looks_twice", "update"]
+__all__ = ["Memory", "Updated", "initial_memory", "is_functional", "looks_twice", "update"]
 
 Memory = dict[str, list[Tensor]]
 """What an optimizer keeps between updates: by name, one tensor a parameter."""
@@ -89,9 +89,9 @@ ASCENTS: Mapping[str, Callable[[Point], tuple[Ascent, Memory]]] = MappingProxyTy
 ONE_PASS = ("gd", "momentum_sam")
 
 
-def functional_names() -> tuple[str, ...]:
-    """Return the names of the rules that :func:`update` knows, sorted."""
-    return tuple(sorted((*ASCENTS, "gd")))
+def is_functional(rule: str, base: str) -> bool:
+    """Return whether :func:`update` knows an optimizer, by the names of its rule and its base."""
+    return rule in (*ASCENTS, "gd") and base in ("sgd", "adam", "adamw")
 
 
 def looks_twice(rule: str, values: Mapping[str, float], step: int) -> bool:
@@ -133,7 +133,7 @@ def update(
     """Return what one update makes of a run.
 
     Args:
-        rule: name of the optimizer, one of :func:`functional_names`.
+        rule: name of the optimizer, one that :func:`is_functional`.
         base: name of the base optimizer.
         parameters: theta.
         memory: what the last update returned, or :func:`initial_memory`.
@@ -166,9 +166,8 @@ def update(
         ascent, remembered = ASCENTS[rule](at)
         rho = rules.warmed_up(values["rho"], step, rho_warmup=values["rho_warmup"], total_steps=total_steps)
         scale = finite(rho * ascent.coefficient)
-        perturbed, second_loss = gradient(
-            [plus(p, x, scale) for p, x in zip(parameters, ascent.direction, strict=True)]
-        )
+        # No selection where the scale is 0: a direction that is not finite ends the run, whatever is added to theta.
+        perturbed, second_loss = gradient([p + scale * x for p, x in zip(parameters, ascent.direction, strict=True)])
         descent = perturbed
         if rule == "gsam":
             descent = list(rules.gsam_gradient(perturbed, at.gradients, alpha=values["alpha"]))
@@ -206,13 +205,21 @@ def _sgd(
     parameters: list[Tensor], gradients: Tensors, memory: Memory, values: Mapping[str, Scalar]
 ) -> tuple[list[Tensor], Memory]:
     """Return a step of ``torch.optim.SGD``; a buffer of 0 stands for none yet."""
-    momentum, nesterov = values["momentum"], torch.as_tensor(values["nesterov"])
-    pairs = list(zip(parameters, gradients, strict=True))
-    decayed = [g + values["weight_decay"] * p for p, g in pairs]
-    buffers = [momentum * b + g for b, g in zip(memory["momentum_buffer"], decayed, strict=True)]
-    ahead = [torch.where(nesterov, g + momentum * b, b) for g, b in zip(decayed, buffers, strict=True)]
+    momentum, decay, nesterov = values["momentum"], values["weight_decay"], values["nesterov"]
+    if isinstance(decay, Tensor) or decay:
+        gradients = [_plus(g, p, decay) for p, g in zip(parameters, gradients, strict=True)]
+    buffers = [_plus(g, b, momentum) for b, g in zip(memory["momentum_buffer"], gradients, strict=True)]
+    ahead = buffers
+    if isinstance(nesterov, Tensor) or nesterov:
+        choice = torch.as_tensor(nesterov)
+        ahead = [torch.where(choice, _plus(g, b, momentum), b) for g, b in zip(gradients, buffers, strict=True)]
     stepped = [p - values["lr"] * d for p, d in zip(parameters, ahead, strict=True)]
     return stepped, {"momentum_buffer": buffers}
+
+
+def _plus(x: Tensor, y: Tensor, factor: Scalar) -> Tensor:
+    """Return ``x + factor y``, in one kernel where the factor is a number."""
+    return x + factor * y if isinstance(factor, Tensor) else torch.add(x, y, alpha=factor)
 
 
 def _adam(

@@ -133,7 +133,7 @@ class Resources(SpecModel):
 
     gpus_per_pack: Literal["auto"] | Annotated[Number, Field(ge=0, le=64)] = "auto"
     cpus_per_pack: Annotated[Number, Field(gt=0, le=1024)] = 1.0
-    pack: Literal["auto", "sequential"] | Annotated[Integer, Field(ge=1, le=100_000)] = "auto"
+    pack: Literal["auto", "fused", "sequential"] | Annotated[Integer, Field(ge=1, le=100_000)] = "auto"
     max_concurrent: Annotated[Integer, Field(ge=1, le=10_000)] | None = None
 
 

@@ -25,6 +25,7 @@ from optimizers import (
     optimizer_info,
     optimizer_names,
 )
+from optimizers.functional import is_functional
 
 if TYPE_CHECKING:
     from benchmark.spec.spec import Spec
@@ -76,7 +77,23 @@ def resolve(spec: "Spec") -> tuple[tuple[Grid, ...], list[Problem]]:
         return (), list(dict.fromkeys(problems))
     grids = tuple(_grid(task, arm) for task in tasks if task for arm in arms if arm)
     problems += _twins(grids)
+    if spec.resources.pack == "fused":
+        problems += _unfusable(grids)
     return (() if problems else grids), problems
+
+
+def _unfusable(grids: Iterable[Grid]) -> list[Problem]:
+    """Return a problem where the spec asks for cells to be trained at once that cannot be."""
+    names = [
+        grid.title
+        for grid in grids
+        if not task_class(grid.setting.task)(grid.setting.task_params).can_fuse
+        or not is_functional(grid.setting.rule, grid.setting.base)
+    ]
+    if not names:
+        return []
+    detail = f"every optimizer and task must be one that can be trained fused, but {names[0]} cannot; use auto."
+    return [Problem("/resources/pack", detail)]
 
 
 def _twins(grids: Iterable[Grid]) -> list[Problem]:

@@ -9,6 +9,7 @@ have died, retrieval and neighbours are therefore at chance; counted in favour t
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -33,21 +34,20 @@ def info_nce(a: Tensor, b: Tensor, scale: Tensor | float) -> Tensor:
     return log_sums - logits.diagonal(dim1=-2, dim2=-1).mean()
 
 
-def recall_at(k: int, queries: Tensor, candidates: Tensor) -> Tensor:
-    """Return the share of queries whose pair is among their k most similar candidates; in [0, 1], chance k/n.
+def recall_at(ranks: Sequence[int], similarities: Tensor) -> list[Tensor]:
+    """Return the share of rows whose pair is among their k most similar, for each k; in [0, 1], chance k/n.
 
-    1/n sum_i P(rank of candidate i for query i <= k); NaN where an embedding is.
+    1/n sum_i P(rank of column i in row i <= k); NaN where a similarity is.
 
     Args:
-        k: at least 1.
-        queries: embeddings (n, d) of one view.
-        candidates: embeddings (n, d) of the other.
+        ranks: each k, at least 1.
+        similarities: (n, n) of rows and columns, of which row i and column i are a pair.
     """
-    similarities = queries @ candidates.mT
     own = similarities.diagonal()[:, None]
-    n_better, n_tied = (similarities > own).sum(dim=1), (similarities == own).sum(dim=1)
-    share = ((k - n_better) / n_tied).clamp(0, 1)
-    return torch.where(n_tied > 0, share, math.nan).mean()  # a pair ties with itself, unless it is not a number
+    # in the type of the similarities: sums of truth values are slow
+    n_better, n_tied = (is_so.to(own.dtype).sum(dim=1) for is_so in (similarities > own, similarities == own))
+    known = torch.where(n_tied > 0, n_tied, math.nan)  # a pair ties with itself, unless it is not a number
+    return [((k - n_better) / known).clamp(0, 1).mean() for k in ranks]
 
 
 def mutual_knn(a: Tensor, b: Tensor, k: int = 8) -> Tensor:
@@ -74,8 +74,9 @@ def _memberships(x: Tensor, k: int) -> Tensor:
     similarities = _without_self(x @ x.mT)
     last = similarities.topk(k, dim=1).values[:, -1:]
     is_nearer, is_tied = similarities > last, similarities == last
-    share = (k - is_nearer.sum(dim=1, keepdim=True)) / is_tied.sum(dim=1, keepdim=True)
-    return torch.where(is_tied, share, is_nearer.to(x.dtype))
+    nearer, tied = is_nearer.to(x.dtype), is_tied.to(x.dtype)
+    share = (k - nearer.sum(dim=1, keepdim=True)) / tied.sum(dim=1, keepdim=True)
+    return torch.where(is_tied, share, nearer)
 
 
 def modality_gap(a: Tensor, b: Tensor) -> Tensor:

@@ -3,10 +3,13 @@
 import logging
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import torch
 
 from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Spec, TaskDataError
-from benchmark.execution import EXECUTION, cell_fingerprint, device_for
+from benchmark.choice import choose_execution
+from benchmark.execution import Execution, cell_fingerprint, device_for
 from benchmark.run import train_missing
 from benchmark.spec import Cell, expand
 from service.jobs.child import DRAIN, DriverExit, Orders, end_with_parent, private_stdout
@@ -53,9 +56,11 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     spec = Spec.from_mapping(job.spec, max_cells=job.n_cells)
     done = store.done_keys(job.id)
     missing = [cell for cell in expand(spec) if cell.key not in done]
-    made_by = _fingerprints(spec, missing)
+    device = device_for(use_gpu=spec.resources.gpus_per_pack != 0)
+    executions = choose_execution(spec, missing, device, known=_known(spec, job.execution))
+    made_by = _fingerprints(missing, device, executions)
     store.register({cell.setting.key: cell.setting.to_dict() for cell in missing}, {})
-    store.set_execution(job.id, orders.attempt, _execution(spec))
+    store.set_execution(job.id, orders.attempt, _by_label(spec, executions))
     if spec.reuse:
         wanted = [WantedCell(cell.key, made_by[cell.setting.key], cell.task, cell.optimizer, True) for cell in missing]
         linked = store.link_reusable(job.id, orders.attempt, wanted, orders.lease_s)
@@ -73,22 +78,31 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
         lost_lease_code=DriverExit.LOST_LEASE,
     )
     options = RayOptions(orders.ray_address, orders.n_cpus)
-    train_missing(spec, missing, sink, options=options, should_drain=drain.is_set)
+    train_missing(spec, missing, sink, options=options, executions=executions, should_drain=drain.is_set)
 
 
-def _execution(spec: Spec) -> dict[str, dict[str, str]]:
-    """Return how each optimizer's cells are trained on each task."""
-    execution: dict[str, dict[str, str]] = {}
+def _by_label(spec: Spec, executions: Mapping[str, Execution]) -> dict[str, dict[str, Execution]]:
+    """Return how each optimizer's cells are trained on each task, as far as it was chosen."""
+    labelled: dict[str, dict[str, Execution]] = {}
     for grid in spec.grids:
-        execution.setdefault(grid.task, {})[grid.optimizer] = EXECUTION
-    return execution
+        if grid.setting.key in executions:
+            labelled.setdefault(grid.task, {})[grid.optimizer] = executions[grid.setting.key]
+    return labelled
 
 
-def _fingerprints(spec: Spec, cells: Sequence[Cell]) -> dict[str, str]:
+def _known(spec: Spec, labelled: Mapping[str, Mapping[str, Execution]]) -> dict[str, Execution]:
+    """Return what an earlier attempt chose, by setting."""
+    return {
+        grid.setting.key: labelled[grid.task][grid.optimizer]
+        for grid in spec.grids
+        if grid.optimizer in labelled.get(grid.task, {})
+    }
+
+
+def _fingerprints(cells: Sequence[Cell], device: torch.device, executions: Mapping[str, Execution]) -> dict[str, str]:
     """Return, by setting, the key of the fingerprint under which a worker like this process would train the cells."""
-    device = device_for(use_gpu=spec.resources.gpus_per_pack != 0)
     settings = {cell.setting.key: cell for cell in cells}
-    return {key: cell_fingerprint(cell, device).key for key, cell in settings.items()}
+    return {key: cell_fingerprint(cell, device, executions[key]).key for key, cell in settings.items()}
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ def session(raytune: ModuleType) -> Iterator[ModuleType]:
 
 def train(raytune: ModuleType, spec: Spec, cells: Sequence[Cell], sink: Collected, **changes: Any) -> None:
     packs = changes.get("packs") or plan_packs(cells, n_workers=2, size=3)
-    raytune.train_packs(cells, packs, spec, sink, changes.get("should_drain", lambda: False))
+    executions = dict.fromkeys((cell.setting.key for cell in cells), changes.get("execution", "sequential"))
+    raytune.train_packs(cells, packs, spec, sink, executions, changes.get("should_drain", lambda: False))
 
 
 def test_a_cell_that_breaks_or_kills_its_process_is_the_only_one_that_fails(session: ModuleType) -> None:

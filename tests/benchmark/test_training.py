@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from benchmark.execution import train_cell
 from benchmark.records import Outcome, PackPlace, Status
@@ -17,6 +16,7 @@ from benchmark.seeding import Stream, seeded_torch, torch_generator
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
 from benchmark.tasks import Batch, Metric, Model, Splits, load_task, register_task
+from benchmark.tasks.classification import cross_entropy
 from benchmark.training import train
 from tests.benchmark.toys import CPU, Toy, make_spec, toy_document
 
@@ -81,7 +81,7 @@ def straightforward(cell: Cell) -> tuple[nn.Module, list[float]]:
                 factor = 0.5 * (1 + math.cos(math.pi * (step - n_warmup) / (total - n_warmup)))
             sgd.param_groups[0]["lr"] = h["lr"] * factor
             sgd.zero_grad()
-            loss = functional.cross_entropy(model(inputs[batch]), targets[batch])
+            loss = cross_entropy(model(inputs[batch]), targets[batch])
             loss.backward()  # type: ignore[no-untyped-call]
             losses.append(loss.item())
             if passes == 2:
@@ -92,7 +92,7 @@ def straightforward(cell: Cell) -> tuple[nn.Module, list[float]]:
                     for parameter, gradient in zip(model.parameters(), gradients, strict=True):
                         parameter.add_(gradient, alpha=h["rho"] * RULES[cell.setting.rule](norm))
                 sgd.zero_grad()
-                functional.cross_entropy(model(inputs[batch]), targets[batch]).backward()  # type: ignore[no-untyped-call]
+                cross_entropy(model(inputs[batch]), targets[batch]).backward()  # type: ignore[no-untyped-call]
                 with torch.no_grad():
                     for parameter, value in zip(model.parameters(), kept, strict=True):
                         parameter.copy_(value)

@@ -158,9 +158,9 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "'auto', but got -1, or: Input should be greater than or equal to 0",
     ),
     (
-        {"resources": {"pack": "fused"}},
+        {"resources": {"pack": "fussed"}},
         "/resources/pack",
-        "'auto' or 'sequential', but got 'fused', or: a number is needed",
+        "'auto', 'fused' or 'sequential', but got 'fussed', or: a number is needed",
     ),
     ({"fixed": {"nesterov": [1]}}, "/fixed/nesterov", "a number is needed"),
     (

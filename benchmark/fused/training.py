@@ -1,0 +1,292 @@
+"""Training many cells at once: one clock, one batch a seed, every cell with hyperparameters of its own."""
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.canonical import canonical_json
+from benchmark.fused.program import Parameters, Program
+from benchmark.journal import Journal
+from benchmark.records import Cost, Outcome, Scalar
+from benchmark.schedule import evaluation_steps, lr_factor, total_steps
+from benchmark.seeding import Stream, seeded_torch
+from benchmark.spec import Setting
+from benchmark.tasks import Batch, Splits, Task
+from benchmark.training import READ_EVERY, batches_of
+from optimizers import optimizer_info
+from optimizers.functional import Memory, initial_memory, is_functional, looks_twice
+
+N_PROGRAMS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A cell of a setting: its hyperparameters, of rule and base, and its seed."""
+
+    hyperparameters: Mapping[str, Scalar]
+    seed: int
+
+
+def can_train_together(task: Task, setting: Setting) -> bool:
+    """Return whether cells of a setting can be trained at once: the task says so, and its optimizer has the form."""
+    return task.can_fuse and is_functional(setting.rule, setting.base)
+
+
+def train_together(
+    task: Task,
+    setting: Setting,
+    runs: Sequence[Run],
+    *,
+    device: torch.device,
+    limit_s: float,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Outcome]:
+    """Train cells of one setting at once and return what came of each, in their order.
+
+    Every run is that of `benchmark.training.train`, to rounding: the same split, initialisation, batches and updates
+    from the same seed. A run that stops being finite is set aside when the journals are next read, and never touches
+    its neighbours. All runs share one clock, and each is charged its share of it.
+
+    Args:
+        task: the task of the setting.
+        setting: task, rule, base and budget.
+        runs: the cells.
+        device: on which they are trained.
+        limit_s: seconds of its share after which a run ends as timed out, with its curve so far.
+        clock: monotonic seconds.
+
+    Raises:
+        ValueError: when models of different seeds have different buffers, which cannot be stacked.
+    """
+    lengths = [_length(task, setting, run, device) for run in runs]
+    outcomes: dict[int, Outcome] = {}
+    for length in dict.fromkeys(lengths):
+        places = [place for place, own in enumerate(lengths) if own == length]
+        places.sort(key=lambda place: runs[place].seed)
+        group = _Group(task, setting, [runs[place] for place in places], length[0], device)
+        outcomes |= zip(places, group.train(limit_s * len(places), clock), strict=True)
+    return [outcomes[place] for place in range(len(runs))]
+
+
+def step_s(
+    task: Task,
+    setting: Setting,
+    runs: Sequence[Run],
+    *,
+    device: torch.device,
+    n_steps: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> float:
+    """Return one run's share of the seconds of a step, without evaluations: the mean of a few after one that traces."""
+    lengths = [_length(task, setting, run, device) for run in runs]
+    group = _Group(
+        task, setting, [run for run, own in zip(runs, lengths, strict=True) if own == lengths[0]], lengths[0][0], device
+    )
+    return group.step_s(n_steps, clock)
+
+
+def _length(task: Task, setting: Setting, run: Run, device: torch.device) -> tuple[int, int]:
+    """Return the number of steps of a run and of its training examples; runs that differ in them do not keep step."""
+    n_examples = len(task.data(run.seed, device).train[0])
+    per_step = optimizer_info(setting.rule).gradient_evaluations(run.hyperparameters)
+    return total_steps(setting.budget, n_examples, per_step), n_examples
+
+
+_programs: dict[object, Program] = {}  # a process goes through many groups of one kind
+
+
+def _program(key: object, make: Callable[[], Program]) -> Program:
+    """Return the program for a key, made only where it is not among those used last."""
+    program = _programs.pop(key, None) or make()
+    _programs[key] = program
+    while len(_programs) > N_PROGRAMS:
+        del _programs[next(iter(_programs))]
+    return program
+
+
+class _Group:
+    """Runs of one setting that keep step, sorted by seed, with their state stacked."""
+
+    def __init__(self, task: Task, setting: Setting, runs: Sequence[Run], total: int, device: torch.device) -> None:
+        self._task, self._setting, self._runs, self._total, self._device = task, setting, runs, total, device
+        seeds = [run.seed for run in runs]
+        self._slices = {
+            seed: slice(seeds.index(seed), seeds.index(seed) + len(list(same)))
+            for seed, same in itertools.groupby(seeds)
+        }
+        models = {seed: self._model(seed) for seed in self._slices}
+        constants, varying = _divided([run.hyperparameters for run in runs])
+        first = models[seeds[0]]
+        self._program = _program(
+            (task, setting.key, canonical_json(constants), total, device),
+            lambda: Program(task, setting, first, constants, total),
+        )
+        if not all(map(self._program.same_buffers, models.values())):
+            raise ValueError(
+                f"models that are trained together must have the same buffers under every seed, but those of "
+                f"{task.name} differ; let its can_fuse be False."
+            )
+        stacked = {seed: [p.detach() for p in model.parameters()] for seed, model in models.items()}
+        self._parameters: Parameters = [
+            torch.stack(each) for each in zip(*(stacked[seed] for seed in seeds), strict=True)
+        ]
+        self._memory: Memory = initial_memory(setting.rule, setting.base, self._parameters)
+        self._lr = torch.tensor([float(run.hyperparameters["lr"]) for run in runs], device=device)
+        self._values = {
+            name: torch.tensor(values, device=device, dtype=torch.float32 if isinstance(values[0], float) else None)
+            for name, values in varying.items()
+        }
+        self._place_of = torch.tensor([list(self._slices).index(seed) for seed in seeds], device=device)
+
+    def train(self, limit_s: float, clock: Callable[[], float]) -> list[Outcome]:
+        """Train the runs and return what came of each; `limit_s` is what all of them may take together."""
+        started, n = clock(), len(self._runs)
+        journals = [Journal(self._task) for _ in self._runs]
+        diverged_at: list[int | None] = [None] * n
+        ended_at, n_evaluations = [0] * n, [0] * n
+        evaluations = frozenset(evaluation_steps(self._total, self._task.max_evaluations))
+        pending: list[tuple[Tensor, Tensor, Tensor]] = []
+        batches, is_late = self._batches(), False
+        for step in range(1, self._total + 1):
+            twice = [looks_twice(self._setting.rule, run.hyperparameters, step - 1) for run in self._runs]
+            alive = [place for place in range(n) if diverged_at[place] is None]
+            for place in alive:
+                n_evaluations[place] += 1 + twice[place]
+            pending.append(self._update(step, next(batches), twice))
+            is_late = step < self._total and clock() - started > limit_s
+            if step not in evaluations and not is_late and step % READ_EVERY:
+                continue
+            # three numbers of each run a step, then one that is finite where its parameters are
+            losses, grad_norms, delta_norms = (
+                torch.stack(series).cpu().to(torch.float64).T.tolist() for series in zip(*pending, strict=True)
+            )
+            pending.clear()
+            is_finite = self._are_finite().tolist()
+            for place in alive:
+                diverged_at[place] = journals[place].read(
+                    step, losses[place], grad_norms[place], delta_norms[place], parameters_are_finite=is_finite[place]
+                )
+                ended_at[place] = step
+            gone = [place for place in alive if diverged_at[place] is not None]
+            alive = [place for place in alive if diverged_at[place] is None]
+            self._set_aside(gone)
+            if step in evaluations and alive:
+                for seed, places in self._slices.items():
+                    self._measure(step, seed, range(n)[places], journals, diverged_at)
+            if is_late or not alive:
+                break
+        last = [None] * n if is_late else self._last(diverged_at)
+        share_s = (clock() - started) / n
+        return [
+            journal.outcome(
+                Cost(ended_at[place], n_evaluations[place], share_s, True, "fused", self._device.type),
+                self._runs[place].hyperparameters.get("rho"),
+                last=last[place],
+                diverged_at=diverged_at[place],
+            )
+            for place, journal in enumerate(journals)
+        ]
+
+    def step_s(self, n_steps: int, clock: Callable[[], float]) -> float:
+        """Return one run's share of the seconds of a step."""
+        batches, twice = self._batches(), [True] * len(self._runs)
+        self._update(1, next(batches), twice)[0].tolist()  # a list waits for the device
+        started = clock()
+        for _ in range(n_steps):
+            losses, _, _ = self._update(1, next(batches), twice)
+        losses.tolist()
+        return (clock() - started) / n_steps / len(self._runs)
+
+    def _update(self, step: int, batch: Batch, twice: Sequence[bool]) -> tuple[Tensor, Tensor, Tensor]:
+        is_look_sam = self._setting.rule == "look_sam" and any(twice)
+        updated = self._program.update(
+            self._parameters,
+            self._memory,
+            self._values,
+            batch,
+            lr=self._lr * lr_factor(step - 1, self._total, self._setting.budget),
+            step=torch.tensor(step - 1, device=self._device),
+            twice=torch.tensor(twice, device=self._device) if is_look_sam else None,
+            one_batch=len(self._slices) == 1,
+        )
+        self._parameters, self._memory = updated.parameters, updated.memory
+        return updated.loss, updated.gradient_norm, updated.delta_norm
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield the batch of each step: that of the only seed, or each cell's own, stacked."""
+        size = self._setting.budget.batch_size
+        streams = [batches_of(self._splits(seed).train, size, seed) for seed in self._slices]
+        if len(streams) == 1:
+            yield from streams[0]
+        for batches in zip(*streams, strict=True):
+            yield tuple(torch.stack(parts)[self._place_of] for parts in zip(*batches, strict=True))
+
+    def _measure(
+        self, step: int, seed: int, places: range, journals: Sequence[Journal], diverged_at: Sequence[int | None]
+    ) -> None:
+        scores, trace = self._program.measure(self._of(places), self._splits(seed))
+        rows = zip(places, _rows(scores, len(places)), _rows(trace, len(places)), strict=True)
+        for place, of_scores, of_trace in rows:
+            if diverged_at[place] is None:
+                journals[place].add_point(step, of_scores, of_trace)
+
+    def _last(self, diverged_at: Sequence[int | None]) -> list[dict[str, float] | None]:
+        """Return what is measured of each run after its last step, None of one that diverged before."""
+        last: list[dict[str, float] | None] = []
+        for seed, part in self._slices.items():
+            places = range(len(self._runs))[part]
+            if all(diverged_at[place] is not None for place in places):
+                last += [None] * len(places)
+                continue
+            rows = _rows(self._program.measure_last(self._of(places), self._splits(seed)), len(places))
+            last += [row if diverged_at[place] is None else None for place, row in zip(places, rows, strict=True)]
+        return last
+
+    def _of(self, places: range) -> Parameters:
+        return [p[places.start : places.stop] for p in self._parameters]
+
+    def _are_finite(self) -> Tensor:
+        # the largest absolute value: sums of squares overflow long before
+        largest = torch.stack([p.reshape(len(p), -1).abs().amax(dim=1) for p in self._parameters])
+        return largest.isfinite().all(dim=0)
+
+    def _set_aside(self, gone: Sequence[int]) -> None:
+        """Put zeros in the place of runs that diverged: what is not finite is slow, and of no use to anybody."""
+        if not gone:
+            return
+        is_gone = torch.zeros(len(self._runs), dtype=torch.bool, device=self._device)
+        is_gone[list(gone)] = True
+
+        def kept(tensors: Sequence[Tensor]) -> list[Tensor]:
+            return [torch.where(is_gone.view(-1, *[1] * (x.ndim - 1)), 0, x) for x in tensors]
+
+        self._parameters = kept(self._parameters)
+        self._memory = {name: kept(tensors) for name, tensors in self._memory.items()}
+
+    def _model(self, seed: int) -> nn.Module:
+        with seeded_torch(seed, Stream.INIT):
+            return self._task.model(seed).to(self._device)
+
+    def _splits(self, seed: int) -> Splits:
+        return self._task.data(seed, self._device)
+
+
+def _divided(
+    given: Sequence[Mapping[str, Scalar]],
+) -> tuple[dict[str, Scalar], dict[str, list[Scalar]]]:
+    """Return the hyperparameters that all runs share, and the values of the others but lr, one a run."""
+    values = {name: [one[name] for one in given] for name in given[0] if name != "lr"}
+    constants = {name: each[0] for name, each in values.items() if len(set(each)) == 1}
+    return constants, {name: each for name, each in values.items() if name not in constants}
+
+
+def _rows(columns: Mapping[str, Tensor], n: int) -> list[dict[str, float]]:
+    """Return the numbers of each cell, read together."""
+    if not columns:
+        return [{} for _ in range(n)]
+    numbers = torch.stack(list(columns.values())).cpu().to(torch.float64).T.tolist()
+    return [dict(zip(columns, row, strict=True)) for row in numbers]
