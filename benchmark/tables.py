@@ -32,5 +32,11 @@ def spec_table(spec: Spec, records: Mapping[str, Record]) -> RobustnessTable:
         spec: its cells, tasks and metrics.
         records: by config_key; cells without one are missing.
     """
-    fingerprints = {record.fingerprint for record in records.values()}
-    return robustness_table(results_frame(spec, records), scorings(spec), grid_infos(spec), fingerprints=fingerprints)
+    made_by = {(record.setting, record.fingerprint) for record in records.values()}
+    return robustness_table(
+        results_frame(spec, records),
+        scorings(spec),
+        grid_infos(spec),
+        fingerprints={fingerprint for _, fingerprint in made_by},
+        mixed=len(made_by) > len({setting for setting, _ in made_by}),
+    )

@@ -33,29 +33,36 @@ def main() -> None:
     parser.add_argument("--task", help="measure this one here and print it as JSON")
     arguments = parser.parse_args()
     if arguments.task:
-        print(json.dumps(measure(arguments.task, smoke=arguments.smoke)))
+        print(json.dumps(measure(arguments.task, smoke=False)))
         return
     print(f"one default cell, one thread, torch {torch.__version__}, median of {1 if arguments.smoke else N_ROUNDS}")
     print(f"{'task':<20}{'steps':>7}{'grad. evals':>13}{'parameters':>12}{'first s':>9}{'s':>9}{'MB':>7}{'/ gd':>7}")
     for name in task_names():
-        command = [sys.executable, "-m", "benchmarks.tasks", "--task", name, *(["--smoke"] if arguments.smoke else [])]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        found = measure(name, smoke=True) if arguments.smoke else measured_apart(name)
         print(
             f"{name:<20}{found['steps']:>7,}{found['gradient_evaluations']:>13,}{found['parameters']:>12,}"
             f"{found['first_s']:>9.3f}{found['s']:>9.3f}{found['mb']:>7.0f}{found['s'] / found['gd_s']:>7.2f}"
         )
 
 
+def measured_apart(name: str) -> dict[str, float]:
+    """Return what a cell of a task takes, measured in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.tasks", "--task", name]
+    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
 def measure(name: str, *, smoke: bool) -> dict[str, float]:
     """Return what a cell of a task takes, measured in this process."""
     torch.set_num_threads(1)
-    epochs = 1 if smoke else 10 if task_class(name).has_split else 200
+    is_landscape = not task_class(name).has_split
+    epochs = 1 if smoke else 200 if is_landscape else 10
     document = {
         "name": "bench",
         "tasks": [{"name": name}],
         "budget": {"epochs": epochs},
         "optimizers": [{"name": "gd"}, {"name": "msam", "fixed": {"rho": 0.05}}],
-        "space": {"lr": {"values": [0.01]}},
+        "space": {"lr": {"values": [1e-4 if is_landscape else 0.01]}},
         "seeds": {"count": 1},
     }
     gd, msam = expand(Spec.from_mapping(document))

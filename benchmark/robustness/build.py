@@ -11,7 +11,7 @@ from benchmark.robustness.across import across_tasks
 from benchmark.robustness.assemble import assemble_row
 from benchmark.robustness.cells import TaskCells, read_cells
 from benchmark.robustness.common import common_grid, place
-from benchmark.robustness.comparison import mark_leaders
+from benchmark.robustness.comparison import differences_of, mark_leaders
 from benchmark.robustness.evaluate import Reference, evaluate
 from benchmark.robustness.inference import infer_grids
 from benchmark.robustness.intervals import MIN_BOOTSTRAP_SEEDS, seed_weights
@@ -31,6 +31,7 @@ def robustness_table(
     *,
     y_ref: Mapping[str, float] | None = None,
     fingerprints: Iterable[str] = (),
+    mixed: bool = False,
     rng: np.random.Generator | None = None,
 ) -> RobustnessTable:
     """Return the robustness table of runs at equal numbers of steps.
@@ -41,6 +42,7 @@ def robustness_table(
         grids: what was planned, one an optimizer and task; inferred from the frame where not given.
         y_ref: reference by task, in raw units, as of a baseline; else the best validation mean over all optimizers.
         fingerprints: of the records behind the frame, to be told in the table.
+        mixed: whether runs that differ in nothing but hyperparameters and seed have different ones.
         rng: draws the resamples; by default the same for every table with as many seeds.
 
     Raises:
@@ -57,9 +59,11 @@ def robustness_table(
     return RobustnessTable(
         missing=_missing(tasks),
         fingerprints=tuple(sorted(set(fingerprints))),
+        mixed=mixed,
         view="equal_steps",
         tasks=tuple(summary for summary, _ in parts),
         rows=tuple(itertools.chain.from_iterable(rows for _, rows in parts)),
+        differences=tuple(itertools.chain.from_iterable(differences_of(rows) for _, rows in parts)),
         across_tasks=across_tasks(tasks, references),
     )
 

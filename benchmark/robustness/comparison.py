@@ -1,5 +1,6 @@
 """Paired differences between two optimizers, and which optimizer leads in a measure."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -83,6 +84,12 @@ def paired_difference(first: Row, second: Row, measure: str, level: float = LEVE
     if isinstance(interval, Interval):
         return Difference(*names, value, raw, interval.low, interval.high, interval.level, interval.method)
     return Difference(*names, value, raw, reason=interval.reason)
+
+
+def differences_of(rows: Sequence[Row], measure: str = "grid_mean") -> tuple[Difference, ...]:
+    """Return the paired differences of the ranked rows of a task, each less the next one that has the measure."""
+    able = [row for row in rows if row.ranked and row.measures[measure].value is not None]
+    return tuple(paired_difference(*pair, measure) for pair in itertools.pairwise(able))
 
 
 def mark_leaders(rows: Sequence[Row]) -> tuple[Row, ...]:

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from benchmark.errors import TableError
 from benchmark.records import Scalar
+from benchmark.robustness.comparison import Difference
 from benchmark.robustness.rows import Measure, Row, View
 from benchmark.robustness.scoring import AxisInfo, Goal, TaskScoring
 
@@ -89,18 +90,22 @@ class RobustnessTable:
 
     Attributes:
         missing: cells without a result.
-        fingerprints: of the records behind it, as far as they were given.
+        fingerprints: of the records behind it, as far as they were given; each task has at least one of its own.
+        mixed: whether runs that differ in nothing but hyperparameters and seed were made under different ones.
         view: what is held equal between optimizers.
         tasks: how each task was scored.
         rows: task by task; within a task those that are ranked, best grid mean first, then the others as given.
+        differences: of the grid mean, from each ranked row of a task to the next, paired by seed.
         across_tasks: measures of an optimizer over all tasks.
     """
 
     missing: Missing
     fingerprints: tuple[str, ...]
+    mixed: bool
     view: View
     tasks: tuple[TaskSummary, ...]
     rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
     across_tasks: tuple[AcrossTasks, ...]
 
     @property
@@ -130,9 +135,11 @@ class RobustnessTable:
             "complete": self.complete,
             "missing": {"count": self.missing.count, "first": [asdict(cell) for cell in self.missing.first]},
             "fingerprints": list(self.fingerprints),
+            "mixed": self.mixed,
             "view": self.view,
             "tasks": [task.to_dict() for task in self.tasks],
             "rows": [row.to_dict() for row in self.rows],
+            "differences": [asdict(difference) for difference in self.differences],
             "across_tasks": [
                 {"optimizer": item.optimizer, "measures": {name: one.to_dict() for name, one in item.measures.items()}}
                 for item in self.across_tasks
@@ -146,9 +153,11 @@ class RobustnessTable:
         return cls(
             missing=Missing(missing["count"], tuple(MissingCell(**cell) for cell in missing["first"])),
             fingerprints=tuple(document["fingerprints"]),
+            mixed=document["mixed"],
             view=document["view"],
             tasks=tuple(TaskSummary.from_dict(task) for task in document["tasks"]),
             rows=tuple(Row.from_dict(row) for row in document["rows"]),
+            differences=tuple(Difference(**difference) for difference in document["differences"]),
             across_tasks=tuple(
                 AcrossTasks(item["optimizer"], {name: Measure.from_dict(one) for name, one in item["measures"].items()})
                 for item in document["across_tasks"]

@@ -39,7 +39,9 @@ class JobShape(BaseModel):
     attempt: int = Field(description="how often it was claimed by a dispatcher")
     crashes: int
     revision: int = Field(description="grows with every change that a watcher would see")
-    fingerprints: list[str] = Field(description="under which its records were made; more than one says mixed")
+    fingerprints: list[str] = Field(
+        description="under which its records were made; each task, and each way of training, has its own"
+    )
     execution: dict[str, dict[str, str]] = Field(description="fused or sequential, by task and optimizer")
     submitted_by: str
     created_at: Time

@@ -86,3 +86,15 @@ def test_a_table_counts_fingerprints(metric: str) -> None:
     table = spec_table(spec, records)
     assert table.complete
     assert list(table.fingerprints) == [next(iter(records.values())).fingerprint]
+
+
+def test_a_table_is_mixed_where_runs_of_one_kind_have_different_fingerprints() -> None:
+    tasks = [{"name": "digits-mlp", "params": {"hidden": 8}}, {"name": "breast-cancer-mlp"}]
+    changes = {"optimizers": [], "space": {"lr": {"values": [0.1]}}, "seeds": {"count": 2, "base": 0}}
+    spec = make_spec(tasks=tasks, **changes)
+    records = {cell.key: train_cell(cell, PLACE, device=CPU, limit_s=60) for cell in expand(spec)}
+    assert len(spec_table(spec, records).fingerprints) == 2, "the data of two tasks"
+    assert not spec_table(spec, records).mixed
+    key = next(iter(records))
+    records[key] = replace(records[key], fingerprint="f" * 32)
+    assert spec_table(spec, records).mixed

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmark.robustness.comparison import LEADS
 from benchmark.robustness.registry import BY_NAME
-from benchmark.robustness.rendering.numbers import plain
+from benchmark.robustness.rendering.numbers import difference_and_interval, plain
 from benchmark.robustness.rows import Row
 from benchmark.robustness.scoring import AxisInfo
 from benchmark.robustness.table import RobustnessTable, TaskSummary
@@ -41,10 +41,11 @@ def caption(table: RobustnessTable, task: TaskSummary) -> list[str]:
     ]
     if any(LEADS in measure.flags for row in rows for measure in row.measures.values()):
         sentences.append("* better than each other ranked row: the interval of the paired difference excludes zero.")
-    if len(table.fingerprints) > 1:
-        sentences.append(f"Mixed: trained under {len(table.fingerprints)} fingerprints.")
-    elif table.fingerprints:
-        sentences.append(f"Fingerprint {table.fingerprints[0]}.")
+    if table.mixed:
+        sentences.append("Mixed: runs of one kind were trained under different fingerprints.")
+    if table.fingerprints:
+        label = "Fingerprint" if len(table.fingerprints) == 1 else "Fingerprints"
+        sentences.append(f"{label} {', '.join(table.fingerprints)}.")
     return sentences
 
 
@@ -58,6 +59,13 @@ def notes(table: RobustnessTable, task: TaskSummary, shown: Sequence[str]) -> li
     """
     rows = table.rows_of(task.task)
     found = [note for row in rows for note in _row_notes(row, shown)]
+    steps = [
+        f"{one.first} - {one.second} {difference_and_interval(one)}"
+        for one in table.differences
+        if one.task == task.task
+    ]
+    if steps:
+        found.insert(0, f"Grid mean of each row less that of the next, paired by seed: {'; '.join(steps)}.")
     missing = [cell for cell in table.missing.first if cell.task == task.task]
     if missing:
         cell = missing[0]

@@ -2,6 +2,7 @@
 
 import math
 
+from benchmark.robustness.comparison import Difference
 from benchmark.robustness.registry import BY_NAME
 from benchmark.robustness.rows import Measure
 
@@ -55,6 +56,15 @@ def value_and_interval(name: str, measure: Measure) -> tuple[str, str | None]:
         ends = f"[{_fixed(measure.low * factor, decimals)}, {_fixed(measure.high * factor, decimals)}]"
     bound = "≥ " if any(flag.startswith("censored") for flag in measure.flags) else ""
     return f"{bound}{_fixed(measure.value * factor, decimals)}{sign}", ends
+
+
+def difference_and_interval(difference: Difference) -> str:
+    """Return a difference of scores with its sign, and its interval where there is one."""
+    if difference.low is None or difference.high is None:
+        return f"{difference.value:+.{DECIMALS['score']}f}"
+    decimals = decimals_of((difference.high - difference.low) / 2, DECIMALS["score"])
+    ends = f"[{_fixed(difference.low, decimals)}, {_fixed(difference.high, decimals)}]"
+    return f"{difference.value:+.{decimals}f} {ends}"
 
 
 def _fixed(value: float, decimals: int) -> str:

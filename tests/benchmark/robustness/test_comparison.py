@@ -1,5 +1,7 @@
 """Paired differences and the mark of the one that leads."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -20,6 +22,17 @@ def test_the_interval_is_that_of_the_paired_t_test() -> None:
     assert [difference.low, difference.high] == pytest.approx([expected.low / span, expected.high / span])
     assert difference.raw == pytest.approx(np.mean(by_seed[0] - by_seed[1]))
     assert difference.is_clear
+
+
+def test_a_table_tells_each_ranked_row_less_the_next() -> None:
+    table = robustness_table(frame_of(noisy_scores(5)), ACCURACY)
+    ranked = [row.optimizer for row in table.rows if row.ranked]
+    assert [(one.first, one.second) for one in table.differences] == list(itertools.pairwise(ranked))
+    assert len(ranked) >= 3
+    for one in table.differences:
+        first, second = table.row("digits", one.first), table.row("digits", one.second)
+        assert one == paired_difference(first, second, "grid_mean")
+        assert one.value >= 0, "the best comes first"
 
 
 def test_pairing_narrows_the_interval() -> None:

@@ -196,6 +196,22 @@ def test_a_task_without_split_and_a_given_reference_are_told() -> None:
     assert "border of its grid, which should go on there: rho (high end)" in text
 
 
+def test_paired_differences_are_told(table: RobustnessTable) -> None:
+    first = table.differences[0]
+    words = " ".join(render_markdown(table).split())
+    assert "Grid mean of each row less that of the next, paired by seed:" in words
+    assert f"{first.first} - {first.second} +0.0" in words.replace("\\", "")
+
+
+def test_a_mixed_table_says_so() -> None:
+    frame = frame_of(noisy_scores(2))
+    mixed = robustness_table(frame, ACCURACY, fingerprints=["abc", "def"], mixed=True)
+    assert "Mixed: runs of one kind were trained under different fingerprints." in render_markdown(mixed)
+    plain = render_markdown(robustness_table(frame, ACCURACY, fingerprints=["abc", "def"]))
+    assert "Fingerprints abc, def." in plain
+    assert "Mixed" not in plain
+
+
 def test_columns_that_nobody_has_are_left_out(table: RobustnessTable) -> None:
     assert "gradient norm" not in render_markdown(table)
     scoring = TaskScoring("digits", "accuracy", "maximize", 0.05, 0.1)

@@ -37,7 +37,8 @@ def frame(request: pytest.FixtureRequest) -> pd.DataFrame:
 
 def test_shape_of_the_document(frame: pd.DataFrame) -> None:
     document = robustness_table(frame, ACCURACY, fingerprints=["b", "a", "a"]).to_dict()
-    assert list(document) == ["complete", "missing", "fingerprints", "view", "tasks", "rows", "across_tasks"]
+    keys = ("complete", "missing", "fingerprints", "mixed", "view", "tasks", "rows", "differences", "across_tasks")
+    assert tuple(document) == keys
     assert document["fingerprints"] == ["a", "b"]
     assert document["view"] == "equal_steps"
     assert set(document["tasks"][0]) >= {"task", "metric", "goal", "tolerance", "floor", "y_ref", "n_seeds", "grid"}
