@@ -8,19 +8,18 @@ gradients costs anything.
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 
-import psutil
 import torch
 
 from benchmark import PackPlace, Spec
 from benchmark.execution import device_for, train_cell
 from benchmark.spec import expand
 from benchmark.tasks import task_class, task_names
+from benchmarks.planning import held_mb
 
 N_ROUNDS = 5
 PLACE = PackPlace("bench", 1, 0)
@@ -67,7 +66,7 @@ def measure(name: str, *, smoke: bool) -> dict[str, float]:
     }
     gd, msam = expand(Spec.from_mapping(document))
     device = device_for(use_gpu=False)
-    before = psutil.Process().memory_info().rss
+    before = held_mb("VmRSS")
     seconds: dict[str, list[float]] = {"gd": [], "msam": []}
     for _ in range(1 + (1 if smoke else N_ROUNDS)):
         for cell in (msam, gd):
@@ -78,7 +77,6 @@ def measure(name: str, *, smoke: bool) -> dict[str, float]:
                 raise SystemExit(f"{name}: {record.outcome.error}")
             if cell is msam:
                 cost = record.outcome.cost
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     n_parameters = sum(parameter.numel() for parameter in task_class(name)().model(0).parameters())
     return {
         "steps": cost.steps,
@@ -87,7 +85,7 @@ def measure(name: str, *, smoke: bool) -> dict[str, float]:
         "first_s": seconds["msam"][0],
         "s": statistics.median(seconds["msam"][1:]),
         "gd_s": statistics.median(seconds["gd"][1:]),
-        "mb": (peak - before) / 2**20,
+        "mb": held_mb("VmHWM") - before,
     }
 
 

@@ -11,11 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.fx import Graph, Node
-from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
 Traced = Callable[..., Any]
 aten = torch.ops.aten
+
+# kernels whose results lie in the memory of their operand, though their schemas do not say so
+SILENT_VIEWS = (
+    aten._unsafe_view.default,
+    aten.reshape.default,
+    aten.contiguous.default,
+    aten.unsafe_split.Tensor,
+    aten.unsafe_split_with_sizes.default,
+    aten.unsafe_chunk.default,
+)
 
 # kernels that read and write each element alone, and the form of each that writes where it is told, without a copy
 WRITING: dict[Any, tuple[Any, str | None]] = {
@@ -35,6 +44,8 @@ def traced(function: Callable[..., Any], *examples: Any) -> Traced:
         function: pure; branches on shapes alone, never on values.
         examples: arguments: tensors in nested lists, tuples and dictionaries.
     """
+    from torch.fx.experimental.proxy_tensor import make_fx  # takes half a second, and few processes trace
+
     leaves, spec = pytree.tree_flatten(examples)
     result_spec: list[Any] = []
 
@@ -87,20 +98,31 @@ def reuse_memory(graph: Graph) -> None:
     for node in graph.nodes:
         for operand in node.all_input_nodes:
             last_use[owner[operand]] = node
+    taken: dict[Node, Node] = {}  # owners whose results now lie in the memory of another
+
+    def memory(node: Node) -> Node:
+        made = owner[node]
+        while made in taken:
+            made = taken[made]
+        return made
+
     for node in list(graph.nodes):
         form = WRITING.get(node.target)
         if form is None:
             continue
-        for operand in node.all_input_nodes:
-            made = owner[operand]
-            if made.op == "call_function" and last_use[made] is node and _same_form(operand, node):
+        operands = node.all_input_nodes
+        for operand in operands:
+            made = memory(operand)
+            # another view of the same memory would be read after parts of it are written
+            is_alone = all(memory(other) is not made for other in operands if other is not operand)
+            if made.op == "call_function" and last_use[made] is node and is_alone and _same_form(operand, node):
                 kernel, name = form
                 with graph.inserting_before(node):
                     told = {name: operand} if name else {}
                     written = graph.call_function(kernel, node.args, {**node.kwargs, **told})
                 written.meta = dict(node.meta)
-                owner[written] = made
-                last_use[made] = last_use.get(owner[node], written)
+                owner[written] = taken[node] = made
+                last_use[made] = last_use.get(node, written)
                 node.replace_all_uses_with(written)
                 graph.erase_node(node)
                 break
@@ -117,8 +139,8 @@ def _owners(graph: Graph) -> dict[Node, Node]:
 def _is_view(node: Node) -> bool:
     if node.op != "call_function" or not node.all_input_nodes:
         return False
-    if node.target in (aten._unsafe_view.default, aten.reshape.default, aten.contiguous.default):
-        return True  # their schemas do not say so
+    if node.target in SILENT_VIEWS:
+        return True
     schema = getattr(node.target, "_schema", None)
     return schema is None or any(result.alias_info is not None for result in schema.returns)
 

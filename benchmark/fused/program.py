@@ -105,12 +105,13 @@ class Program:
     def measure_last(self, parameters: Parameters, splits: Splits) -> dict[str, Tensor]:
         """Return what is measured after the last step, (cells,) each, of cells with one split."""
 
-        def one(ps: Parameters, train: Batch, validation: Batch, test: Batch) -> Any:
-            return measured_last(self._task, self._at(ps), Splits(train, validation, test))
+        def one(ps: Parameters) -> Any:
+            return measured_last(self._task, self._at(ps), splits)
 
-        parts = (splits.train, splits.validation, splits.test)
         self._model.eval()
-        result: dict[str, Tensor] = self._run(("last",), vmap(one, in_dims=(0, None, None, None)), parameters, *parts)
+        # Not traced: that takes as long as a hundred calls where there is much to do, and there is one a run.
+        with torch.no_grad():
+            result: dict[str, Tensor] = vmap(one)(parameters)
         return result
 
     def same_buffers(self, model: nn.Module) -> bool:
@@ -122,7 +123,18 @@ class Program:
 
     def _at(self, parameters: Sequence[Tensor]) -> Model:
         state = {**self._buffers, **dict(zip(self.names, parameters, strict=True))}
-        return lambda *inputs: functional_call(self._model, state, inputs)
+
+        def model(*inputs: Any) -> Any:
+            outputs = functional_call(self._model, state, inputs)
+            changed = [name for name, buffer in self._buffers.items() if state[name] is not buffer]
+            if changed:
+                raise ValueError(
+                    f"models that are trained together must leave their buffers alone, but those of {self._task.name} "
+                    f"change {', '.join(changed)}; let its can_fuse be False."
+                )
+            return outputs
+
+        return model
 
     def _run(self, kind: tuple[Any, ...], function: Callable[..., Any], *arguments: Any) -> Any:
         key = (kind, _shapes(arguments))

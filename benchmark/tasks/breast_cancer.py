@@ -5,7 +5,6 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.datasets import load_breast_cancer
 from torch import nn
 
 from benchmark.parsing import SpecModel
@@ -60,5 +59,7 @@ class BreastCancerMLP(Classification):
 
 @functools.cache
 def _breast_cancer() -> tuple[Features, Labels]:
+    from sklearn.datasets import load_breast_cancer  # takes a second, and few processes need data
+
     bunch = load_breast_cancer()
     return bunch.data.astype(np.float32), bunch.target.astype(np.int64)

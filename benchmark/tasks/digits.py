@@ -6,7 +6,6 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
-from sklearn.datasets import load_digits
 from torch import nn
 
 from benchmark.parsing import Integer, SpecModel
@@ -105,5 +104,7 @@ class DigitsCNN(Digits):
 
 @functools.cache
 def _digits() -> tuple[Features, Labels]:
+    from sklearn.datasets import load_digits  # takes a second, and few processes need data
+
     bunch = load_digits()
     return (bunch.data / 16.0).astype(np.float32), bunch.target.astype(np.int64)

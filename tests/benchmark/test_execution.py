@@ -1,12 +1,35 @@
+from typing import Any
+
 import pytest
 import torch
 
-from benchmark.execution import MAX_ERROR_LENGTH, cell_fingerprint, device_for, failed_record, train_cell
+from benchmark.execution import (
+    MAX_ERROR_LENGTH,
+    Execution,
+    cell_fingerprint,
+    device_for,
+    failed_record,
+    train_cell,
+    train_cells,
+)
+from benchmark.fused import train_together
 from benchmark.records import PackPlace, Record, Status
-from benchmark.spec import Spec, expand
+from benchmark.spec import Cell, Spec, expand
+from benchmark.tasks import register_task
+from tests.benchmark.fused.fusible import Fusible, fusible_cells
 from tests.benchmark.toys import CPU, first_cell, toy_document
 
 PLACE = PackPlace("pack", 3, 1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fusible_is_registered(toy_is_registered: None) -> None:
+    register_task(Fusible)
+
+
+def train_here(cells: list[Cell], execution: Execution) -> list[Record]:
+    places = [PackPlace("pack", len(cells), position) for position in range(len(cells))]
+    return train_cells(cells, places, device=CPU, limit_s=60, execution=execution)
 
 
 def test_a_record_says_whose_it_is() -> None:
@@ -62,3 +85,64 @@ def test_a_pack_without_a_gpu_runs_on_the_cpu() -> None:
     assert device_for(use_gpu=True).type == (
         "cpu" if not torch.accelerator.is_available() else device_for(use_gpu=True).type
     )
+
+
+@pytest.mark.parametrize("execution", ["fused", "sequential"])
+def test_records_of_several_cells_are_those_of_each_in_their_order(execution: Execution) -> None:
+    cells = fusible_cells({}, seeds={"count": 2, "base": 3})
+    records = train_here(cells, execution)
+    assert [record.config_key for record in records] == [cell.key for cell in cells]
+    assert [(record.pack.size, record.pack.position) for record in records] == [(10, place) for place in range(10)]
+    assert {record.fingerprint for record in records} == {cell_fingerprint(cells[0], CPU, execution).key}
+    assert {record.outcome.cost.execution for record in records} == {execution}
+    assert {record.outcome.cost.amortised for record in records} == {execution == "fused"}
+    assert {record.outcome.status for record in records} == {Status.COMPLETED}
+    assert all(Record.from_dict(record.to_dict()) == record for record in records)
+
+
+def test_how_cells_are_trained_is_part_of_their_fingerprint() -> None:
+    cell = first_cell()
+    assert cell_fingerprint(cell, CPU) == cell_fingerprint(cell, CPU, "sequential")
+    assert cell_fingerprint(cell, CPU, "fused").execution == "fused"
+    assert cell_fingerprint(cell, CPU, "fused").key != cell_fingerprint(cell, CPU).key
+
+
+@pytest.mark.parametrize("seed", [3, 5, 9])
+@pytest.mark.parametrize("execution", ["fused", "sequential"])
+def test_a_cell_that_raises_takes_no_other_with_it(execution: Execution, seed: int) -> None:
+    changes = {"seeds": {"count": 7, "base": 3}, "space": {"lr": {"values": [0.01]}}}
+    cells = fusible_cells({"fault": "raise", "seed": seed}, **changes)
+    records = train_here(cells, execution)
+    assert [record.config_key for record in records] == [cell.key for cell in cells]
+    failed = [record for record in records if record.outcome.status is not Status.COMPLETED]
+    assert [record.seed for record in failed] == [seed]
+    assert failed[0].outcome.status is Status.FAILED
+    assert failed[0].outcome.error == "ArithmeticError: the task broke, as asked"
+    assert failed[0].outcome.cost.execution == execution
+    assert {record.fingerprint for record in records} == {cell_fingerprint(cells[0], CPU, execution).key}
+
+
+def test_one_cell_that_raises_is_found_by_halves(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    def counting(task: Any, setting: Any, runs: Any, **rest: Any) -> Any:
+        sizes.append(len(runs))
+        return train_together(task, setting, runs, **rest)
+
+    monkeypatch.setattr("benchmark.execution.train_together", counting)
+    changes = {"seeds": {"count": 8, "base": 3}, "space": {"lr": {"values": [0.01]}}}
+    train_here(fusible_cells({"fault": "raise", "seed": 5}, **changes), "fused")
+    assert sizes == [8, 4, 2, 2, 1, 1, 4]
+
+
+def test_running_out_of_memory_ends_a_pack_that_is_trained_at_once() -> None:
+    cells = fusible_cells({"fault": "memory", "seed": 4}, seeds={"count": 2, "base": 3})
+    with pytest.raises(MemoryError, match="the task needs more"):
+        train_here(cells, "fused")
+
+
+def test_data_that_is_missing_fails_every_cell_of_a_pack() -> None:
+    cells = list(expand(Spec.from_mapping(toy_document({"empty": {"fault": "no_data"}}, seeds={"count": 3}))))
+    records = train_here(cells, "fused")
+    assert {record.outcome.error for record in records} == {"TaskDataError: the toy has no data; run: make toy-data"}
+    assert {record.fingerprint for record in records} == {cell_fingerprint(cells[0], CPU, "fused").key}

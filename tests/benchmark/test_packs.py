@@ -5,8 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.packs import MAX_DEATHS, MAX_PACK_CELLS, Pack, PackQueue, plan_packs
-from benchmark.spec import expand
+from benchmark.packs import (
+    MAX_DEATHS,
+    MAX_FUSED_CELLS,
+    MAX_PACK_CELLS,
+    MIN_FUSED_CELLS,
+    Pack,
+    PackQueue,
+    plan_packs,
+)
+from benchmark.spec import Cell, expand
 from tests.benchmark.toys import make_spec
 
 
@@ -34,6 +42,44 @@ def test_every_worker_gets_several_packs() -> None:
     assert len(packs) >= 16
     assert len(plan_packs(cells, n_workers=10_000)) == len(cells)
     assert plan_packs([], n_workers=2) == []
+
+
+EVERY = [
+    list(group) for _, group in itertools.groupby(expand(make_spec(seeds={"count": 100})), lambda c: c.setting.key)
+]
+
+
+@given(
+    n_workers=st.integers(1, 50),
+    counts=st.tuples(*(st.integers(0, len(cells)) for cells in EVERY)),
+    first=st.booleans(),
+)
+def test_packs_that_are_trained_at_once_are_large_and_about_equal(
+    n_workers: int, counts: tuple[int, ...], first: bool
+) -> None:
+    cells = [cell for own, n in zip(EVERY, counts, strict=True) for cell in own[:n]]
+    fused = {own[0].setting.key for own in (EVERY[:1] if first else EVERY)}
+    packs = plan_packs(cells, n_workers=n_workers, fused=fused)
+    assert [index for pack in packs for index in range(pack.start, pack.stop)] == list(range(len(cells)))
+    by_setting: dict[str, list[int]] = {}
+    for pack in packs:
+        (key,) = {cell.setting.key for cell in cells[pack.start : pack.stop]}
+        by_setting.setdefault(key, []).append(pack.size)
+    for key, sizes in by_setting.items():
+        assert max(sizes) - min(sizes) <= 1
+        assert max(sizes) <= (MAX_FUSED_CELLS if key in fused else MAX_PACK_CELLS)
+        if key in fused:  # not cut where no half would be large enough
+            assert len(sizes) == 1 or min(sizes) >= MIN_FUSED_CELLS // 2
+            assert len(sizes) == 1 or sum(sizes) > MIN_FUSED_CELLS
+
+
+def test_a_size_that_is_given_holds_for_packs_that_are_trained_at_once() -> None:
+    cells: list[Cell] = EVERY[0]
+    packs = plan_packs(cells, n_workers=1, size=7, fused={cells[0].setting.key})
+    assert {pack.size for pack in packs} <= {6, 7}
+    (whole,) = plan_packs(cells[:31], n_workers=8, fused={cells[0].setting.key})
+    assert whole == Pack(0, 31)
+    assert len(plan_packs(cells[:31], n_workers=8)) == 31
 
 
 @given(st.data())

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Record, Spec, Status
+from benchmark.execution import cell_fingerprint
 from benchmark.fingerprint import Fingerprint
 from benchmark.packs import Pack, plan_packs
 from benchmark.rayenv import prepare_ray_environment
 from benchmark.spec import Cell, expand
-from tests.benchmark.toys import make_spec, toy_document
+from benchmark.tasks import register_task
+from tests.benchmark.fused.fusible import Fusible, fusible_spec
+from tests.benchmark.toys import CPU, make_spec, toy_document
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +89,33 @@ def test_a_cell_that_breaks_or_kills_its_process_is_the_only_one_that_fails(sess
         "the process that trained this cell alone died three times; the job's log says more",
     }
     assert len(sink.fingerprints) == 1
+
+
+@pytest.mark.parametrize(("fault", "status"), [("exit", "failed"), ("raise", "failed"), ("nan", "diverged")])
+def test_of_cells_that_are_trained_at_once_only_the_broken_one_is_lost(
+    session: ModuleType, fault: str, status: str
+) -> None:
+    register_task(Fusible)
+    seeds, rates = {"count": 6, "base": 3}, {"lr": {"values": [0.01]}}
+    spec = fusible_spec({"fault": fault, "seed": 5}, seeds=seeds, space=rates, resources={"pack": "fused"})
+    cells = list(expand(spec))
+    sink = Collected()
+    train(session, spec, cells, sink, packs=[Pack(0, 6)], execution="fused")
+    assert len(sink.records) == len(cells) == len(sink.statuses())
+    odd = {cell.seed: sink.statuses()[cell.key] for cell in cells if sink.statuses()[cell.key] != "completed"}
+    assert odd == {5: status}
+    errors = {record.outcome.error for record in sink.records} - {None}
+    assert (
+        errors
+        == {
+            "exit": {"the process that trained this cell alone died three times; the job's log says more"},
+            "raise": {"ArithmeticError: the task broke, as asked"},
+            "nan": set(),
+        }[fault]
+    )
+    assert {record.outcome.cost.execution for record in sink.records} == {"fused"}
+    assert {record.fingerprint for record in sink.records} == {cell_fingerprint(cells[0], CPU, "fused").key}
+    assert sink.fingerprints == {record.fingerprint for record in sink.records}
 
 
 def test_no_new_pack_starts_once_it_is_to_drain(session: ModuleType) -> None:

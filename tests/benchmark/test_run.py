@@ -8,9 +8,9 @@ import psutil
 import pytest
 
 from benchmark import RayOptions, Records, Spec, TaskDataError, run
-from benchmark.execution import train_cell
+from benchmark.execution import train_cell, train_cells
 from benchmark.records import PackPlace
-from benchmark.spec import expand
+from benchmark.spec import Cell, expand
 from tests.benchmark.toys import CPU, make_spec, toy_document
 
 
@@ -67,3 +67,33 @@ def test_a_run_is_the_training_of_its_cells_to_the_bit(temporary: Path) -> None:
     while any(process.is_running() for process in processes.values()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [process for process in processes.values() if process.is_running()] == []
+
+
+@pytest.mark.slow
+def test_a_fused_run_is_the_training_of_its_packs_to_the_bit(temporary: Path) -> None:
+    """Each setting is a pack, its cells sorted by seed; SAM and SAM with a warm-up are one setting."""
+    optimizers = [
+        {"name": "sam", "space": {"rho": {"values": [0.05, 0.5]}}},
+        {"name": "msam", "fixed": {"rho": 0.5}},
+        {"name": "sam", "label": "sam-warm", "fixed": {"rho": 0.5, "rho_warmup": 0.5}},
+    ]
+    spec = make_spec(optimizers=optimizers, resources={"pack": "fused"})
+    records = run(spec, options=RayOptions(n_cpus=2))
+    by_key = {record.config_key: record for record in records.records}
+    assert len(records) == len(by_key) == spec.n_cells == 30
+    by_setting: dict[str, list[Cell]] = {}
+    for cell in expand(spec):
+        by_setting.setdefault(cell.setting.key, []).append(cell)
+    assert sorted(map(len, by_setting.values())) == [6, 6, 18]
+    for cells in by_setting.values():
+        cells.sort(key=lambda cell: cell.seed)
+        places = [PackPlace("here", len(cells), position) for position in range(len(cells))]
+        for here in train_cells(cells, places, device=CPU, limit_s=60, execution="fused"):
+            there = by_key[here.config_key]
+            assert there.outcome.metrics == here.outcome.metrics
+            assert there.outcome.curve == here.outcome.curve
+            assert there.outcome.diagnostics == here.outcome.diagnostics
+            assert there.fingerprint == here.fingerprint
+            assert (there.pack.size, there.pack.position) == (here.pack.size, here.pack.position)
+            assert (there.outcome.cost.execution, there.outcome.cost.amortised) == ("fused", True)
+    assert set(records.to_pandas()["status"]) == {"completed"}
