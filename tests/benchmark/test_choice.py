@@ -104,7 +104,10 @@ def test_cells_from_the_whole_grid_are_timed_on_one_thread(monkeypatch: pytest.M
     (one, runs, threads), (other, alone, threads_alone) = asked
     assert (one, other, threads, threads_alone) == ("fused", "sequential", 1, 1)
     assert len(runs) == min(n_cells, N_FUSED)
-    assert len({run.hyperparameters["lr"] for run in runs}) == len(runs)
+    rates = [cell.hyperparameters["lr"] for cell in expand(spec_of(n_cells))]
+    places = [rates.index(run.hyperparameters["lr"]) for run in runs]
+    assert places == sorted(set(places))
+    assert places[-1] >= n_cells // 2
     assert alone == runs[:1]
 
 

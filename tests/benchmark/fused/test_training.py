@@ -191,9 +191,11 @@ def test_a_budget_in_gradient_evaluations_gives_runs_of_their_own_length(rule: s
 
 
 def test_seeds_may_have_training_splits_of_their_own_size() -> None:
-    """Then their epochs have other numbers of steps: 3, 2 and 2."""
-    changes = {"space": {"lr": {"values": [0.01, 0.02]}}, "seeds": {"count": 3, "base": 0}}
-    outcomes = check(fusible_cells({"shrinks": True}, budget={"epochs": 4, "batch_size": 3}, **changes))
+    """Then their epochs have other numbers of steps, 3, 3 and 2, and a warm-up of rho has too."""
+    warm = {"name": "sam", "fixed": {"rho": 0.5, "rho_warmup": 0.8}}
+    changes = {"space": {"lr": {"values": [0.01, 0.02]}}, "seeds": {"count": 3, "base": 0}, "gd": False}
+    budget = {"epochs": 4, "batch_size": 3}
+    outcomes = check(fusible_cells({"shrinks": True}, budget=budget, optimizers=[warm], **changes))
     assert [outcome.cost.steps for outcome in outcomes] == [12, 12, 8] * 2
 
 
