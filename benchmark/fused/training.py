@@ -124,6 +124,9 @@ class _Group:
             seed: slice(seeds.index(seed), seeds.index(seed) + len(list(same)))
             for seed, same in itertools.groupby(seeds)
         }
+        # kept, for a task keeps those of a few seeds alone
+        self._splits = {seed: task.data(seed, device) for seed in self._slices}
+        self._scored = _joined([(part, self._splits[seed]) for seed, part in self._slices.items()])
         models = {seed: self._model(seed) for seed in self._slices}
         constants, varying = _divided([run.hyperparameters for run in runs])
         first = models[seeds[0]]
@@ -188,8 +191,8 @@ class _Group:
             alive = [place for place in alive if diverged_at[place] is None]
             self._set_aside(gone)
             if step in evaluations and alive:
-                for seed, places in self._slices.items():
-                    self._measure(step, seed, range(n)[places], journals, diverged_at)
+                for places, splits in self._scored:
+                    self._measure(step, range(n)[places], splits, journals, diverged_at)
             if is_late or not alive:
                 break
         last = [None] * n if is_late else self._last(diverged_at)
@@ -206,10 +209,10 @@ class _Group:
 
     def step_s(self, n_steps: int, clock: Callable[[], float]) -> float:
         """Return one run's share of the seconds of a step, once it is seen that also the measurements can be mapped."""
-        seed, part = next(iter(self._slices.items()))
+        part, splits = self._scored[0]
         some = self._of(range(len(self._runs))[part])
-        self._program.measure(some, self._splits(seed))
-        self._program.measure_last(some, self._splits(seed))
+        self._program.measure(some, splits)
+        self._program.measure_last(some, splits)
         rule, batches = self._setting.rule, self._batches()
         looks = [[looks_twice(rule, run.hyperparameters, step) for run in self._runs] for step in range(n_steps + 1)]
         for twice in looks:  # each kind of step traces once
@@ -239,16 +242,16 @@ class _Group:
     def _batches(self) -> Iterator[Batch]:
         """Yield the batch of each step: that of the only seed, or each cell's own, stacked."""
         size = self._setting.budget.batch_size
-        streams = [batches_of(self._splits(seed).train, size, seed) for seed in self._slices]
+        streams = [batches_of(self._splits[seed].train, size, seed) for seed in self._slices]
         if len(streams) == 1:
             yield from streams[0]
         for batches in zip(*streams, strict=True):
             yield tuple(torch.stack(parts)[self._place_of] for parts in zip(*batches, strict=True))
 
     def _measure(
-        self, step: int, seed: int, places: range, journals: Sequence[Journal], diverged_at: Sequence[int | None]
+        self, step: int, places: range, splits: Splits, journals: Sequence[Journal], diverged_at: Sequence[int | None]
     ) -> None:
-        scores, trace = self._program.measure(self._of(places), self._splits(seed))
+        scores, trace = self._program.measure(self._of(places), splits)
         rows = zip(places, _rows(scores, len(places)), _rows(trace, len(places)), strict=True)
         for place, of_scores, of_trace in rows:
             if diverged_at[place] is None:
@@ -257,12 +260,12 @@ class _Group:
     def _last(self, diverged_at: Sequence[int | None]) -> list[dict[str, float] | None]:
         """Return what is measured of each run after its last step, None of one that diverged before."""
         last: list[dict[str, float] | None] = []
-        for seed, part in self._slices.items():
+        for part, splits in self._scored:
             places = range(len(self._runs))[part]
             if all(diverged_at[place] is not None for place in places):
                 last += [None] * len(places)
                 continue
-            rows = _rows(self._program.measure_last(self._of(places), self._splits(seed)), len(places))
+            rows = _rows(self._program.measure_last(self._of(places), splits), len(places))
             last += [row if diverged_at[place] is None else None for place, row in zip(places, rows, strict=True)]
         return last
 
@@ -291,8 +294,21 @@ class _Group:
         with seeded_torch(seed, Stream.INIT):
             return self._task.model(seed).to(self._device)
 
-    def _splits(self, seed: int) -> Splits:
-        return self._task.data(seed, self._device)
+
+def _joined(parts: Sequence[tuple[slice, Splits]]) -> list[tuple[slice, Splits]]:
+    """Return the parts, neighbours with the same data as one: a task without data has the same under every seed."""
+    joined: list[tuple[slice, Splits]] = []
+    for part, splits in parts:
+        if joined and _are_equal(joined[-1][1], splits):
+            joined[-1] = (slice(joined[-1][0].start, part.stop), splits)
+        else:
+            joined.append((part, splits))
+    return joined
+
+
+def _are_equal(some: Splits, others: Splits) -> bool:
+    mine, theirs = ((*splits.train, *splits.validation, *splits.test) for splits in (some, others))
+    return len(mine) == len(theirs) and all(torch.equal(x, y) for x, y in zip(mine, theirs, strict=True))
 
 
 def _divided(

@@ -215,6 +215,23 @@ def test_weights_may_be_tied_and_training_another_mode_than_evaluation(kind: str
     check(fusible_cells({"kind": kind}, base=BASES["sgd"]))
 
 
+def test_seeds_with_the_same_data_are_measured_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As are those of a task that has none; others each for itself."""
+    measure, sizes = Program.measure, list[int]()
+
+    def counting(self: Program, parameters: Any, splits: Any) -> Any:
+        sizes.append(len(parameters[0]))
+        return measure(self, parameters, splits)
+
+    monkeypatch.setattr(Program, "measure", counting)
+    changes = {"seeds": {"count": 3, "base": 0}, "base": {"name": "sgd"}, "space": {"lr": {"values": [0.1, 0.2]}}}
+    check(cells_of("gd", tasks=[{"name": "parabola"}], budget={"epochs": 4}, **changes))
+    assert sizes == [6] * 4
+    sizes.clear()
+    check(fusible_cells({}, **changes))
+    assert sizes == [2, 2, 2] * 4
+
+
 def test_the_same_cells_twice_are_the_same_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     cells = cells_of("msam")
     first = [bits(outcome) for outcome in together(cells)]
