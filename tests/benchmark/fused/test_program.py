@@ -23,6 +23,8 @@ from optimizers.functional import Memory, initial_memory, looks_twice
 from tests.benchmark.toys import CPU
 from tests.optimizers.cases import CASES
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (3, 4)
 N_STEPS = 4
 RATES = (0.02, 0.1)

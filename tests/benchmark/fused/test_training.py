@@ -18,6 +18,8 @@ from benchmark.training import READ_EVERY, train
 from tests.benchmark.fused.fusible import Fusible, fusible_cells
 from tests.benchmark.toys import CPU, first_cell, make_spec
 
+pytestmark = pytest.mark.slow
+
 # Whole runs where training is stable: rounding, 1e-7 a step, has grown over 4 to 40 steps. Shares of examples are
 # compared to two of a few hundred, which may lie on a boundary.
 WHOLE_RUN = 1e-4

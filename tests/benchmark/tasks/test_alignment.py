@@ -19,6 +19,8 @@ from benchmark.tasks.alignment import AlignmentMfeat
 from benchmark.training import train
 from tests.benchmark.toys import CPU
 
+pytestmark = pytest.mark.slow
+
 TASK = AlignmentMfeat()
 SMALL = AlignmentMfeat({"hidden": 8, "dim": 4})
 SIZES = (1200, 400, 400)

@@ -24,6 +24,8 @@ from benchmark.tasks.mnist1d import MNIST1DCNN
 from benchmark.training import train
 from tests.benchmark.toys import CPU, make_spec
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Case:
