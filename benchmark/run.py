@@ -80,7 +80,7 @@ def run(
     """
     sink = _Memory(on_progress)
     cells = tuple(expand(spec))
-    executions = choose_execution(spec, cells, device_for(use_gpu=spec.resources.gpus_per_pack != 0))
+    executions = choose_execution(spec, cells, device_for(use_gpu=spec.resources.gpus_per_pack != 0)).executions
     train_missing(spec, cells, sink, options=options or RayOptions(), executions=executions)
     return Records(spec, tuple(sink.records))
 

@@ -280,7 +280,7 @@ def print_choice(work: Work, rates: Mapping[str, float]) -> None:
     """Print what `pack: auto` picks, and what that costs."""
     spec = work.spec("e")
     started = time.perf_counter()
-    (pick,) = choose_execution(spec, expand(spec), CPU).values()
+    (pick,) = choose_execution(spec, expand(spec), CPU).executions.values()
     elapsed_s = time.perf_counter() - started
     slower = max(rates["d"], rates["e"]) / rates["e" if pick == "fused" else "d"] - 1
     verdict = "as it must" if slower <= MAX_SLOWER else f"but at most {MAX_SLOWER:.0%} is allowed"

@@ -57,7 +57,7 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     done = store.done_keys(job.id)
     missing = [cell for cell in expand(spec) if cell.key not in done]
     device = device_for(use_gpu=spec.resources.gpus_per_pack != 0)
-    executions = choose_execution(spec, missing, device, known=_known(spec, job.execution))
+    executions = choose_execution(spec, missing, device, known=_known(spec, job.execution)).executions
     made_by = _fingerprints(missing, device, executions)
     store.register({cell.setting.key: cell.setting.to_dict() for cell in missing}, {})
     store.set_execution(job.id, orders.attempt, _by_label(spec, executions))

@@ -30,7 +30,7 @@ def spec_of(n_cells: int, pack: str | int = "auto", **params: Any) -> Spec:
 def chosen(spec: Spec, **given: Any) -> list[str]:
     """What is chosen for each setting, in their order."""
     cells = list(expand(spec))
-    found = choose_execution(spec, cells, CPU, **given)
+    found = choose_execution(spec, cells, CPU, **given).executions
     assert list(found) == list(dict.fromkeys(cell.setting.key for cell in cells))
     return list(found.values())
 
@@ -116,7 +116,7 @@ def test_each_setting_is_measured_for_itself(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(training, "step_s", lambda *given, **named: 2.0)
     labels = [{"name": "sam"}, {"name": "sam", "label": "sam-warm", "fixed": {"rho_warmup": 0.5}}, {"name": "msam"}]
     spec = make_spec(optimizers=labels, space={"lr": {"log": [0.01, 1], "n": 8}}, gd=True, seeds={"count": 2})
-    found = choose_execution(spec, expand(spec), CPU)
+    found = choose_execution(spec, expand(spec), CPU).executions
     by_rule = {cell.setting.rule: found[cell.setting.key] for cell in expand(spec)}
     assert by_rule == {"gd": "sequential", "sam": "fused", "msam": "sequential"}
     assert len(found) == 3
@@ -129,10 +129,10 @@ def test_what_was_chosen_before_is_kept(monkeypatch: pytest.MonkeyPatch) -> None
         spec = spec_of(100)
         (key,) = {cell.setting.key for cell in expand(spec)}
         known = {key: execution, "another job's": execution}
-        assert choose_execution(spec, expand(spec), CPU, known=known) == known
-        assert choose_execution(spec, [], CPU, known=known) == known
-        assert choose_execution(spec_of(100, "sequential"), expand(spec), CPU, known=known)[key] == before
-    assert choose_execution(spec_of(3), [], CPU) == {}
+        assert choose_execution(spec, expand(spec), CPU, known=known).executions == known
+        assert choose_execution(spec, [], CPU, known=known).executions == known
+        assert choose_execution(spec_of(100, "sequential"), expand(spec), CPU, known=known).executions[key] == before
+    assert choose_execution(spec_of(3), [], CPU).executions == {}
 
 
 def test_what_cannot_be_trained_together_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
