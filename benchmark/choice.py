@@ -48,7 +48,7 @@ class Choice:
 
 
 def timing_key(setting: Setting, device: torch.device) -> str:
-    """Return the hash of everything on which the seconds of a step depend: task, rule, base, batch, precision, device."""
+    """Return the hash of all on which the seconds of a step depend: task, rule, base, batch, precision and device."""
     budget = setting.budget
     what = {**setting.to_dict(), "budget": {"batch_size": budget.batch_size, "precision": budget.precision}}
     return content_hash({**what, "device": device_name(device), "torch": torch.__version__})
@@ -113,9 +113,10 @@ def _choose(
     except Exception as error:  # noqa: BLE001  (whatever a task raises: its cells will say so one by one)
         logger.warning("%s is trained one cell after another: %s: %s", setting.task, type(error).__name__, error)
         return "sequential"
-    words = "%s with %s: a step of a cell takes %.3f ms fused, %.3f ms one after another"
-    logger.info(words, setting.task, setting.rule, 1e3 * (timing.fused_s or 0.0), 1e3 * timing.sequential_s)
-    return _faster(timing)
+    execution = _faster(timing)
+    words = "%s with %s: a step of a cell takes %.3f ms fused, %.3f ms one after another: %s"
+    logger.info(words, setting.task, setting.rule, 1e3 * (timing.fused_s or 0), 1e3 * timing.sequential_s, execution)
+    return execution
 
 
 def _faster(timing: StepTiming) -> Execution:

@@ -2,15 +2,17 @@
 
 import logging
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 from benchmark import choice, fused, training
-from benchmark.choice import MIN_CELLS, N_FUSED, choose_execution
+from benchmark.choice import MIN_CELLS, N_FUSED, StepTiming, choose_execution, timing_key
 from benchmark.execution import Execution
 from benchmark.spec import Cell, Spec, expand
+from benchmark.spec.models import Budget
 from benchmark.tasks import register_task
 from tests.benchmark.fused.fusible import Fusible, fusible_spec
 from tests.benchmark.toys import CPU, make_spec, toy_document
@@ -169,9 +171,33 @@ def test_a_task_that_is_wrong_about_itself_is_trained_one_after_another(
     assert torch.get_num_threads() == before
 
 
+def test_what_was_measured_is_told_and_not_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = spec_of(MIN_CELLS)
+    measured(monkeypatch, fused_s=1.0, sequential_s=2.0)
+    first = choose_execution(spec, expand(spec), CPU)
+    (setting,) = {cell.setting.key: cell.setting for cell in expand(spec)}.values()
+    assert first.timings == {timing_key(setting, CPU): StepTiming(1.0, 2.0)}
+    refused(monkeypatch)
+    again = choose_execution(spec, expand(spec), CPU, timings=first.timings)
+    assert (again.executions, again.timings) == (first.executions, {})
+    slower = {key: StepTiming(3.0, 2.0) for key in first.timings}
+    assert choose_execution(spec, expand(spec), CPU, timings=slower).executions == {setting.key: "sequential"}
+
+
+def test_a_timing_belongs_to_what_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = [next(expand(spec)).setting for spec in (spec_of(4), spec_of(9), spec_of(4, n_train=48))]
+    first, other_grid, other_params = (timing_key(setting, CPU) for setting in settings)
+    assert first == other_grid != other_params
+    longer = replace(settings[0], budget=Budget(epochs=99, batch_size=settings[0].budget.batch_size))
+    assert timing_key(longer, CPU) == first
+    wider = replace(settings[0], budget=Budget(epochs=99, batch_size=settings[0].budget.batch_size + 1))
+    assert timing_key(wider, CPU) != first
+
+
 def test_a_real_measurement_sees_that_many_small_cells_are_faster_together() -> None:
     """By a factor of about ten, so that a busy machine changes nothing."""
     cells: list[Cell] = list(expand(spec_of(N_FUSED)))
-    fused_s, sequential_s = choice._seconds(cells, CPU)
-    assert 0 < fused_s < sequential_s / 2
+    timing = choice._timed(cells, CPU)
+    assert timing.fused_s is not None
+    assert 0 < timing.fused_s < timing.sequential_s / 2
     assert chosen(spec_of(N_FUSED)) == ["fused"]
