@@ -5,8 +5,9 @@ from dataclasses import fields
 
 import pandas as pd
 
+from benchmark.known import known_cells
 from benchmark.records import Cost, Record
-from benchmark.spec import Spec, expand
+from benchmark.spec import Spec
 from benchmark.tasks import task_class
 
 MISSING = "missing"
@@ -14,7 +15,7 @@ COST_COLUMNS = tuple(item.name for item in fields(Cost))
 
 
 def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
-    """Return one row a cell, in the order of the spec.
+    """Return one row a known cell, in the order of the spec; an adaptive search's in the order of its records.
 
     Columns are `task`, `optimizer` (labels), `seed`, `config_key`, `status` (`missing` for a cell without a record),
     `collapsed`, `diverged_at_step`, every hyperparameter (NaN where an optimizer has none of that name), every metric
@@ -26,7 +27,7 @@ def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
     """
     names = _columns(spec)
     columns: dict[str, list[object]] = {name: [] for name in names}
-    for cell in expand(spec):
+    for cell in known_cells(spec, records):
         row: dict[str, object] = {
             "task": cell.task,
             "optimizer": cell.optimizer,

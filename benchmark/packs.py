@@ -72,6 +72,10 @@ class PackQueue:
         """Whether nothing waits and nothing runs."""
         return not self._waiting and not self._running
 
+    def add(self, pack: Pack) -> None:
+        """Have a further pack wait."""
+        self._waiting.append(pack)
+
     def take(self, holder: str) -> Pack | None:
         """Return the next pack and note who holds it; None when none waits."""
         if not self._waiting:

@@ -1,5 +1,6 @@
 """The price of a spec: how many cells and gradient evaluations it takes."""
 
+import itertools
 from dataclasses import dataclass
 
 import torch
@@ -32,8 +33,12 @@ def price(spec: Spec) -> tuple[GridPrice, ...]:
         task = load_task(grid.setting.task, grid.setting.task_params)
         n_examples = len(task.data(spec.seeds.base, torch.device("cpu")).train[0])
         rule = optimizer_info(grid.setting.rule)
-        evaluations = 0
-        for hyperparameters in grid.configurations():
+        evaluations, known = 0, grid.configurations()
+        if grid.is_adaptive:  # at the ends of its intervals, whichever is dearer
+            ends = itertools.product(*(axis.values for axis in grid.axes))
+            dearest = max(map(grid.configuration, ends), key=rule.gradient_evaluations)
+            known = itertools.repeat(dearest, grid.n_configurations)
+        for hyperparameters in known:
             per_step = rule.gradient_evaluations(hyperparameters)
             evaluations += round(per_step * total_steps(grid.setting.budget, n_examples, per_step)) * spec.seeds.count
         n_cells = grid.n_configurations * spec.seeds.count

@@ -19,14 +19,16 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
+from benchmark.adaptive import AdaptiveSearch
 from benchmark.errors import BenchmarkError, RayUnavailableError
 from benchmark.execution import Execution, cell_fingerprint, device_for, failed_record, train_cells
 from benchmark.fingerprint import Fingerprint
 from benchmark.packs import Pack, PackQueue
 from benchmark.rayenv import RayOptions, short_folder
-from benchmark.records import PackPlace, Record
+from benchmark.raysearch import TpeSearch
+from benchmark.records import PackPlace, Record, Scalar
 from benchmark.sink import Sink
-from benchmark.spec import Cell, Spec
+from benchmark.spec import Cell, Grid, Spec
 from benchmark.tasks import Task, adopt_task, registered_tasks
 
 CONNECT_S = 5.0
@@ -95,12 +97,38 @@ class _Run:
     """
 
     queue: PackQueue
-    cells: Sequence[Cell]
+    cells: list[Cell]
+    searches: Sequence[TpeSearch]
     sink: Sink
     executions: Mapping[str, Execution]
     should_drain: Callable[[], bool]
     use_gpu: bool
     fingerprints: set[str] = field(default_factory=set)
+    n_planned: int = 0
+    suggested: list[tuple[int, dict[str, Scalar]]] = field(default_factory=list)
+
+    def suggest(self) -> bool:
+        """Let the search with the most left choose a configuration, whose cells then wait; False if none is left."""
+        number, search = max(enumerate(self.searches), key=lambda pair: pair[1].n_left, default=(0, None))
+        if search is None or not search.n_left:
+            return False
+        hyperparameters, cells = search.suggest()
+        self.sink.on_cells(cells)
+        self.suggested.append((number, hyperparameters))
+        self.queue.add(Pack(len(self.cells), len(self.cells) + len(cells)))
+        self.cells += cells
+        return True
+
+    def config(self, pack: Pack) -> dict[str, Any]:
+        """Return what a worker has to know of a pack: its place in the plan, or the configuration of its cells."""
+        config: dict[str, Any] = {"start": pack.start, "stop": pack.stop, "first": 0}
+        if pack.start < self.n_planned:
+            return config
+        n_seeds = (len(self.cells) - self.n_planned) // len(self.suggested)
+        place = (pack.start - self.n_planned) // n_seeds
+        number, hyperparameters = self.suggested[place]
+        chosen = {"search": number, "hyperparameters": hyperparameters}
+        return {**config, "first": self.n_planned + place * n_seeds, "chosen": chosen}
 
     def take(self, records: Sequence[Record], fingerprints: Mapping[str, Fingerprint]) -> None:
         """Hand records over, each new fingerprint before them."""
@@ -108,6 +136,10 @@ class _Run:
             self.sink.on_fingerprint(fingerprints[key])
             self.fingerprints.add(key)
         self.sink.on_records(records)
+        for record in records:
+            for search in self.searches:
+                if search.owns(record):
+                    search.take(record)
 
 
 _runs: dict[str, _Run] = {}
@@ -120,8 +152,11 @@ def train_packs(
     sink: Sink,
     executions: Mapping[str, Execution],
     should_drain: Callable[[], bool],
+    searches: Sequence[AdaptiveSearch] = (),
 ) -> None:
     """Train packs as trials of Ray Tune, inside a `ray_session`, and hand over records as cells finish.
+
+    Once no pack waits, the adaptive searches choose further configurations, each of which is a pack with all its seeds.
 
     Args:
         cells: the plan that the packs cut.
@@ -130,6 +165,7 @@ def train_packs(
         sink: takes the records, in this thread.
         executions: how the cells of each setting are trained, by its key.
         should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
+        searches: the adaptive searches of the spec, in their order.
 
     Raises:
         BenchmarkError: when Tune ends before every cell has a record although nobody asked to drain.
@@ -139,6 +175,8 @@ def train_packs(
         tune.with_parameters(
             _PackTrainable,
             cells=tuple(cells),
+            grids=tuple(search.grid for search in searches),
+            seeds=tuple(spec.seeds.values),
             executions=dict(executions),
             tasks=registered_tasks(),
             limit_s=spec.limits.cell_s,
@@ -147,7 +185,16 @@ def train_packs(
         {"cpu": spec.resources.cpus_per_pack, "gpu": gpus},
     )
     run_id = uuid.uuid4().hex
-    run = _runs[run_id] = _Run(PackQueue(packs), cells, sink, executions, should_drain, gpus > 0)
+    run = _runs[run_id] = _Run(
+        PackQueue(packs),
+        list(cells),
+        [TpeSearch(search) for search in searches],
+        sink,
+        executions,
+        should_drain,
+        gpus > 0,
+        n_planned=len(cells),
+    )
     storage = tempfile.mkdtemp(prefix="tune-")
     try:
         tune.Tuner(
@@ -172,7 +219,8 @@ def train_packs(
     finally:
         del _runs[run_id]
         shutil.rmtree(storage, ignore_errors=True)
-    if not run.queue.is_empty and not should_drain():
+    is_done = run.queue.is_empty and not any(search.n_left for search in run.searches)
+    if not is_done and not should_drain():
         raise BenchmarkError("Ray Tune ended before every pack was trained; the job's log says why.")
 
 
@@ -219,10 +267,14 @@ class _PackSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         run = _runs[self._run_id]
-        if run.should_drain() or run.queue.is_empty:
+        if run.should_drain():
             return Searcher.FINISHED
         pack = run.queue.take(trial_id)
-        return {"start": pack.start, "stop": pack.stop} if pack else None
+        if pack is None and run.suggest():
+            pack = run.queue.take(trial_id)
+        if pack is None:
+            return Searcher.FINISHED if run.queue.is_empty else None
+        return run.config(pack)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         run = _runs[self._run_id]
@@ -270,9 +322,11 @@ class _PackTrainable(tune.Trainable):
 
     def setup(
         self,
-        config: dict[str, int],
+        config: dict[str, Any],
         *,
         cells: Sequence[Cell] = (),
+        grids: Sequence[Grid] = (),
+        seeds: Sequence[int] = (),
         executions: Mapping[str, Execution] = MappingProxyType({}),
         tasks: Mapping[str, tuple[type[Task], str]] = MappingProxyType({}),
         limit_s: float = math.inf,
@@ -280,13 +334,17 @@ class _PackTrainable(tune.Trainable):
     ) -> None:
         for task, source in tasks.values():
             adopt_task(task, source)
-        self._cells, self._executions, self._limit_s = cells, executions, limit_s
+        self._planned, self._grids, self._seeds = cells, grids, seeds
+        self._executions, self._limit_s = executions, limit_s
         self._device = device_for(use_gpu=use_gpu)
         torch.set_num_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1)))
         self.reset_config(config)
 
-    def reset_config(self, new_config: dict[str, int]) -> bool:
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._pack = Pack(new_config["start"], new_config["stop"])
+        self._first, self._cells = new_config["first"], self._planned
+        if chosen := new_config.get("chosen"):
+            self._cells = list(self._grids[chosen["search"]].cells_of(chosen["hyperparameters"], self._seeds))
         self._next = self._pack.start
         self._deadline = time.monotonic() + PACK_S
         return True
@@ -300,10 +358,10 @@ class _PackTrainable(tune.Trainable):
         records: list[Record] = []
         fingerprints: dict[str, Fingerprint] = {}
         while self._next < self._pack.stop and (not records or time.monotonic() < until):
-            setting = self._cells[self._next].setting
+            setting = self._cells[self._next - self._first].setting
             execution = self._executions[setting.key]
             stop = self._pack.stop if execution == "fused" else self._next + 1
-            cells = self._cells[self._next : stop]
+            cells = self._cells[self._next - self._first : stop - self._first]
             places = [
                 PackPlace(self.trial_id, self._pack.size, position - self._pack.start)
                 for position in range(self._next, stop)

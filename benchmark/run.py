@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import pandas as pd
 
+from benchmark.adaptive import adaptive_searches
 from benchmark.choice import choose_execution
 from benchmark.execution import Execution, device_for
 from benchmark.fingerprint import Fingerprint
 from benchmark.frame import results_frame
+from benchmark.known import sample_cells
 from benchmark.packs import plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
@@ -52,6 +55,9 @@ class _Memory:
     def on_fingerprint(self, fingerprint: Fingerprint) -> None:
         """Leave it: the records name it by its key."""
 
+    def on_cells(self, cells: Sequence[Cell]) -> None:
+        """Leave them: their records say what they are."""
+
     def flush(self) -> None:
         """Nothing waits."""
 
@@ -79,8 +85,8 @@ def run(
         RayUnavailableError: when Ray cannot be started or reached.
     """
     sink = _Memory(on_progress)
-    cells = tuple(expand(spec))
-    executions = choose_execution(spec, cells, device_for(use_gpu=spec.resources.gpus_per_pack != 0)).executions
+    cells, device = tuple(expand(spec)), device_for(use_gpu=spec.resources.gpus_per_pack != 0)
+    executions = choose_execution(spec, (*cells, *sample_cells(spec)), device).executions
     train_missing(spec, cells, sink, options=options or RayOptions(), executions=executions)
     return Records(spec, tuple(sink.records))
 
@@ -93,16 +99,19 @@ def train_missing(
     options: RayOptions,
     executions: Mapping[str, Execution],
     should_drain: Callable[[], bool] = lambda: False,
+    records: Mapping[str, Record] = MappingProxyType({}),
 ) -> None:
-    """Train some cells of a spec in packs on Ray Tune, from the main thread.
+    """Train some cells of a spec in packs on Ray Tune, and what its adaptive searches choose, from the main thread.
 
     Args:
         spec: its resources and limits hold.
-        cells: what to train.
+        cells: what to train of the cells that are known.
         sink: takes the records.
         options: which Ray.
         executions: how the cells of each setting are trained, by its key.
         should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
+        records: of the spec's cells so far, by config_key, in the order in which they were made: adaptive searches go
+            on from them.
 
     Raises:
         TaskDataError: when the data of a task is missing or damaged; before anything starts.
@@ -114,7 +123,9 @@ def train_missing(
     cells = sorted(
         cells, key=lambda cell: (order[cell.setting.key], cell.seed if executions[cell.setting.key] == "fused" else 0)
     )
-    for setting in {cell.setting.key: cell.setting for cell in cells}.values():
+    searches = adaptive_searches(spec, records, cells)
+    settings = [cell.setting for cell in cells] + [search.grid.setting for search in searches]
+    for setting in {setting.key: setting for setting in settings}.values():
         _ = load_task(setting.task, setting.task_params).data_version
     prepare_ray_environment(options)
     from benchmark import raytune  # Ray reads the environment when it is imported, and few processes need it
@@ -124,7 +135,7 @@ def train_missing(
         fused = {key for key, execution in executions.items() if execution == "fused"}
         packs = plan_packs(cells, n_workers=raytune.n_workers(spec), size=size, fused=fused)
         try:
-            raytune.train_packs(cells, packs, spec, sink, executions, should_drain)
+            raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches)
         finally:
             # Before Ray is shut down, which takes longer than a driver that is told to end may have.
             sink.flush()

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from benchmark.fingerprint import Fingerprint
 from benchmark.records import Record
+from benchmark.spec import Cell
 
 
 class Sink(Protocol):
@@ -15,6 +16,9 @@ class Sink(Protocol):
 
     def on_fingerprint(self, fingerprint: Fingerprint) -> None:
         """Take a fingerprint, before the first record that it made."""
+
+    def on_cells(self, cells: Sequence[Cell]) -> None:
+        """Take cells that an adaptive search has chosen, before their records."""
 
     def flush(self) -> None:
         """Write what waits; called once when the training ends, however it ends."""

@@ -1,6 +1,5 @@
 """The response surface: each optimizer's scores over its hyperparameters, averaged over the seeds."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -51,6 +50,7 @@ def _surface(task: TaskCells, cells: Cells, split: Split) -> dict[str, Any]:
         "goal": scoring.goal,
         "split": split if task.has_split else None,
         "seeds": task.seeds.tolist(),
+        "design": cells.grid.design,
         "axes": [axis.to_dict() for axis in cells.grid.axes],
         "points": _points(cells, oriented if scoring.goal == "maximize" else -oriented),
     }
@@ -70,10 +70,10 @@ def _points(cells: Cells, scores: FloatArray) -> list[dict[str, Any]]:
         "n_collapsed": [0] * len(scores) if cells.collapsed is None else cells.collapsed.sum(axis=1).tolist(),
         "n_missing": (scores.shape[1] - n_results).tolist(),
     }
-    points = itertools.product(*(axis.values for axis in cells.grid.axes))
+    rows = zip(*columns.values(), strict=True)
     return [
-        {"hyperparameters": dict(zip(cells.grid.names, point, strict=True)), **dict(zip(columns, row, strict=True))}
-        for point, row in zip(points, zip(*columns.values(), strict=True), strict=True)
+        {"hyperparameters": cells.grid.hyperparameters(number), **dict(zip(columns, row, strict=True))}
+        for number, row in enumerate(rows)
     ]
 
 

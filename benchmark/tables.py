@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from benchmark.frame import results_frame
 from benchmark.records import Record
 from benchmark.robustness import AxisInfo, GridInfo, RobustnessTable, TaskScoring, robustness_table
-from benchmark.spec import Spec
+from benchmark.spec import Grid, Spec
 
 
 def scorings(spec: Spec) -> tuple[TaskScoring, ...]:
@@ -19,10 +19,17 @@ def scorings(spec: Spec) -> tuple[TaskScoring, ...]:
 
 def grid_infos(spec: Spec) -> tuple[GridInfo, ...]:
     """Return what each optimizer of a spec sweeps on each task."""
-    return tuple(
-        GridInfo(grid.task, grid.optimizer, tuple(AxisInfo(axis.name, axis.scale, axis.values) for axis in grid.axes))
-        for grid in spec.grids
-    )
+    return tuple(_grid_info(grid, spec.seeds.count) for grid in spec.grids)
+
+
+def _grid_info(grid: Grid, n_seeds: int) -> GridInfo:
+    if grid.design is not None and not grid.is_adaptive:
+        axes, points = [(axis.name, axis.scale) for axis in grid.axes], tuple(grid.points)
+        return GridInfo.of_points(grid.task, grid.optimizer, axes, points, design=grid.design.method)
+    axes_of = tuple(AxisInfo(axis.name, axis.scale, axis.values) for axis in grid.axes)
+    if grid.design is None:
+        return GridInfo(grid.task, grid.optimizer, axes_of)
+    return GridInfo(grid.task, grid.optimizer, axes_of, "tpe", n_planned=grid.n_configurations * n_seeds)
 
 
 def spec_table(spec: Spec, records: Mapping[str, Record]) -> RobustnessTable:

@@ -10,7 +10,7 @@ from service.store import Job, Store
 
 @dataclass(frozen=True)
 class JobResults:
-    """A job with its spec and the records it uses, by config_key."""
+    """A job with its spec and the records it uses, by config_key, in the order in which they were written."""
 
     job: Job
     spec: Spec
@@ -24,5 +24,12 @@ class JobResults:
 def job_results(store: Store, job_id: str, *, curves: bool = False) -> JobResults:
     """Read what a job has so far; raises NotFoundError when there is none of that id."""
     job = store.job(job_id)
-    records = {stored.record.config_key: stored.record for stored in store.iter_records(job.id, curves=curves)}
-    return JobResults(job, Spec.from_mapping(job.spec, max_cells=job.n_cells), records)
+    return JobResults(
+        job, Spec.from_mapping(job.spec, max_cells=job.n_cells), job_records(store, job.id, curves=curves)
+    )
+
+
+def job_records(store: Store, job_id: str, *, curves: bool = False) -> dict[str, Record]:
+    """Return the records that a job uses, by config_key, in the order in which they were written."""
+    ordered = sorted(store.iter_records(job_id, curves=curves), key=lambda stored: stored.seq)
+    return {stored.record.config_key: stored.record for stored in ordered}

@@ -14,7 +14,8 @@ SOURCES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROO
 
 # where a library may be imported: folders and files
 WALLS = {
-    "ray": ("benchmark/raytune.py",),
+    "ray": ("benchmark/raytune.py", "benchmark/raysearch.py"),
+    "optuna": ("benchmark/raysearch.py",),
     "sqlalchemy": ("service/store",),
     "alembic": ("service/store",),
     "psycopg": ("service/store",),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmark.robustness.cells import Cells, TaskCells
-from benchmark.robustness.evaluate import Reference
+from benchmark.robustness.evaluate import ADAPTIVE, Reference
 from benchmark.robustness.registry import PHI
 from benchmark.robustness.rows import Measure
 from benchmark.robustness.scoring import FloatArray, TaskScoring
@@ -32,7 +32,9 @@ def _phi(optimizer: str, tasks: Sequence[TaskCells], references: Mapping[str, Re
     own = [(task.scoring, cells) for task in tasks for cells in task.optimizers if cells.grid.optimizer == optimizer]
     if len(own) < len(tasks):
         return Measure(reason="the optimizer was not run on every task")
-    if any(cells.grid.axes != own[0][1].grid.axes for _, cells in own):
+    if any(cells.grid.is_adaptive for _, cells in own):
+        return Measure(reason=ADAPTIVE)
+    if any((cells.grid.axes, cells.grid.points) != (own[0][1].grid.axes, own[0][1].grid.points) for _, cells in own):
         return Measure(reason="its grid is not the same on every task")
     if any(not cells.complete.all() for _, cells in own):
         return Measure(reason="it needs the whole grid on every task, and configurations are incomplete")

@@ -40,7 +40,8 @@ def assemble_row(
         estimates: its measures by name.
     """
     best = _best_point(cells)
-    gaps = f"{cells.n_missing} of {cells.is_result.size} cells are missing" if cells.n_missing else None
+    n_cells = max(cells.is_result.size, cells.grid.n_planned)
+    gaps = f"{cells.n_missing} of {n_cells} cells are missing" if cells.n_missing else None
     if not len(cells.seeds):
         gaps = "no run has begun"
     measures: dict[str, Measure] = {}
@@ -54,7 +55,15 @@ def assemble_row(
         if sample is not None:
             samples[info.name] = sample
     reason = place.reason or gaps
-    grid = RowGrid(cells.grid.axes, cells.grid.n_configurations, int(cells.complete.sum()), place.broadcast, reason)
+    grid = RowGrid(
+        cells.grid.design,
+        cells.grid.axes,
+        cells.grid.n_configurations,
+        int(cells.complete.sum()),
+        place.broadcast,
+        reason,
+        _trace(cells, scoring) if cells.grid.is_adaptive else None,
+    )
     return Row(cells.grid.task, cells.grid.optimizer, reason is None, grid, best, measures, samples)
 
 
@@ -88,6 +97,14 @@ def _measure(
     return Measure(value, raw, reason=reason, flags=flags), sample
 
 
+def _trace(cells: Cells, scoring: TaskScoring) -> tuple[float, ...]:
+    """Return the raw test mean of the best by validation among the first 1, 2, ... complete configurations."""
+    validation = cells.validation[cells.complete].mean(axis=1)
+    test = cells.test[cells.complete].mean(axis=1)
+    leaders = [best_configuration(validation[: n + 1]) for n in range(len(validation))]
+    return tuple(scoring.raw(float(test[leader])) for leader in leaders)
+
+
 def _best_point(cells: Cells) -> BestPoint | None:
     complete = cells.complete.nonzero()[0]
     if not len(complete):
@@ -95,7 +112,7 @@ def _best_point(cells: Cells) -> BestPoint | None:
     picked = int(complete[best_configuration(cells.validation[complete].mean(axis=1))])
     hyperparameters = cells.grid.hyperparameters(picked)
     borders = []
-    for axis in cells.grid.axes:
+    for axis in cells.grid.axes if cells.grid.design == "grid" else ():
         if len(axis.values) < 2 or any(isinstance(value, bool) for value in axis.values):
             continue
         if hyperparameters[axis.name] == axis.values[0]:

@@ -117,6 +117,8 @@ def _task(
         n_seeds=len(task.seeds),
         has_split=task.has_split,
         axes=common.axes,
+        design=common.design,
+        n_configurations=None if common.axes is None else common.n_configurations,
     )
     weights = resamples.weights(len(task.seeds))
     rows = []

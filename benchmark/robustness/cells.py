@@ -23,6 +23,7 @@ from benchmark.robustness.columns import (
 from benchmark.robustness.scoring import AxisInfo, BoolArray, FloatArray, GridInfo, IntArray, TaskScoring
 
 NO_RHO = ("rho", 0.0)  # the base optimizer alone, however it is written down: it has no rho
+NO_ROWS: IntArray = np.empty(0, dtype=np.int64)
 SAME_VALUE = 1e-9  # relative; a csv may hold fewer digits than the 12 that a spec keeps
 
 
@@ -72,7 +73,7 @@ class Cells:
     @cached_property
     def n_missing(self) -> int:
         """Number of cells without a score."""
-        return int(self.is_result.size - np.count_nonzero(self.is_result))
+        return max(self.is_result.size, self.grid.n_planned) - int(np.count_nonzero(self.is_result))
 
     def missing(self) -> Iterator[tuple[int, int, str]]:
         """Yield configuration, seed and status of each cell without a score."""
@@ -122,20 +123,24 @@ def read_cells(
     unscored = sorted({grid.task for grid in grids} - set(scored))
     if unscored:
         raise TableError(f"every task needs a scoring, but {unscored[0]!r} has none.")
-    runs = read_runs(frame, scored)
+    runs = read_runs(frame, scored, may_be_empty=any(grid.is_adaptive for grid in grids))
     rows_of = runs.rows_by_grid()
     unplanned = sorted(set(rows_of) - set(planned))
     if unplanned:
         raise TableError(
             f"every run must be on a grid, but none is given for {unplanned[0][1]!r} on {unplanned[0][0]!r}."
         )
+    grids = [
+        _found(runs, grid, rows_of.get((grid.task, grid.optimizer), NO_ROWS)) if grid.is_adaptive else grid
+        for grid in grids
+    ]
     swept = {scoring.task: _swept(grids, scoring.task) for scoring in scorings}
     tasks = []
     for scoring in scorings:
         own = [grid for grid in grids if grid.task == scoring.task]
         if not own:
             continue
-        rows = [rows_of.get((grid.task, grid.optimizer), np.empty(0, dtype=np.int64)) for grid in own]
+        rows = [rows_of.get((grid.task, grid.optimizer), NO_ROWS) for grid in own]
         seeds = np.unique(runs.seed[np.concatenate(rows)])
         cells = [_arrange(runs, scoring, *pair, seeds, swept[scoring.task]) for pair in zip(own, rows, strict=True)]
         validation_name, test_name = score_names(runs, scoring)
@@ -145,6 +150,20 @@ def read_cells(
 
 def _swept(grids: Sequence[GridInfo], task: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for grid in grids if grid.task == task for name in grid.names))
+
+
+def _found(runs: Runs, grid: GridInfo, rows: IntArray) -> GridInfo:
+    """Return an adaptive search with the configurations that have runs, in the order of the rows."""
+    columns = [runs.numbers(axis.name, rows) for axis in grid.axes]
+    if any(not np.isfinite(column).all() for column in columns):
+        raise TableError(f"every run of {grid.title} must have a value of {', '.join(grid.names)}.")
+    if not len(rows):
+        return grid
+    kinds = [type(axis.values[0]) for axis in grid.axes]
+    rounded = ([kind(value) for value in column] for kind, column in zip(kinds, columns, strict=True))
+    points = tuple(dict.fromkeys(zip(*rounded, strict=True)))
+    axes = [(axis.name, axis.scale) for axis in grid.axes]
+    return grid.of_points(grid.task, grid.optimizer, axes, points, design=grid.design, n_planned=grid.n_planned)
 
 
 def _arrange(
@@ -178,12 +197,33 @@ def _arrange(
 
 
 def _configurations(runs: Runs, grid: GridInfo, rows: IntArray) -> IntArray:
-    number = np.zeros(len(rows), dtype=np.int64)
     for axis in grid.axes:
         if axis.name not in runs.frame:
             raise TableError(f"the frame must have a column {axis.name}, which {grid.title} sweeps.")
-        number = number * len(axis.values) + _places(runs, grid, axis, rows)
+    places = [_places(runs, grid, axis, rows) for axis in grid.axes]
+    if grid.design != "grid":
+        return _of_design(grid, np.stack(places, axis=1))
+    number = np.zeros(len(rows), dtype=np.int64)
+    for axis, own in zip(grid.axes, places, strict=True):
+        number = number * len(axis.values) + own
     return number
+
+
+def _of_design(grid: GridInfo, places: IntArray) -> IntArray:
+    """Return the numbers of the configurations with these places on the axes, shape (rows, axes)."""
+    values = np.array(grid.points, dtype=np.float64).reshape(len(grid.points), len(grid.axes))
+    own = [np.searchsorted(axis.numbers, values[:, column]) for column, axis in enumerate(grid.axes)]
+    both = np.concatenate([np.stack(own, axis=1), places])
+    _, codes = np.unique(both, axis=0, return_inverse=True)
+    number_of = np.full(codes.max(initial=0) + 1, -1)
+    number_of[codes[: len(grid.points)]] = np.arange(len(grid.points))
+    numbers = number_of[codes[len(grid.points) :]]
+    if (numbers < 0).any():
+        raise TableError(
+            f"every run must be one of the {len(grid.points)} configurations of its design, but "
+            f"{np.count_nonzero(numbers < 0)} of {grid.title} are not."
+        )
+    return numbers.astype(np.int64)
 
 
 def _places(runs: Runs, grid: GridInfo, axis: AxisInfo, rows: IntArray) -> IntArray:

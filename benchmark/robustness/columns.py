@@ -80,17 +80,18 @@ class ScoredRows:
     status: NDArray[np.int8]
 
 
-def read_runs(frame: pd.DataFrame, tasks: Sequence[str]) -> Runs:
+def read_runs(frame: pd.DataFrame, tasks: Sequence[str], *, may_be_empty: bool = False) -> Runs:
     """Check the columns of a frame that do not depend on the task.
 
     Args:
         frame: one row a run.
         tasks: labels of the tasks that are scored.
+        may_be_empty: whether there need not be a run yet.
 
     Raises:
         TableError: where a column is missing or malformed.
     """
-    if frame.empty:
+    if frame.empty and not may_be_empty:
         raise TableError("a table needs at least one run, but the frame has no rows.")
     duplicated = frame.columns[frame.columns.duplicated()]
     if len(duplicated):

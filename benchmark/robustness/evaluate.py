@@ -18,6 +18,7 @@ RHO, LR = "rho", "lr"
 GRID_MEASURES = ("best", "worst", "p10", "good_share", "rho_width_max", "rho_width_mean")
 ORDER_STATISTICS = ("worst", "p10")
 VARIANCES = ("variance_rho", "variance_lr", "variance_interaction")
+ADAPTIVE = "an adaptive search tries what looks good, and only its best and its failures mean anything"
 MAX_RESAMPLED_MEANS = 250_000  # held at once, so that a table of a million cells stays small in memory
 
 
@@ -69,7 +70,11 @@ def evaluate(
         return estimates | {name: Estimate(None, reason=reason) for name in names}
     validation, test = cells.validation[cells.complete], cells.test[cells.complete]
     estimates |= _by_seed(validation, test, weights)
-    return estimates | _Statistics(cells, scoring, reference, repeats, whole).estimates(validation, test, weights)
+    estimates |= _Statistics(cells, scoring, reference, repeats, whole).estimates(validation, test, weights)
+    if not cells.grid.is_adaptive:
+        return estimates
+    names = ("grid_mean", *(f"expected_best_{k}" for k in TRIALS), *(name for name in GRID_MEASURES if name != "best"))
+    return estimates | {name: Estimate(None, reason=ADAPTIVE) for name in (*names, *VARIANCES)}
 
 
 def _failures(cells: Cells, weights: FloatArray | None) -> dict[str, Estimate]:
@@ -189,6 +194,8 @@ class _Statistics:
         rho = self.cells.grid.axis(RHO)
         if rho is None:
             return "rho is not swept"
+        if self.cells.grid.design != "grid":
+            return f"a {self.cells.grid.design} design has no lines along rho"
         if len(rho.values) < 2:
             return "a width needs at least two values of rho"
         if not rho.numbers[0] > 0:
@@ -196,6 +203,8 @@ class _Statistics:
         return None if self.whole else "a width needs the whole grid, and configurations are incomplete"
 
     def _no_variance(self, name: str) -> str | None:
+        if self.cells.grid.design != "grid":
+            return f"the analysis needs a full grid, and a {self.cells.grid.design} design is none"
         sizes = {axis.name: len(axis.values) for axis in self.cells.grid.axes}
         further = [axis for axis, size in sizes.items() if size > 1 and axis not in (RHO, LR)]
         if further:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from benchmark.records import Scalar
 from benchmark.robustness.intervals import Sample
-from benchmark.robustness.scoring import AxisInfo
+from benchmark.robustness.scoring import AxisInfo, Design
 
 View = Literal["equal_steps"]
 
@@ -52,34 +52,41 @@ class RowGrid:
     """The grid of a row.
 
     Attributes:
+        design: how the configurations were chosen.
         axes: what the optimizer swept.
         n_configurations: number of its points.
         n_complete: how many of them have a result for every seed.
         broadcast: axes of the common grid along which the optimizer is constant.
         reason: why the row is not ranked.
+        trace: of an adaptive search: the test mean, in raw units, of the best by validation after each configuration.
     """
 
+    design: Design
     axes: tuple[AxisInfo, ...]
     n_configurations: int
     n_complete: int
     broadcast: tuple[str, ...]
     reason: str | None
+    trace: tuple[float, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the grid as plain values that JSON can hold."""
         return {
+            "design": self.design,
             "axes": [axis.to_dict() for axis in self.axes],
             "n_configurations": self.n_configurations,
             "n_complete": self.n_complete,
             "broadcast": list(self.broadcast),
             "reason": self.reason,
+            "trace": None if self.trace is None else list(self.trace),
         }
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
         """Return the grid that `to_dict` wrote."""
         axes = tuple(AxisInfo.from_dict(axis) for axis in document["axes"])
-        return cls(**{**document, "axes": axes, "broadcast": tuple(document["broadcast"])})
+        trace = None if document["trace"] is None else tuple(document["trace"])
+        return cls(**{**document, "axes": axes, "broadcast": tuple(document["broadcast"]), "trace": trace})
 
 
 @dataclass(frozen=True, slots=True)

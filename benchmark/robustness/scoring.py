@@ -1,7 +1,7 @@
 """What must be known beside the runs: how a task is scored, and which grid each optimizer was run on."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -17,6 +17,8 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 Goal = Literal["maximize", "minimize"]
 Scale = Literal["log", "linear", "values"]
+Design = Literal["grid", "random", "sobol", "tpe"]
+Points = tuple[tuple[Scalar, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +104,52 @@ class AxisInfo:
 
 @dataclass(frozen=True)
 class GridInfo:
-    """The planned configurations of one optimizer on one task: every combination of the values of its axes.
+    """The planned configurations of one optimizer on one task: every combination of its axes' values, or a design.
 
     Attributes:
         task: label of the task.
         optimizer: label of the optimizer.
         axes: what is swept; the first axis turns slowest. None at all is a grid of one configuration.
+        design: how the configurations were chosen. Those of `tpe` are read off the runs.
+        points: the configurations of a random or Sobol design, in values of the axes.
+        n_planned: number of runs of `tpe`, known before its configurations are.
     """
 
     task: str
     optimizer: str
     axes: tuple[AxisInfo, ...]
+    design: Design = "grid"
+    points: Points = ()
+    n_planned: int = 0
 
     def __post_init__(self) -> None:
         if len(self.names) > len(set(self.names)):
             raise TableError(f"the axes of a grid must differ, but {self.title} has {', '.join(self.names)}.")
+
+    @classmethod
+    def of_points(
+        cls,
+        task: str,
+        optimizer: str,
+        axes: Sequence[tuple[str, Scale]],
+        points: Points,
+        *,
+        design: Design,
+        n_planned: int = 0,
+    ) -> Self:
+        """Return a design with these points, whose axes hold the values that occur."""
+        columns = list(zip(*points, strict=True)) or [()] * len(axes)
+        found = (
+            AxisInfo(name, scale, tuple(dict.fromkeys(column)))
+            for (name, scale), column in zip(axes, columns, strict=True)
+            if column
+        )
+        return cls(task, optimizer, tuple(found), design, points, n_planned)
+
+    @property
+    def is_adaptive(self) -> bool:
+        """Whether each configuration was chosen by the scores of those before it."""
+        return self.design == "tpe"
 
     @property
     def title(self) -> str:
@@ -136,7 +169,7 @@ class GridInfo:
     @property
     def n_configurations(self) -> int:
         """Number of points."""
-        return math.prod(self.shape)
+        return math.prod(self.shape) if self.design == "grid" else len(self.points)
 
     def axis(self, name: str) -> AxisInfo | None:
         """Return the axis of that name, if the grid has it."""
@@ -144,5 +177,7 @@ class GridInfo:
 
     def hyperparameters(self, configuration: int) -> dict[str, Scalar]:
         """Return the swept hyperparameters of the point with that number."""
+        if self.design != "grid":
+            return dict(zip(self.names, self.points[configuration], strict=True))
         places = np.unravel_index(configuration, self.shape)
         return {axis.name: axis.values[place] for axis, place in zip(self.axes, places, strict=True)}

@@ -8,7 +8,7 @@ from benchmark.errors import TableError
 from benchmark.records import Scalar
 from benchmark.robustness.comparison import Difference
 from benchmark.robustness.rows import Measure, Row, View
-from benchmark.robustness.scoring import AxisInfo, Goal, TaskScoring
+from benchmark.robustness.scoring import AxisInfo, Design, Goal, TaskScoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,9 @@ class TaskSummary:
         y_ref_given: whether the reference came with the request and is not the best of this table.
         n_seeds: number of seeds.
         has_split: whether validation and test scores differ; else one score both picks and reports.
-        axes: the common grid; None where there is none.
+        axes: of the common grid or design; None where there is none.
+        design: how its configurations were chosen.
+        n_configurations: how many it has; None where there is none.
     """
 
     task: str
@@ -38,6 +40,8 @@ class TaskSummary:
     n_seeds: int
     has_split: bool
     axes: tuple[AxisInfo, ...] | None
+    design: Design
+    n_configurations: int | None
 
     @property
     def scoring(self) -> TaskScoring:

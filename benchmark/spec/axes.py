@@ -16,7 +16,10 @@ Interval = Annotated[tuple[Number, Number], Field(description="lowest and highes
 
 
 class Axis(SpecModel):
-    """One axis of a space: `{log: [low, high], n: k}`, `{linear: [low, high], n: k}` or `{values: [...]}`."""
+    """One axis of a space: `{log: [low, high], n: k}`, `{linear: [low, high], n: k}` or `{values: [...]}`.
+
+    An interval has `n` points in a grid; in every other search it has none, and the search puts its points into it.
+    """
 
     log: Interval | None = None
     linear: Interval | None = None
@@ -46,12 +49,12 @@ class Axis(SpecModel):
                 raise ValueError(f"the values of an axis must differ, but got {first!r} twice.")
 
     def _check_interval(self, low: float, high: float) -> None:
-        if self.n is None:
-            raise ValueError("n, the number of points, must be given with log and linear.")
         if not low <= high:
             raise ValueError(f"low <= high must hold, but got low={low!r}, high={high!r}.")
         if self.log is not None and not low > 0:
             raise ValueError(f"low > 0 must hold on a log axis, but got low={low!r}.")
+        if self.n is None:
+            return
         if (self.n == 1) != (low == high):
             raise ValueError(f"n = 1 and low = high go together, but got low={low!r}, high={high!r}, n={self.n}.")
         if len(set(self.points())) < self.n:
@@ -67,10 +70,10 @@ class Axis(SpecModel):
     @property
     def n_points(self) -> int:
         """Number of points."""
-        return len(self.values) if self.values is not None else self.n or 0
+        return len(self.values) if self.values is not None else self.n or 2
 
     def points(self) -> tuple[Scalar, ...]:
-        """Return the points, floats rounded to 12 significant digits; the ends are on the axis."""
+        """Return the points, floats rounded to 12 significant digits; of an interval without `n` its two ends."""
         if self.values is not None:
             return tuple(round_significant(value) if isinstance(value, float) else value for value in self.values)
         low, high = self.log or self.linear or (math.nan, math.nan)

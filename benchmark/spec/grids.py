@@ -2,14 +2,15 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from benchmark.canonical import content_hash
+from benchmark.canonical import content_hash, round_significant
 from benchmark.records import Scalar
 from benchmark.spec.axes import Scale
+from benchmark.spec.designs import unit_points
 from benchmark.spec.models import Budget
 from benchmark.tasks import Metric, ParamValue
 
@@ -72,16 +73,52 @@ class Cell:
 
 @dataclass(frozen=True)
 class GridAxis:
-    """One axis of a grid: the typed values of one hyperparameter, and how they are spaced."""
+    """One axis of a grid: the typed values of one hyperparameter, and how they are spaced.
+
+    In a design the values of a log or linear axis are its two ends.
+    """
 
     name: str
     scale: Scale
     values: tuple[Scalar, ...]
 
+    def at(self, share: float) -> Scalar:
+        """Return the value of a design at a share, in [0, 1), of the axis: every whole number takes an equal part."""
+        if self.scale == "values":
+            return self.values[int(share * len(self.values))]
+        low, high = self.values
+        if isinstance(low, int):
+            return min(int(self._between(low, high + 1, share)), int(high))
+        return min(max(round_significant(self._between(low, high, share)), low), high)
+
+    def holds(self, value: Scalar) -> bool:
+        """Whether a value can be one of a design."""
+        return value in self.values if self.scale == "values" else self.values[0] <= value <= self.values[1]
+
+    def _between(self, low: float, high: float, share: float) -> float:
+        return float(low ** (1 - share) * high**share) if self.scale == "log" else low * (1 - share) + high * share
+
+
+@dataclass(frozen=True)
+class Design:
+    """How configurations are chosen that are no grid.
+
+    Attributes:
+        method: as in the spec.
+        n_configurations: how many.
+        seed: of the choice.
+        names: of all axes of the job, in the order of the spec.
+    """
+
+    method: Literal["random", "sobol", "tpe"]
+    n_configurations: int
+    seed: int
+    names: tuple[str, ...]
+
 
 @dataclass(frozen=True)
 class Grid:
-    """The configurations of one optimizer on one task.
+    """The configurations of one optimizer on one task: every combination of the values of its axes, or a design.
 
     Attributes:
         task: label of the task in the job.
@@ -91,6 +128,7 @@ class Grid:
         fixed: all other hyperparameters of the rule and its base.
         metric: what scores the cells.
         tolerance: in raw units of the metric.
+        design: how the configurations are chosen; None for every combination.
     """
 
     task: str
@@ -100,6 +138,7 @@ class Grid:
     fixed: Mapping[str, Scalar]
     metric: Metric
     tolerance: float
+    design: Design | None = None
 
     @property
     def title(self) -> str:
@@ -107,33 +146,64 @@ class Grid:
         return f"{self.optimizer} on {self.task}"
 
     @property
+    def is_adaptive(self) -> bool:
+        """Whether each configuration depends on the scores of those before: they are not known ahead."""
+        return self.design is not None and self.design.method == "tpe"
+
+    @property
     def n_configurations(self) -> int:
         """Number of points; computed, not counted."""
-        return math.prod(len(axis.values) for axis in self.axes)
+        return self.design.n_configurations if self.design else math.prod(len(axis.values) for axis in self.axes)
+
+    @property
+    def points(self) -> Iterator[tuple[Scalar, ...]]:
+        """The values along the axes of each configuration; none where they are not known ahead."""
+        if self.is_adaptive:
+            return iter(())
+        return iter(self._drawn) if self.design else itertools.product(*(axis.values for axis in self.axes))
+
+    def configuration(self, point: Iterable[Scalar]) -> dict[str, Scalar]:
+        """Return all hyperparameters of a point, names sorted."""
+        names = (axis.name for axis in self.axes)
+        return dict(sorted({**self.fixed, **dict(zip(names, point, strict=True))}.items()))
 
     def configurations(self) -> Iterator[dict[str, Scalar]]:
-        """Yield the hyperparameters of each point, names sorted."""
-        names = [axis.name for axis in self.axes]
-        for values in itertools.product(*(axis.values for axis in self.axes)):
-            yield dict(sorted({**self.fixed, **dict(zip(names, values, strict=True))}.items()))
+        """Yield the hyperparameters of each point, names sorted; of none where they are not known ahead."""
+        return (self.configuration(point) for point in self.points)
 
     def cells(self, seeds: range) -> Iterator[Cell]:
-        """Yield the cells: for each point all of its seeds."""
+        """Yield the cells: for each point all of its seeds; none where the points are not known ahead."""
         for hyperparameters in self.configurations():
-            for seed in seeds:
-                yield Cell(
-                    task=self.task,
-                    optimizer=self.optimizer,
-                    setting=self.setting,
-                    hyperparameters=hyperparameters,
-                    seed=seed,
-                    key=config_key(self.setting, hyperparameters, seed),
-                )
+            yield from self.cells_of(hyperparameters, seeds)
+
+    def cells_of(self, hyperparameters: Mapping[str, Scalar], seeds: Iterable[int]) -> Iterator[Cell]:
+        """Yield the cells of one configuration."""
+        for seed in seeds:
+            yield Cell(
+                task=self.task,
+                optimizer=self.optimizer,
+                setting=self.setting,
+                hyperparameters=hyperparameters,
+                seed=seed,
+                key=config_key(self.setting, hyperparameters, seed),
+            )
+
+    def holds(self, setting_key: str, hyperparameters: Mapping[str, Scalar]) -> bool:
+        """Whether a configuration can be one of a design's."""
+        if setting_key != self.setting.key or hyperparameters.keys() != {*self.fixed, *(a.name for a in self.axes)}:
+            return False
+        is_fixed = all(hyperparameters[name] == value for name, value in self.fixed.items())
+        return is_fixed and all(axis.holds(hyperparameters[axis.name]) for axis in self.axes)
 
     def overlaps(self, other: "Grid") -> bool:
-        """Whether the two grids have a configuration in common."""
+        """Whether the two grids have a configuration in common; of designs that are not known ahead, may have."""
         if self.setting.key != other.setting.key:
             return False
+        if self.is_adaptive or other.is_adaptive:
+            return not any(_are_apart(*pair) for pair in zip(self._spans, other._spans, strict=True))
+        if self.design or other.design:
+            theirs = {tuple(one.items()) for one in other.configurations()}
+            return any(tuple(one.items()) in theirs for one in self.configurations())
         return not any(self._values[name].isdisjoint(other._values[name]) for name in self._values)
 
     @cached_property
@@ -142,6 +212,31 @@ class Grid:
         fixed = {name: frozenset((value,)) for name, value in self.fixed.items()}
         return fixed | {axis.name: frozenset(axis.values) for axis in self.axes}
 
+    @property
+    def _spans(self) -> list[tuple[Scalar, Scalar]]:
+        """The lowest and highest value of each hyperparameter, by name."""
+        return [(min(values), max(values)) for _, values in sorted(self._values.items())]
+
+    @cached_property
+    def _drawn(self) -> tuple[tuple[Scalar, ...], ...]:
+        """The points of a design; one that rounding makes equal to an earlier one is left out, and a further one in."""
+        if self.design is None or self.design.method == "tpe":
+            return ()
+        n = n_drawn = self.design.n_configurations
+        names = [axis.name for axis in self.axes]
+        while True:
+            shares = unit_points(self.design.method, self.design.seed, names, n_drawn, self.design.names).tolist()
+            points = dict.fromkeys(
+                tuple(axis.at(share) for axis, share in zip(self.axes, row, strict=True)) for row in shares
+            )
+            if len(points) >= n:
+                return tuple(itertools.islice(points, n))
+            n_drawn += n
+
+
+def _are_apart(one: tuple[Scalar, Scalar], other: tuple[Scalar, Scalar]) -> bool:
+    return one[1] < other[0] or other[1] < one[0]
+
 
 def config_key(setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int) -> str:
     """Return the hash that identifies a cell in every job: its configuration and its seed."""
@@ -149,6 +244,6 @@ def config_key(setting: Setting, hyperparameters: Mapping[str, Scalar], seed: in
 
 
 def expand(spec: "Spec") -> Iterator[Cell]:
-    """Yield every cell of a spec, grid after grid, lazily."""
+    """Yield every cell of a spec that is known ahead, grid after grid, lazily."""
     for grid in spec.grids:
         yield from grid.cells(spec.seeds.values)

@@ -11,6 +11,7 @@ from benchmark.spec.axes import Axis
 MAX_AXES = 16
 MAX_ENTRIES = 100
 MAX_SEEDS = 10_000
+MAX_CONFIGURATIONS = 100_000
 MAX_LIST = 64  # numbers in one parameter of a task
 Space = Annotated[dict[Text, Axis], Field(max_length=MAX_AXES)]
 Fixed = Annotated[dict[Text, Scalar], Field(max_length=MAX_AXES)]
@@ -111,9 +112,29 @@ class OptimizerEntry(SpecModel):
 
 
 class Search(SpecModel):
-    """How the configurations are chosen."""
+    """How the configurations of each optimizer are chosen.
 
-    method: Literal["grid"] = "grid"
+    `grid`: every combination of the points of the axes. `random`, `sobol`: so many points of a design over the
+    intervals. `tpe`: one after another, each where those before it promise the most.
+    """
+
+    method: Literal["grid", "random", "sobol", "tpe"] = "grid"
+    n_configurations: (
+        Annotated[
+            Integer, Field(ge=1, le=MAX_CONFIGURATIONS, description="of each optimizer; not with grid, where n says it")
+        ]
+        | None
+    ) = None
+    seed: Annotated[Integer, Field(ge=0, le=2**31 - 1, description="of the design; 0 where left out")] | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> "Search":
+        given = [name for name in ("n_configurations", "seed") if getattr(self, name) is not None]
+        if self.method == "grid" and given:
+            raise ValueError(f"{given[0]} goes with random, sobol and tpe, but got it with method=grid; remove it.")
+        if self.method != "grid" and self.n_configurations is None:
+            raise ValueError(f"n_configurations must be given with method={self.method}.")
+        return self
 
 
 class Seeds(SpecModel):

@@ -12,7 +12,7 @@ from benchmark.errors import Problem
 from benchmark.parsing import pointer, unknown_name
 from benchmark.records import Scalar
 from benchmark.spec.axes import Axis
-from benchmark.spec.grids import Grid, GridAxis, Setting
+from benchmark.spec.grids import Design, Grid, GridAxis, Setting
 from benchmark.spec.models import Budget, OptimizerEntry, TaskEntry
 from benchmark.tasks import Metric, ParamValue, task_class, task_names
 from optimizers import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from benchmark.spec.spec import Spec
 
 MAX_TWINS = 20  # grids with a configuration in common that are named
+MIN_WIDTH = 1e-6  # of an interval, as a share of its larger end: rounding has to leave room for a design
 Place = tuple[int | str, ...]
 
 
@@ -75,7 +76,9 @@ def resolve(spec: "Spec") -> tuple[tuple[Grid, ...], list[Problem]]:
     _check_used(spec, entries, problems)
     if problems:
         return (), list(dict.fromkeys(problems))
-    grids = tuple(_grid(task, arm) for task in tasks if task for arm in arms if arm)
+    found = [arm for arm in arms if arm]
+    names = tuple(dict.fromkeys(axis.name for arm in found for axis in arm.axes))
+    grids = tuple(_grid(spec, task, arm, names) for task in tasks if task for arm in found)
     problems += _twins(grids)
     if spec.resources.pack == "fused":
         problems += _unfusable(grids)
@@ -122,9 +125,12 @@ def _entries(spec: "Spec") -> list[tuple[OptimizerEntry, Place]]:
     return entries
 
 
-def _grid(task: _Task, arm: _Arm) -> Grid:
+def _grid(spec: "Spec", task: _Task, arm: _Arm, names: tuple[str, ...]) -> Grid:
     setting = Setting(task.name, task.version, task.params, arm.rule, arm.base, task.budget)
-    return Grid(task.label, arm.label, setting, arm.axes, arm.fixed, task.metric, task.tolerance)
+    search, design = spec.search, None
+    if search.method != "grid" and arm.axes:  # an optimizer without axes has its one configuration under any search
+        design = Design(search.method, search.n_configurations or 1, search.seed or 0, names)
+    return Grid(task.label, arm.label, setting, arm.axes, arm.fixed, task.metric, task.tolerance, design)
 
 
 def _check_unique(labels: Iterable[tuple[str, Place]], kind: str, problems: list[Problem]) -> None:
@@ -188,10 +194,13 @@ def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Probl
         elif source is None:
             fixed[name] = hyperparameter.check(hyperparameter.default)
         elif isinstance(source.values, Axis):
+            problems += _unfit(source.values, source.place, spec.search.method)
             points = _typed_points(source.values, source.place, hyperparameter, problems)
             axes.append(GridAxis(name, source.values.scale, points))
         else:
             fixed |= _typed_value(source.values, source.place, hyperparameter, problems)
+    if len(problems) == n_before and spec.search.method != "grid":
+        problems += _too_few(entry.title, axes, place)
     if len(problems) > n_before:
         return None
     problems += _refusals(
@@ -241,6 +250,29 @@ def _refusals(
         except HyperparameterError as error:
             return [Problem(pointer(*places.get(error.name, place)), str(error))]
     return []
+
+
+def _unfit(axis: Axis, place: Place, method: str) -> list[Problem]:
+    """Return why an axis does not go with a search: a grid needs the points of an interval, and nothing else does."""
+    if axis.values is not None or (axis.n is not None) == (method == "grid"):
+        return []
+    if axis.n is None:
+        return [Problem(pointer(*place), f"n, the number of points, must be given with {axis.scale} in a grid.")]
+    detail = f"n goes with a grid only, but the search is {method} and puts its own points into the interval; remove n."
+    return [Problem(pointer(*place, "n"), detail)]
+
+
+def _too_few(title: str, axes: Iterable[GridAxis], place: Place) -> list[Problem]:
+    """Return a problem where the axes of an optimizer hold too few values for configurations that all differ."""
+    spans = [axis.values for axis in axes if axis.scale != "values"]
+    narrow = [span for span in spans if span[1] - span[0] <= MIN_WIDTH * max(abs(span[0]), abs(span[1]))]
+    if narrow:
+        detail = f"low < high must hold by a millionth and more, but '{title}' has {list(narrow[0])}."
+        return [Problem(pointer(*place), detail)]
+    if not list(axes) or any(isinstance(span[0], float) for span in spans):
+        return []
+    detail = f"a search that is no grid needs an interval of real numbers to choose from, but '{title}' has none."
+    return [Problem(pointer(*place), detail)]
 
 
 def _typed_points(

@@ -10,10 +10,12 @@ import torch
 from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Spec, TaskDataError
 from benchmark.choice import choose_execution
 from benchmark.execution import Execution, cell_fingerprint, device_for
+from benchmark.known import known_cells, sample_cells
 from benchmark.run import train_missing
-from benchmark.spec import Cell, expand
+from benchmark.spec import Cell
 from service.jobs.child import DRAIN, DriverExit, Orders, end_with_parent, private_stdout
 from service.jobs.sink import RecordSink
+from service.results import job_records
 from service.store import LostLeaseError, Store, StoreError, WantedCell
 
 logger = logging.getLogger("rhobust.driver")
@@ -55,18 +57,22 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     job = store.job(orders.job_id)
     spec = Spec.from_mapping(job.spec, max_cells=job.n_cells)
     done = store.done_keys(job.id)
-    missing = [cell for cell in expand(spec) if cell.key not in done]
+    # only an adaptive search needs records to know its cells
+    records = job_records(store, job.id) if any(grid.is_adaptive for grid in spec.grids) else {}
+    missing = [cell for cell in known_cells(spec, records) if cell.key not in done]
+    kinds = [*missing, *sample_cells(spec)]
     device = device_for(use_gpu=spec.resources.gpus_per_pack != 0)
-    executions = choose_execution(spec, missing, device, known=_known(spec, job.execution)).executions
-    made_by = _fingerprints(missing, device, executions)
-    store.register({cell.setting.key: cell.setting.to_dict() for cell in missing}, {})
+    executions = choose_execution(spec, kinds, device, known=_known(spec, job.execution)).executions
+    made_by = _fingerprints(kinds, device, executions)
+    store.register({cell.setting.key: cell.setting.to_dict() for cell in kinds}, {})
     store.set_execution(job.id, orders.attempt, _by_label(spec, executions))
     if spec.reuse:
         wanted = [WantedCell(cell.key, made_by[cell.setting.key], cell.task, cell.optimizer, True) for cell in missing]
         linked = store.link_reusable(job.id, orders.attempt, wanted, orders.lease_s)
         missing = [cell for cell in missing if cell.key not in linked]
-    logger.info("attempt %d: %d of %d cells are to be trained", orders.attempt, len(missing), job.n_cells)
-    if not missing:
+    n_left = job.n_cells - len(store.done_keys(job.id))
+    logger.info("attempt %d: %d of %d cells are to be trained", orders.attempt, n_left, job.n_cells)
+    if not n_left:
         return
     sink = RecordSink(
         store,
@@ -78,7 +84,9 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
         lost_lease_code=DriverExit.LOST_LEASE,
     )
     options = RayOptions(orders.ray_address, orders.n_cpus)
-    train_missing(spec, missing, sink, options=options, executions=executions, should_drain=drain.is_set)
+    train_missing(
+        spec, missing, sink, options=options, executions=executions, should_drain=drain.is_set, records=records
+    )
 
 
 def _by_label(spec: Spec, executions: Mapping[str, Execution]) -> dict[str, dict[str, Execution]]:

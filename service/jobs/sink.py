@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from benchmark import Record
 from benchmark.fingerprint import Fingerprint
+from benchmark.spec import Cell
 from service.jobs.patience import Result, persist
 from service.store import LostLeaseError, PlacedRecord, Store, StoreError
 
@@ -26,7 +27,7 @@ class RecordSink:
         job_id: whose records they are.
         attempt: the fence: which claim of the job this process works for.
         lease_s: by how much each write renews the lease.
-        labels: task and optimizer label of each config_key.
+        labels: task and optimizer label of each config_key that is known.
         on_request: called when a write returns that somebody asks the job to stop.
         lost_lease_code: exit code for a lost lease.
     """
@@ -43,13 +44,17 @@ class RecordSink:
         lost_lease_code: int,
     ) -> None:
         self._store, self._job_id, self._attempt, self._lease_s = store, job_id, attempt, lease_s
-        self._labels, self._on_request, self._lost_lease_code = labels, on_request, lost_lease_code
+        self._labels, self._on_request, self._lost_lease_code = dict(labels), on_request, lost_lease_code
         self._buffer: list[PlacedRecord] = []
         self._oldest = 0.0
 
     def on_fingerprint(self, fingerprint: Fingerprint) -> None:
         """Write a fingerprint at once: its records point at it."""
         self._persist(lambda: self._store.register({}, {fingerprint.key: fingerprint.to_dict()}))
+
+    def on_cells(self, cells: Sequence[Cell]) -> None:
+        """Note the labels of cells that an adaptive search has chosen."""
+        self._labels |= {cell.key: (cell.task, cell.optimizer) for cell in cells}
 
     def on_records(self, records: Sequence[Record]) -> None:
         """Take records, or none, and write what waits when there is enough of it or it has waited long enough."""

@@ -153,6 +153,7 @@ class StoredRecord:
         job_id: the job that trained it, which may be gone.
         attempt: the attempt of that job.
         created_at: when it was written.
+        seq: its place in the order in which records were written.
         task: label of the task in the job through which it was read; None where it was read by itself.
         optimizer: label of the optimizer in that job.
         reused: whether that job took it from another one.
@@ -162,6 +163,7 @@ class StoredRecord:
     job_id: str
     attempt: int
     created_at: float
+    seq: int
     task: str | None = None
     optimizer: str | None = None
     reused: bool | None = None

@@ -135,6 +135,7 @@ class Reading(Part):
             job_id=row["job_id"],
             attempt=row["attempt"],
             created_at=row["created_at"],
+            seq=row["seq"],
             task=row.get("task"),
             optimizer=row.get("optimizer"),
             reused=row.get("reused"),

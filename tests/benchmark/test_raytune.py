@@ -30,7 +30,13 @@ class Collected:
     on_first: Callable[[], None] = lambda: None
     records: list[Record] = field(default_factory=list)
     fingerprints: set[str] = field(default_factory=set)
+    cells: list[Cell] = field(default_factory=list)
     n_empty: int = 0
+
+    def on_cells(self, cells: Sequence[Cell]) -> None:
+        self.cells += cells
+
+    def flush(self) -> None: ...
 
     def on_fingerprint(self, fingerprint: Fingerprint) -> None:
         assert fingerprint.key not in self.fingerprints

@@ -16,7 +16,7 @@ SCORES = np.array([[[0.9, 0.7], [0.8, np.nan], [np.nan, np.nan], [0.4, 0.6]]])
 
 def test_shape_and_values() -> None:
     (surface,) = surfaces(frame_of({"sam": SCORES}, lrs=(0.1,)), ACCURACY)
-    assert list(surface) == ["task", "optimizer", "metric", "goal", "split", "seeds", "axes", "points"]
+    assert list(surface) == ["task", "optimizer", "metric", "goal", "split", "seeds", "design", "axes", "points"]
     assert surface["axes"] == [{"name": "rho", "scale": "log", "values": list(RHOS)}]
     assert surface["seeds"] == [0, 1]
     assert surface["split"] == "test"

@@ -33,7 +33,7 @@ def caption(table: RobustnessTable, task: TaskSummary) -> list[str]:
         else "no validation split: one score picks and reports"
     )
     sentences = [
-        f"{task.n_seeds} seeds; equal steps; grid {_grid(task.axes)}; {picked}.",
+        f"{task.n_seeds} seeds; equal steps; {_grid(task)}; {picked}.",
         f"Scores are (y - floor) / (y_ref - floor) with raw y beside; floor {plain(task.floor)}, y_ref {reference}.",
         f"Good is a validation mean within {plain(task.tolerance)} (raw) of y_ref.",
         "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
@@ -77,13 +77,18 @@ def notes(table: RobustnessTable, task: TaskSummary, shown: Sequence[str]) -> li
     return found
 
 
-def _grid(axes: Sequence[AxisInfo] | None) -> str:
-    if axes is None:
-        return "not shared"
-    if not axes:
-        return "of one configuration"
-    texts = [f"{axis.name} {plain(axis.values[0])} to {plain(axis.values[-1])} ({_spacing(axis)})" for axis in axes]
-    return " x ".join(texts)
+def _grid(task: TaskSummary) -> str:
+    if task.axes is None:
+        return "no grid is shared"
+    if not task.axes:
+        return "grid of one configuration"
+    if task.design != "grid":
+        spans = [f"{axis.name} {plain(axis.values[0])} to {plain(axis.values[-1])}" for axis in task.axes]
+        return f"{task.design} design of {task.n_configurations} configurations, {', '.join(spans)}"
+    texts = [
+        f"{axis.name} {plain(axis.values[0])} to {plain(axis.values[-1])} ({_spacing(axis)})" for axis in task.axes
+    ]
+    return f"grid {' x '.join(texts)}"
 
 
 def _spacing(axis: AxisInfo) -> str:
