@@ -74,8 +74,8 @@ class Panel:
 
     @property
     def dot_scale(self) -> float:
-        """Size of the points of a design, as a share of that of few of them."""
-        n, has_both = max(self.mean.size, 1), self.x.exists and self.y.exists
+        """Size of the points of a design, and of their marks, as a share of that of few of them; 1 for a grid."""
+        n, has_both = 1 if self.is_grid else max(self.mean.size, 1), self.x.exists and self.y.exists
         return max(min(1.0, 12 / n**0.5 if has_both else 20 / n), 0.3)
 
     @property

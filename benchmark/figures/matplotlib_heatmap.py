@@ -77,7 +77,7 @@ def _draw(heatmap: Heatmap) -> Figure:
             handles=list(handles.values()),
             labels=list(handles),
             loc="outside lower left",
-            ncols=6 if figure.get_figwidth() >= 8 else 3,
+            ncols=6 if figure.get_figwidth() >= 7.5 else 3,
             frameon=False,
             fontsize=8,
         )
@@ -106,7 +106,8 @@ def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) 
             handles[name] = Patch(facecolor=ground, **style)
     if (panel.n_collapsed > 0).any():
         mask = panel.n_collapsed > 0
-        axes.plot(panel.xs[mask], panel.ys[mask], "o", mfc="none", mec=PAPER, mew=0.9, ms=4)
+        ring: dict[str, Any] = {"mew": 0.9 * panel.dot_scale, "ms": 4 * panel.dot_scale}
+        axes.plot(panel.xs[mask], panel.ys[mask], "o", mfc="none", mec=PAPER, **ring)
         handles["collapsed"] = Line2D([], [], marker="o", mfc="none", mec=INK, ls="", ms=4)
     if panel.good.any():
         for colour, width in ((PAPER, 3.4), (INK, 1.6)):
