@@ -1,4 +1,4 @@
-"""Axes of figures: where the cells of a grid lie, and which ticks to write."""
+"""Axes of figures: where the cells of a grid or the points of a design lie, and which ticks to write."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from benchmark.robustness.scoring import FloatArray
 
 MAX_VALUE_TICKS = 5
-LOG_FROM = 10.0  # positive values that span this factor are drawn on a log axis whatever their spacing
+LOG_FROM = 10.0  # positive values that span this factor are drawn on a log axis whatever their spacing on a grid
+MARGIN = 0.05  # of the range of a design
 TITLES = {"rho": "\N{GREEK SMALL LETTER RHO}", "lr": "learning rate"}
 
 
@@ -21,8 +23,9 @@ class FigureAxis:
     Attributes:
         name: of the hyperparameter; None for a direction in which no optimizer has one.
         exists: whether this optimizer sweeps it; else there is a single row or column.
-        values: of the cells, ascending.
-        edges: of the cells, one more than values; halfway between neighbours on the axis's scale.
+        values: of the cells, ascending; of a design, round numbers in its range.
+        edges: of the cells, one more than values; halfway between neighbours on the axis's scale. Of a design, the two
+            ends of the axis.
         is_log: whether the axis is logarithmic.
     """
 
@@ -41,7 +44,7 @@ class FigureAxis:
         return title if self.exists else f"no {title}"
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Return positions and texts of the ticks: decades where there are enough of them, else values of the grid."""
+        """Return positions and texts of the ticks: decades where there are enough of them, else some of the values."""
         if not self.exists:
             return []
         if self.is_log:
@@ -54,20 +57,26 @@ class FigureAxis:
         return [(float(value), f"{value:.3g}") for value in self.values[::step]]
 
 
-def figure_axis(axes: Sequence[Mapping[str, Any]], name: str | None) -> FigureAxis:
+def figure_axis(
+    axes: Sequence[Mapping[str, Any]], name: str | None, alike: Sequence[Mapping[str, Any]] | None = None
+) -> FigureAxis:
     """Return the axis of that name as one to draw; one of a single cell where the surface has no such axis.
 
     Args:
         axes: of the surface: `{name, scale, values}`, the values ascending.
         name: of the hyperparameter; None for a direction in which no surface has one.
+        alike: of a design, the axes of all designs in the figure, which share a range; None for a grid.
     """
-    axis = next((axis for axis in axes if axis["name"] == name), None)
-    if axis is None:
+    own = next((axis for axis in axes if axis["name"] == name), None)
+    if own is None:
         return FigureAxis(name, False, np.zeros(1), np.array([-0.5, 0.5]), False)
-    values = np.array(axis["values"], dtype=np.float64)
-    is_log = bool(values[0] > 0 and (axis["scale"] == "log" or values[-1] >= LOG_FROM * values[0]))
-    edges = np.exp(_edges(np.log(values))) if is_log else _edges(values)
-    return FigureAxis(name, True, values, edges, is_log)
+    shared = [own] if alike is None else [axis for axis in alike if axis["name"] == name]
+    values = np.unique(np.concatenate([np.asarray(axis["values"], dtype=np.float64) for axis in shared]))
+    by_span = values[-1] >= LOG_FROM * values[0] and (alike is None or own["scale"] == "values")
+    is_log = bool(values[0] > 0 and (own["scale"] == "log" or by_span))
+    find_edges = _edges if alike is None else _ends
+    edges = np.exp(find_edges(np.log(values))) if is_log else find_edges(values)
+    return FigureAxis(name, True, values if alike is None else _round_values(values, is_log), edges, is_log)
 
 
 def chosen_names(surfaces: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:
@@ -84,3 +93,16 @@ def _edges(positions: FloatArray) -> FloatArray:
     middle = (positions[1:] + positions[:-1]) / 2
     first, last = 2 * positions[0] - middle[0], 2 * positions[-1] - middle[-1]
     return np.concatenate([[first], middle, [last]])
+
+
+def _ends(positions: FloatArray) -> FloatArray:
+    low, high = positions[0], positions[-1]
+    margin = MARGIN * (high - low) or 0.5
+    return np.array([low - margin, high + margin])
+
+
+def _round_values(values: FloatArray, is_log: bool) -> FloatArray:
+    locator = LogLocator(subs=(1.0, 2.0, 5.0)) if is_log else MaxNLocator(MAX_VALUE_TICKS - 1)
+    found = np.asarray(locator.tick_values(values[0], values[-1]), dtype=np.float64)
+    inside = found[(found >= values[0]) & (found <= values[-1])]
+    return inside if len(inside) > 1 else np.unique(values[[0, -1]])

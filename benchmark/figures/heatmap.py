@@ -1,10 +1,15 @@
-"""What a heat map of one task shows, prepared once for every library that draws it: a panel an optimizer."""
+"""What a heat map of one task shows, prepared once for every library that draws it: a panel an optimizer.
+
+The cells of a grid fill their panel. The points of a random, Sobol or TPE search lie on no grid: theirs is a scatter,
+on axes that all such panels share.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmark.errors import TableError
 from benchmark.figures.axes import FigureAxis, chosen_names, figure_axis
@@ -12,62 +17,84 @@ from benchmark.robustness.levels import is_good
 from benchmark.robustness.scoring import BoolArray, FloatArray, IntArray, TaskScoring
 
 Surface = Mapping[str, Any]
+Item = TypeVar("Item", bound=np.generic)
 COUNTS = ("n_diverged", "n_collapsed", "n_missing")
+NO_POINTS = "no points yet"  # what a panel says of an adaptive search that has not begun
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """The cells of one optimizer; all arrays have the shape (y, x).
+    """The cells or points of one optimizer; all arrays have the shape (y, x) for a grid and (points,) for a design.
 
     Attributes:
         optimizer: label.
         x: usually rho.
         y: usually the learning rate.
+        xs: value along x; 0 where the optimizer has none.
+        ys: value along y, likewise.
+        further: values of further axes by name: of a grid those of the best cell, at which the panel cuts through it;
+            of a design those of each point, all of which are projected onto the panel.
         mean: seed means in raw units; NaN where no run has a result.
         n_diverged: number of seeds that diverged.
         n_collapsed: number of seeds that learned nothing.
         n_missing: number of seeds without a result.
         n_seeds: number of seeds.
-        good: which cells are within the tolerance of the reference.
-        best: place (y, x) of the best cell; None where no cell has a result.
-        held: hyperparameters of further axes at which the panel cuts through the grid: those of the best cell.
+        good: which are within the tolerance of the reference.
+        best: which is the best; none where none has a result.
     """
 
     optimizer: str
     x: FigureAxis
     y: FigureAxis
+    xs: FloatArray
+    ys: FloatArray
+    further: Mapping[str, FloatArray]
     mean: FloatArray
     n_diverged: IntArray
     n_collapsed: IntArray
     n_missing: IntArray
     n_seeds: int
     good: BoolArray
-    best: tuple[int, int] | None
-    held: Mapping[str, float]
+    best: BoolArray
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether there are cells to draw, and not points."""
+        return self.mean.ndim == 2
 
     @property
     def title(self) -> str:
-        """The label, with what the panel holds fixed."""
-        held = ", ".join(f"{name} {value:g}" for name, value in self.held.items())
-        return f"{self.optimizer} ({held})" if held else self.optimizer
+        """The label, with what became of further axes."""
+        if self.is_grid:
+            further = ", ".join(f"{name} {values.flat[0]:g}" for name, values in self.further.items())
+        else:
+            further = ", ".join(f"any {name}" for name in self.further)
+        gap = " " if self.x.exists else "\n"  # a single column is narrow
+        return f"{self.optimizer}{gap}({further})" if further else self.optimizer
+
+    @property
+    def dot_scale(self) -> float:
+        """Size of the points of a design, and of their marks, as a share of that of few of them; 1 for a grid."""
+        n, has_both = 1 if self.is_grid else max(self.mean.size, 1), self.x.exists and self.y.exists
+        return max(min(1.0, 12 / n**0.5 if has_both else 20 / n), 0.3)
 
     @property
     def no_result(self) -> BoolArray:
-        """Which cells have no result at all."""
+        """Which have no result at all."""
         return np.isnan(self.mean)
 
     @property
     def all_diverged(self) -> BoolArray:
-        """Which cells have diverged runs and no others."""
+        """Which have diverged runs and no others."""
         return np.asarray((self.n_diverged > 0) & (self.n_diverged == self.n_seeds - self.n_missing))
 
     @property
     def some_diverged(self) -> BoolArray:
-        """Which cells have diverged runs and others."""
+        """Which have diverged runs and others."""
         return np.asarray((self.n_diverged > 0) & ~self.all_diverged)
 
     def outline(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
-        """Return the line segments around the good cells, each from (x, y) to (x, y)."""
+        """Return the line segments around the good cells of a grid, each from (x, y) to (x, y)."""
         padded = np.pad(self.good, 1)
         rows, columns = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
         level = [
@@ -142,13 +169,15 @@ def prepare_heatmap(
     if not shown:
         raise TableError(f"a heat map needs a surface, but there is none of {scoring.task}.")
     chosen = _matching(shown, selection if selection is not None else shown)
-    x, y = chosen_names(shown)
-    oriented = [scoring.orient(_grid(surface, "mean")) for surface in chosen]
+    plane = chosen_names(shown)
+    oriented = [scoring.orient(_numbers(surface, "mean")) for surface in chosen]
     known = np.concatenate([scores[np.isfinite(scores)] for scores in oriented])
     best = float(known.max()) if len(known) else np.nan
     reference = best if y_ref is None else scoring.raw(y_ref)
+    designs = [axis for surface in shown if surface["design"] != "grid" for axis in surface["axes"]]
     panels = tuple(
-        _panel(surface, scores, reference, scoring, x, y) for surface, scores in zip(shown, oriented, strict=True)
+        _panel(surface, scores, reference, scoring, plane, designs)
+        for surface, scores in zip(shown, oriented, strict=True)
     )
     low, high = _colour_range(panels, scoring)
     return Heatmap(
@@ -168,63 +197,86 @@ def _matching(shown: Sequence[Surface], selection: Sequence[Surface]) -> list[Su
     by_label = {(surface["task"], surface["optimizer"]): surface for surface in selection}
     chosen = [by_label.get((surface["task"], surface["optimizer"])) for surface in shown]
     for surface, other in zip(shown, chosen, strict=True):
-        if other is None or other["axes"] != surface["axes"]:
-            raise TableError(f"the selection must have the same grid, but that of {surface['optimizer']} has not.")
+        if other is None or _places(other) != _places(surface):
+            raise TableError(
+                f"the selection must have the same configurations, but that of {surface['optimizer']} has not."
+            )
     return [surface for surface in chosen if surface is not None]
 
 
-def _grid(surface: Surface, name: str) -> FloatArray:
-    shape = tuple(len(axis["values"]) for axis in surface["axes"])
-    values = [np.nan if point[name] is None else point[name] for point in surface["points"]]
-    return np.array(values, dtype=np.float64).reshape(shape)
+def _places(surface: Surface) -> list[dict[str, float]]:
+    return [point["hyperparameters"] for point in surface["points"]]
+
+
+def _numbers(surface: Surface, name: str) -> FloatArray:
+    return _shaped(surface, [point[name] for point in surface["points"]])
+
+
+def _shaped(surface: Surface, values: Sequence[float | None]) -> FloatArray:
+    """Return a value of each point, in the shape of the grid where the surface is one."""
+    numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    is_grid = surface["design"] == "grid"
+    return numbers.reshape([len(axis["values"]) for axis in surface["axes"]]) if is_grid else numbers
 
 
 @dataclass(frozen=True)
-class _Plane:
-    """The plane of two axes in which a panel cuts through the grid of a surface."""
+class _View:
+    """What a panel shows of a surface: all points of a design, or the plane of two axes through a grid's best cell."""
 
     surface: Surface
-    x: str | None
-    y: str | None
-    through: Mapping[str, int]
+    plane: tuple[str | None, str | None]
+    best: BoolArray
 
-    @property
-    def names(self) -> list[str]:
-        return [axis["name"] for axis in self.surface["axes"]]
-
-    def of(self, values: FloatArray) -> FloatArray:
-        """Return the values of the grid that lie in the plane, shape (y, x)."""
-        cut = tuple(slice(None) if name in (self.x, self.y) else self.through[name] for name in self.names)
-        plane: FloatArray = np.asarray(values[cut])
-        if self.x not in self.names:
-            return plane.reshape(-1, 1)
-        if self.y not in self.names:
-            return plane.reshape(1, -1)
-        return plane if self.names.index(self.y) < self.names.index(self.x) else plane.T
+    def of(self, values: NDArray[Item]) -> NDArray[Item]:
+        """Return the values that are shown: of a grid in the shape (y, x)."""
+        if self.surface["design"] != "grid":
+            return values
+        names = [axis["name"] for axis in self.surface["axes"]]
+        through = np.unravel_index(int(np.argmax(self.best)), self.best.shape)
+        pairs = zip(names, through, strict=True)
+        cut = np.asarray(values[tuple(slice(None) if name in self.plane else place for name, place in pairs)])
+        x, y = self.plane
+        if x not in names:
+            return cut.reshape(-1, 1)
+        if y not in names:
+            return cut.reshape(1, -1)
+        return cut if names.index(y) < names.index(x) else cut.T
 
 
 def _panel(
-    surface: Surface, selected: FloatArray, reference: float, scoring: TaskScoring, x: str | None, y: str | None
+    surface: Surface,
+    selected: FloatArray,
+    reference: float,
+    scoring: TaskScoring,
+    plane: tuple[str | None, str | None],
+    designs: Sequence[Mapping[str, Any]],
 ) -> Panel:
-    axes = surface["axes"]
     known = np.where(np.isfinite(selected), selected, -np.inf)
-    best = np.unravel_index(int(np.argmax(known)), selected.shape)
-    through = {axis["name"]: int(place) for axis, place in zip(axes, best, strict=True)}
-    plane = _Plane(surface, x, y, through)
-    good = np.zeros_like(known, dtype=np.bool_)
+    best = np.zeros(known.shape, dtype=np.bool_)
+    if np.isfinite(known).any():
+        best.reshape(-1)[int(np.argmax(known))] = True
+    good = np.zeros(known.shape, dtype=np.bool_)
     if reference > scoring.oriented_floor:
         good = is_good(known, reference, scoring.tolerance)
-    counts = {name: plane.of(_grid(surface, name)).astype(np.int64) for name in COUNTS}
+    axes, places = surface["axes"], _places(surface)
+    view = _View(surface, plane, best)
+    mean = view.of(_numbers(surface, "mean"))
+    along = {axis["name"]: view.of(_shaped(surface, [place[axis["name"]] for place in places])) for axis in axes}
+    xs, ys = (along.pop(name or "", np.zeros(mean.shape)) for name in plane)
+    x, y = (figure_axis(axes, name, None if surface["design"] == "grid" else designs) for name in plane)
+    counts = {name: view.of(_numbers(surface, name)).astype(np.int64) for name in COUNTS}
     return Panel(
         optimizer=surface["optimizer"],
-        x=figure_axis(axes, x),
-        y=figure_axis(axes, y),
-        mean=plane.of(_grid(surface, "mean")),
+        x=x,
+        y=y,
+        xs=xs,
+        ys=ys,
+        further=along,
+        mean=mean,
         **counts,
         n_seeds=len(surface["seeds"]),
-        good=plane.of(good.astype(np.float64)) > 0,
-        best=(through.get(y or "", 0), through.get(x or "", 0)) if np.isfinite(known).any() else None,
-        held={axis["name"]: axis["values"][through[axis["name"]]] for axis in axes if axis["name"] not in (x, y)},
+        good=view.of(good),
+        best=view.of(best),
     )
 
 

@@ -13,12 +13,13 @@ from matplotlib.path import Path
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from benchmark.figures.axes import FigureAxis
-from benchmark.figures.heatmap import Heatmap, Panel, Surface, prepare_heatmap
+from benchmark.figures.heatmap import NO_POINTS, Heatmap, Panel, Surface, prepare_heatmap
 from benchmark.figures.matplotlib_image import INK, PAPER, Format, image_of
 from benchmark.robustness.scoring import BoolArray, TaskScoring
 
 PANEL_INCHES, STRIP_INCHES, MARGIN_INCHES, HEIGHT_INCHES = 2.6, 0.75, 2.0, 3.4
 MAX_VECTOR_CELLS = 2_500  # a figure of more cells holds them as pixels: a viewer would choke on the shapes
+DOT_POINTS = 9  # across a point of a design, where there are few
 FAINT = "#8a8a8a"
 
 
@@ -33,8 +34,9 @@ def heatmap_matplotlib(
 ) -> bytes:
     """Return the heat map of one task as an image; the same bytes for the same surfaces.
 
-    One row of panels, an optimizer each, on shared colours (bright is better). The cells within the tolerance of the
-    reference are outlined, the best one bears a star, diverged ones are hatched.
+    One row of panels, an optimizer each, on shared colours (bright is better): the cells of a grid, or the points of a
+    random, Sobol or TPE search. Those within the tolerance of the reference are outlined, the best one bears a star,
+    diverged ones are hatched.
 
     Args:
         surfaces: what is shown; those of other tasks are left out.
@@ -42,7 +44,7 @@ def heatmap_matplotlib(
         image_format: svg, png or pdf.
         selection: surfaces of the validation scores, which choose best and good cells; by default those shown.
         y_ref: reference in raw units; by default the best mean of the selection.
-        dpi: pixels an inch, of a png and of the cells of a large grid.
+        dpi: pixels an inch, of a png and of the cells of a large grid or design.
 
     Raises:
         TableError: for another format, and where no surface is of the task or the selection does not match.
@@ -56,14 +58,14 @@ def _draw(heatmap: Heatmap) -> Figure:
     figure = Figure(figsize=(max(sum(inches) + MARGIN_INCHES, 5.0), HEIGHT_INCHES), layout="constrained")
     grid = figure.subplots(1, len(inches), squeeze=False, gridspec_kw={"width_ratios": inches})
     handles: dict[str, Any] = {}
-    mesh: Any = None
+    mapped: Any = None
     for column, (axes, panel) in enumerate(zip(grid[0], heatmap.panels, strict=True)):
-        mesh = _panel(axes, panel, heatmap, handles)
+        mapped = _panel(axes, panel, heatmap, handles)
         first = column == 0 or panel.y.name != heatmap.panels[column - 1].y.name
         _axis(axes, panel.y, "y", with_labels=first or not np.array_equal(panel.y.edges, heatmap.panels[0].y.edges))
         _axis(axes, panel.x, "x", with_labels=True)
     figure.suptitle(heatmap.title, x=0.01, ha="left", fontsize=10, parse_math=False)
-    bar = figure.colorbar(mesh, ax=list(grid[0]), pad=0.02, aspect=25)
+    bar = figure.colorbar(mapped, ax=list(grid[0]), pad=0.02, aspect=25)
     bar.outline.set_visible(False)
     bar.set_label(
         f"{heatmap.metric_title} ({'higher' if heatmap.goal == 'maximize' else 'lower'} is better)", parse_math=False
@@ -75,7 +77,7 @@ def _draw(heatmap: Heatmap) -> Figure:
             handles=list(handles.values()),
             labels=list(handles),
             loc="outside lower left",
-            ncols=6,
+            ncols=6 if figure.get_figwidth() >= 7.5 else 3,
             frameon=False,
             fontsize=8,
         )
@@ -85,16 +87,9 @@ def _draw(heatmap: Heatmap) -> Figure:
 def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) -> Any:
     axes.set_title(panel.title, fontsize=9, parse_math=False)
     axes.set_facecolor(PAPER)
-    mesh = axes.pcolormesh(
-        panel.x.edges,
-        panel.y.edges,
-        np.ma.masked_invalid(panel.mean),
-        cmap="cividis" if heatmap.goal == "maximize" else "cividis_r",
-        vmin=heatmap.low,
-        vmax=heatmap.high,
-        linewidth=0,
-        rasterized=panel.mean.size > MAX_VECTOR_CELLS,
-    )
+    if not panel.mean.size:
+        axes.text(0.5, 0.5, NO_POINTS.replace(" ", "\n"), transform=axes.transAxes, ha="center", va="center")
+    mapped = _colours(axes, panel, heatmap)
     for name, mask, hatch in (
         ("diverged", panel.all_diverged, "xxxx"),
         ("some seeds diverged", panel.some_diverged, "////"),
@@ -104,25 +99,53 @@ def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) 
             # Dots on white for what has no result: any plain grey is one of the colours when printed in grey.
             colour, ground = (FAINT, PAPER) if name == "no result" else (PAPER, FAINT)
             style: dict[str, Any] = {"edgecolor": colour, "hatch": hatch, "linewidth": 0}
-            axes.add_patch(PathPatch(_area(panel, mask), facecolor="none", **style))
+            if panel.is_grid:
+                axes.add_patch(PathPatch(_area(panel, mask), facecolor="none", **style))
+            else:
+                axes.scatter(panel.xs[mask], panel.ys[mask], _area_of_dot(panel), facecolor="none", **style)
             handles[name] = Patch(facecolor=ground, **style)
     if (panel.n_collapsed > 0).any():
-        rows, columns = np.nonzero(panel.n_collapsed > 0)
-        axes.plot(panel.x.values[columns], panel.y.values[rows], "o", mfc="none", mec=PAPER, mew=0.9, ms=4)
+        mask = panel.n_collapsed > 0
+        ring: dict[str, Any] = {"mew": 0.9 * panel.dot_scale, "ms": 4 * panel.dot_scale}
+        axes.plot(panel.xs[mask], panel.ys[mask], "o", mfc="none", mec=PAPER, **ring)
         handles["collapsed"] = Line2D([], [], marker="o", mfc="none", mec=INK, ls="", ms=4)
-    segments = panel.outline()
-    if segments:
+    if panel.good.any():
         for colour, width in ((PAPER, 3.4), (INK, 1.6)):
-            axes.add_collection(
-                LineCollection(segments, colors=colour, linewidths=width, capstyle="projecting", clip_on=False)
-            )
+            _outline(axes, panel, colour, width)
         handles[f"within {heatmap.tolerance:g} of the reference"] = Line2D([], [], color=INK, lw=1.6)
-    if panel.best is not None:
-        row, column = panel.best
+    if panel.best.any():
         star: dict[str, Any] = {"marker": "*", "ms": 10, "mfc": PAPER, "mec": INK, "mew": 0.9, "ls": ""}
-        axes.plot(panel.x.values[column], panel.y.values[row], **star)
+        axes.plot(panel.xs[panel.best], panel.ys[panel.best], **star)
         handles["best"] = Line2D([], [], **star)
-    return mesh
+    return mapped
+
+
+def _colours(axes: Axes, panel: Panel, heatmap: Heatmap) -> Any:
+    style: dict[str, Any] = {
+        "cmap": "cividis" if heatmap.goal == "maximize" else "cividis_r",
+        "vmin": heatmap.low,
+        "vmax": heatmap.high,
+        "rasterized": panel.mean.size > MAX_VECTOR_CELLS,
+    }
+    if panel.is_grid:
+        return axes.pcolormesh(panel.x.edges, panel.y.edges, np.ma.masked_invalid(panel.mean), linewidth=0, **style)
+    known = ~panel.no_result
+    x, y, area = panel.xs[known], panel.ys[known], _area_of_dot(panel)
+    return axes.scatter(x, y, area, panel.mean[known], edgecolor=PAPER, linewidth=0.4, **style)
+
+
+def _outline(axes: Axes, panel: Panel, colour: str, width: float) -> None:
+    if panel.is_grid:
+        lines = LineCollection(panel.outline(), colors=colour, linewidths=width, capstyle="projecting", clip_on=False)
+        axes.add_collection(lines)
+    else:
+        x, y = panel.xs[panel.good], panel.ys[panel.good]
+        width *= panel.dot_scale
+        axes.scatter(x, y, _area_of_dot(panel), facecolor="none", edgecolor=colour, linewidth=width)
+
+
+def _area_of_dot(panel: Panel) -> float:
+    return float((DOT_POINTS * panel.dot_scale) ** 2)
 
 
 def _area(panel: Panel, mask: BoolArray) -> Path:

@@ -9,10 +9,11 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from benchmark.figures.axes import FigureAxis
-from benchmark.figures.heatmap import Panel, Surface, prepare_heatmap
+from benchmark.figures.heatmap import NO_POINTS, Panel, Surface, prepare_heatmap
 from benchmark.robustness.scoring import BoolArray, TaskScoring
 
 STRIP_WIDTH = 0.25  # of a panel, for an optimizer without the hyperparameter along x
+DOT = 14  # pixels across a point of a design, where there are few
 INK, PAPER = "#111111", "#ffffff"
 SYMBOLS = {"diverged": "x", "some seeds diverged": "diamond", "collapsed": "circle", "no result": "circle-open-dot"}
 
@@ -26,8 +27,9 @@ def heatmap_plotly(
 ) -> dict[str, Any]:
     """Return the heat map of one task as a Plotly figure: `{data, layout}` of plain values, no NaN.
 
-    One row of panels, an optimizer each, on shared colours (bright is better). The cells within the tolerance of the
-    reference are outlined, the best one bears a star, diverged and collapsed ones are marked.
+    One row of panels, an optimizer each, on shared colours (bright is better): the cells of a grid, or the points of a
+    random, Sobol or TPE search. Those within the tolerance of the reference are outlined, the best one bears a star,
+    diverged and collapsed ones are marked.
 
     Args:
         surfaces: what is shown; those of other tasks are left out.
@@ -40,14 +42,15 @@ def heatmap_plotly(
     """
     heatmap = prepare_heatmap(surfaces, scoring, selection=selection, y_ref=y_ref)
     panels = heatmap.panels
+    is_shared = all(np.array_equal(panel.y.edges, panels[0].y.edges) for panel in panels)
     widths = [STRIP_WIDTH if not panel.x.exists else 1.0 for panel in panels]
     figure = make_subplots(
         rows=1,
         cols=len(panels),
-        shared_yaxes=True,
+        shared_yaxes=is_shared,
         column_widths=widths,
-        horizontal_spacing=0.2 / max(len(panels), 5),
-        subplot_titles=[html.escape(panel.title) for panel in panels],
+        horizontal_spacing=(0.2 if is_shared else 0.3) / max(len(panels), 5),
+        subplot_titles=[html.escape(panel.title).replace("\n", "<br>") for panel in panels],
     )
     named: set[str] = set()
     for column, panel in enumerate(panels, start=1):
@@ -55,16 +58,20 @@ def heatmap_plotly(
             trace.showlegend = bool(trace.name) and trace.name not in named
             named.add(trace.name or "")
             figure.add_trace(trace, row=1, col=column)
+        if not panel.mean.size:
+            text = NO_POINTS.replace(" ", "<br>")
+            middle = {"x": 0.5, "y": 0.5, "xref": "x domain", "yref": "y domain", "showarrow": False}
+            figure.add_annotation(text=text, **middle, row=1, col=column)
         figure.update_xaxes(**_axis(panel.x), row=1, col=column)
         figure.update_yaxes(**_axis(panel.y, with_title=column == 1), row=1, col=column)
     figure.update_layout(
         template={},
-        title={"text": html.escape(heatmap.title), "x": 0.0, "xanchor": "left"},
+        title={"text": html.escape(heatmap.title), "x": 0.0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
         paper_bgcolor=PAPER,
         plot_bgcolor=PAPER,
         font={"color": INK},
         margin={"l": 70, "r": 20, "t": 80, "b": 90},
-        legend={"orientation": "h", "y": -0.2, "x": 0.0},
+        legend={"orientation": "h", "itemsizing": "constant", "y": -0.2, "x": 0.0},
         coloraxis={
             "colorscale": "Cividis",
             "reversescale": heatmap.goal == "minimize",
@@ -78,75 +85,73 @@ def heatmap_plotly(
 
 
 def _traces(panel: Panel, metric: str) -> Iterator[Any]:
-    mean = [[None if np.isnan(value) else value for value in row] for row in panel.mean.tolist()]
-    yield go.Heatmap(
-        x=panel.x.edges.tolist(),
-        y=panel.y.edges.tolist(),
-        z=mean,
-        coloraxis="coloraxis",
-        hovertemplate="%{text}<extra></extra>",
-        text=_hover(panel, metric),
-    )
-    segments = panel.outline()
-    if segments:
-        points: list[tuple[float | None, float | None]] = []
-        for start, end in segments:
-            points += [start, end, (None, None)]
+    if not panel.mean.size:
+        yield go.Scatter(x=[None], y=[None], hoverinfo="skip")  # without a trace Plotly stumbles over the panel's frame
+        return
+    told = {"hovertemplate": "%{text}<extra></extra>", "text": _hover(panel, metric)}
+    mean = panel.mean.astype(np.object_)
+    mean[panel.no_result] = None if panel.is_grid else PAPER
+    if panel.is_grid:
+        edges = {"x": panel.x.edges.tolist(), "y": panel.y.edges.tolist()}
+        yield go.Heatmap(**edges, z=mean.tolist(), coloraxis="coloraxis", **told)
+    else:
+        dots = {"color": mean.tolist(), "coloraxis": "coloraxis", "line": {"color": PAPER, "width": 0.5}}
+        dots["size"] = DOT * panel.dot_scale
+        yield _markers(panel, np.ones(panel.mean.shape, dtype=np.bool_), None, dots, **told)
+    if panel.good.any():
         for colour, width, name in ((PAPER, 5, None), (INK, 2.5, "within the tolerance")):
-            yield go.Scatter(
-                x=[x if x is None else float(x) for x, _ in points],
-                y=[y if y is None else float(y) for _, y in points],
-                mode="lines",
-                line={"color": colour, "width": width},
-                hoverinfo="skip",
-                name=name,
-            )
+            yield _outline(panel, colour, width, name)
+    size = 8 if panel.is_grid else DOT * panel.dot_scale / 2  # the colour of a point is seen around its mark
     marks = panel.all_diverged, panel.some_diverged, np.asarray(panel.n_collapsed > 0), panel.no_result
     for (name, symbol), mask in zip(SYMBOLS.items(), marks, strict=True):
         if mask.any():
-            marker = {"symbol": symbol, "size": 8, "color": INK if "open" in symbol else PAPER}
+            marker = {"symbol": symbol, "size": size, "color": INK if "open" in symbol else PAPER}
             yield _markers(panel, mask, name, {**marker, "line": {"color": INK, "width": 1}})
-    if panel.best is not None:
-        best = np.zeros(panel.mean.shape, dtype=np.bool_)
-        best[panel.best] = True
-        yield _markers(
-            panel, best, "best", {"symbol": "star", "size": 14, "color": PAPER, "line": {"color": INK, "width": 1.5}}
-        )
+    if panel.best.any():
+        star = {"symbol": "star", "size": 14, "color": PAPER, "line": {"color": INK, "width": 1.5}}
+        yield _markers(panel, panel.best, "best", star)
 
 
-def _markers(panel: Panel, mask: BoolArray, name: str, marker: dict[str, Any]) -> Any:
-    rows, columns = np.nonzero(mask)
+def _outline(panel: Panel, colour: str, width: float, name: str | None) -> Any:
+    if not panel.is_grid:
+        marker = {"symbol": "circle-open", "size": DOT * panel.dot_scale, "color": colour}
+        return _markers(panel, panel.good, name, {**marker, "line": {"width": width * panel.dot_scale}})
+    points: list[tuple[float | None, float | None]] = []
+    for start, end in panel.outline():
+        points += [start, end, (None, None)]
     return go.Scatter(
-        x=panel.x.values[columns].tolist(),
-        y=panel.y.values[rows].tolist(),
-        mode="markers",
-        marker=marker,
+        x=[x if x is None else float(x) for x, _ in points],
+        y=[y if y is None else float(y) for _, y in points],
+        mode="lines",
+        line={"color": colour, "width": width},
         hoverinfo="skip",
         name=name,
     )
 
 
-def _hover(panel: Panel, metric: str) -> list[list[str]]:
-    name = html.escape(metric)
-    texts = []
-    for row, y in enumerate(panel.y.values):
-        line = []
-        for column, x in enumerate(panel.x.values):
-            parts = [
-                f"{html.escape(axis.title)} {value:.4g}" for axis, value in ((panel.x, x), (panel.y, y)) if axis.exists
-            ]
-            value = panel.mean[row, column]
-            parts.append(f"{name} {value:.4g}" if np.isfinite(value) else "no result")
-            for what, counts in (
-                ("diverged", panel.n_diverged),
-                ("collapsed", panel.n_collapsed),
-                ("missing", panel.n_missing),
-            ):
-                if counts[row, column]:
-                    parts.append(f"{counts[row, column]} of {panel.n_seeds} seeds {what}")
-            line.append("<br>".join(parts))
-        texts.append(line)
-    return texts
+def _markers(panel: Panel, mask: BoolArray, name: str | None, marker: dict[str, Any], **told: Any) -> Any:
+    return go.Scatter(
+        x=panel.xs[mask].tolist(),
+        y=panel.ys[mask].tolist(),
+        mode="markers",
+        marker=marker,
+        name=name,
+        **(told or {"hoverinfo": "skip"}),
+    )
+
+
+def _hover(panel: Panel, metric: str) -> list[Any]:
+    along = {axis.title: values for axis, values in ((panel.x, panel.xs), (panel.y, panel.ys)) if axis.exists}
+    counts = {"diverged": panel.n_diverged, "collapsed": panel.n_collapsed, "missing": panel.n_missing}
+    texts = np.empty(panel.mean.shape, dtype=np.object_)
+    for place in np.ndindex(texts.shape):
+        parts = [] if panel.is_grid else [f"configuration {place[0] + 1}"]
+        parts += [f"{html.escape(name)} {values[place]:.4g}" for name, values in {**along, **panel.further}.items()]
+        value = panel.mean[place]
+        parts.append(f"{html.escape(metric)} {value:.4g}" if np.isfinite(value) else "no result")
+        parts += [f"{n[place]} of {panel.n_seeds} seeds {what}" for what, n in counts.items() if n[place]]
+        texts[place] = "<br>".join(parts)
+    return list(texts.tolist())
 
 
 def _axis(axis: FigureAxis, *, with_title: bool = True) -> dict[str, Any]:
@@ -159,6 +164,10 @@ def _axis(axis: FigureAxis, *, with_title: bool = True) -> dict[str, Any]:
         "ticktext": [text for _, text in ticks],
         "range": (np.log10(axis.edges[[0, -1]]) if axis.is_log else axis.edges[[0, -1]]).tolist(),
         "showgrid": False,
+        "showline": True,
+        "mirror": True,
+        "linecolor": INK,
+        "linewidth": 1,
         "zeroline": False,
         "ticks": "outside" if ticks else "",
     }

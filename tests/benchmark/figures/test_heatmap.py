@@ -87,7 +87,7 @@ class TestPrepared:
         panel = prepare_heatmap(
             surfaces(frame, ACCURACY), ACCURACY, selection=surfaces(frame, ACCURACY, split="validation")
         ).panels[0]
-        assert panel.best == (0, 0)
+        assert np.argwhere(panel.best).tolist() == [[0, 0]]
         assert panel.good.tolist() == [[True, False, True, False]]
         assert panel.mean.tolist() == [[0.5, 0.9, 0.2, 0.2]]
 
@@ -111,7 +111,6 @@ class TestPrepared:
         )
         grids = infer_grids(frame, ACCURACY, ["momentum", "rho", "lr"])
         panel = prepare_heatmap(surfaces(frame, ACCURACY, grids), ACCURACY).panels[0]
-        assert panel.held == {"momentum": 0.9}
         assert panel.title == "sam (momentum 0.9)"
         np.testing.assert_allclose(panel.mean, scores[..., 0] + 0.05)
 
@@ -133,7 +132,9 @@ class TestPrepared:
     def test_what_cannot_be_drawn_is_refused(self, shown: Surfaces) -> None:
         with pytest.raises(TableError, match="a heat map needs a surface, but there is none of other"):
             prepare_heatmap(shown, replace(ACCURACY, task="other"))
-        with pytest.raises(TableError, match="the selection must have the same grid, but that of sam has not"):
+        with pytest.raises(
+            TableError, match="the selection must have the same configurations, but that of sam has not"
+        ):
             prepare_heatmap(shown, ACCURACY, selection=[shown[0], shown[2]])
 
 
@@ -218,6 +219,6 @@ def test_surfaces_without_contrast_are_drawn(score: float) -> None:
 def test_a_job_that_has_not_begun_is_drawn() -> None:
     frame = frame_of({"sam": noisy_scores(1)["sam"]}).assign(status="missing")
     shown = surfaces(frame, ACCURACY)
-    assert prepare_heatmap(shown, ACCURACY).panels[0].best is None
+    assert not prepare_heatmap(shown, ACCURACY).panels[0].best.any()
     assert heatmap_matplotlib(shown, ACCURACY)
     json.dumps(heatmap_plotly(shown, ACCURACY), allow_nan=False)

@@ -78,6 +78,22 @@ def test_a_job_shows_progress_table_and_a_heat_map_an_optimizer(visit: Visit, st
     assert visit.faults == []
 
 
+@pytest.mark.parametrize(
+    ("method", "seen"), [("sobol", ".scatterlayer .point"), ("tpe", ".annotation-text >> text=points")]
+)
+def test_a_search_that_is_no_grid_is_drawn(visit: Visit, store: Store, method: str, seen: str) -> None:
+    space = {"lr": {"log": [0.01, 0.1]}, "rho": {"log": [0.1, 1.0]}}
+    search = {"method": method, "n_configurations": 4}
+    job = submit(store, small_spec(optimizers=[{"name": "sam"}], space=space, search=search))
+    if method == "sobol":
+        run_made_up(store, job)
+    page = visit.page
+    page.goto(f"/jobs/{job.id}")
+    page.locator("#maps .js-plotly-plot").wait_for()
+    page.locator(f"#maps {seen}").first.wait_for(state="attached")
+    assert visit.faults == []
+
+
 def test_a_page_follows_a_running_job(visit: Visit, store: Store) -> None:
     job = submit(store)
     page = visit.page

@@ -143,6 +143,21 @@ def test_the_heat_map(web: httpx.Client, job_url: str, image_format: str, start:
         assert response.headers["Content-Disposition"].startswith("attachment")
 
 
+@pytest.mark.parametrize("method", ["random", "sobol", "tpe"])
+def test_the_heat_map_of_a_search_that_is_no_grid(web: httpx.Client, store: Store, method: str) -> None:
+    space = {"lr": {"log": [0.01, 0.1]}, "rho": {"log": [0.1, 1.0]}}
+    search = {"method": method, "n_configurations": 4}
+    job = submit(store, small_spec(optimizers=[{"name": "sam"}], space=space, search=search))
+    if method != "tpe":  # whose configurations nobody knows before it has begun
+        run_made_up(store, job)
+    url = f"/api/v1/jobs/{job.id}/figures/heatmap"
+    figure = web.get(url, params={"format": "json"}).json()
+    assert figure["data"][0]["type"] == "scatter"
+    assert len(figure["data"][0].get("text", ())) == (0 if method == "tpe" else 4)
+    for image_format in ("svg", "png", "pdf"):
+        assert web.get(url, params={"format": image_format}).status_code == 200
+
+
 def test_a_figure_or_task_that_is_not_there(web: httpx.Client, job_url: str) -> None:
     assert web.get(f"{job_url}/figures/pie").status_code == 422
     missing = web.get(f"{job_url}/figures/heatmap", params={"task": "elsewhere"})
