@@ -39,7 +39,7 @@ class Figure(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    for command in (submit, plan, ls, show, watch, table, plot, pause, resume, cancel, retry, delete):
+    for command in (submit, plan, ls, show, watch, table, plot, pause, resume, cancel, retry, extend, delete):
         app.command()(command)
 
 
@@ -164,6 +164,12 @@ def retry(
     limits = {name: value for name, value in (("cell_s", cell_s), ("job_s", job_s)) if value is not None}
     with Client(url) as client:
         _say(client.job(job_id).retry(limits))
+
+
+def extend(job_id: JobId, spec: SpecPath, url: UrlOption = None) -> None:
+    """Train what a larger spec adds to an ended job; its cells must all be in the spec."""
+    with Client(url) as client:
+        _say(client.job(job_id).extend(spec))
 
 
 def delete(job_id: JobId, url: UrlOption = None) -> None:

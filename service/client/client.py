@@ -11,9 +11,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from benchmark import Spec
-from benchmark.parsing import parse_text, read_text
 from service.client.errors import ClientError, ServerUnreachableError, checked, foreign, reason_of
-from service.client.job import Job
+from service.client.job import Job, document_of
 from service.settings import Settings
 
 PREFIX = "/api/v1"
@@ -64,11 +63,11 @@ class Client:
             ServerUnreachableError: when the server does not answer.
         """
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return self._job(self.json("POST", "/jobs", json=_document(spec), headers=headers))
+        return self._job(self.json("POST", "/jobs", json=document_of(spec), headers=headers))
 
     def plan(self, spec: Spec | Mapping[str, Any] | str | Path) -> dict[str, Any]:
         """Return the price of a spec without running it; raises as `submit` does."""
-        return self.json("POST", "/jobs", json=_document(spec), params={"dry_run": True})
+        return self.json("POST", "/jobs", json=document_of(spec), params={"dry_run": True})
 
     def job(self, job_id: str) -> Job:
         """Return a job; raises ProblemError when there is none of that id."""
@@ -133,10 +132,3 @@ def _job_path(job_id: str) -> str:
     if not job_id:
         raise ClientError("the id of a job must not be empty.")
     return f"/jobs/{quote(job_id, safe='')}"
-
-
-def _document(spec: Spec | Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
-    """Return a spec as plain values. Whether it is valid is the server's to say: it has its own limits and plug-ins."""
-    if isinstance(spec, str | Path):
-        return parse_text(read_text(Path(spec)), str(spec))
-    return spec.to_dict() if isinstance(spec, Spec) else dict(spec)

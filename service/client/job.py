@@ -3,18 +3,28 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from io import StringIO
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import httpx
 import pandas as pd
 from rich.console import Console
 
+from benchmark import Spec
+from benchmark.parsing import parse_text, read_text
 from benchmark.robustness import RobustnessTable
 from service.client.errors import WaitTimeoutError
 from service.progress import n_done, progress_bar
 from service.states import JobState
 
 POLL_S = 0.5
+
+
+def document_of(spec: Spec | Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+    """Return a spec as plain values. Whether it is valid is the server's to say: it has its own limits and plug-ins."""
+    if isinstance(spec, str | Path):
+        return parse_text(read_text(Path(spec)), str(spec))
+    return spec.to_dict() if isinstance(spec, Spec) else dict(spec)
 
 
 class Server(Protocol):
@@ -161,6 +171,14 @@ class Job:
     def retry(self, limits: Mapping[str, float] | None = None) -> Self:
         """Train what is missing of the ended job, under new limits if any are given."""
         return self._steer("retry", json={"limits": dict(limits)} if limits else None)
+
+    def extend(self, spec: Spec | Mapping[str, Any] | str | Path) -> Self:
+        """Train what a larger spec adds to the ended job, whose cells must all be in it.
+
+        Raises:
+            ProblemError: when a cell of the job is not in the spec, naming the first; or when the job has not ended.
+        """
+        return self._steer("extend", json=document_of(spec))
 
     def delete(self) -> None:
         """Delete the ended job and the records that no other job uses."""

@@ -9,10 +9,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from benchmark import Problem, Spec, SpecError
+from benchmark.extension import extension_problems
 from benchmark.parsing import parse_text
 from benchmark.plan import price
 from benchmark.spec.models import Limits
-from service.states import JobState
+from service.states import Action, JobState, require_allowed
 from service.store import Job, Store
 from service.submission import new_job
 from service.web.shapes import JobDetail, JobPage, JobShape, job_values
@@ -165,6 +166,24 @@ def retry_job(state: State, job_id: JobId, retry: Retry | None = None) -> JobDet
     """Train what is missing of an ended job, under new limits if any are given."""
     limits = retry.limits.model_dump(mode="json", exclude_unset=True) if retry and retry.limits else None
     return _detail(state.store, state.store.retry(job_id, limits))
+
+
+@router.post("/{job_id}/extend", status_code=HTTPStatus.ACCEPTED, openapi_extra=SPEC_BODY)
+def extend_job(
+    state: State, job_id: JobId, document: Annotated[Mapping[str, Any], Depends(_spec_document)]
+) -> JobDetail:
+    """Train what a larger spec adds to an ended job: denser or wider axes, more seeds, optimizers, tasks.
+
+    The spec replaces the job's, whose cells must all be in it. Name, tags and priority stay those of the job.
+    """
+    spec = Spec.from_mapping(document, max_cells=state.settings.max_cells)
+    job = state.store.job(job_id)
+    require_allowed(job.state, Action.EXTEND)
+    problems = extension_problems(Spec.from_mapping(job.spec, max_cells=job.n_cells), spec)
+    if problems:
+        raise SpecError(problems)
+    kept = {name: job.spec[name] for name in ("name", "tags", "priority")}
+    return _detail(state.store, state.store.extend(job_id, {**spec.to_dict(), **kept}, spec.n_cells))
 
 
 def _detail(store: Store, job: Job) -> JobDetail:

@@ -103,6 +103,8 @@ def test_steering(client: Client) -> None:
     assert job.resume().state == "queued"
     assert job.cancel().state == "cancelled"
     assert job.retry({"cell_s": 7}).values["spec"]["limits"]["cell_s"] == 7
+    assert job.cancel().extend(small_spec(seeds={"count": 3})).state == "queued"
+    assert job.progress["total"] == 30
     job.cancel().delete()
     assert list(client.jobs()) == []
 

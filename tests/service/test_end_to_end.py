@@ -182,6 +182,22 @@ def test_an_adaptive_search_whose_driver_is_killed_goes_on_from_its_records(clie
     assert len(job.records()) == 24
 
 
+def test_an_extended_job_trains_what_is_new_and_keeps_what_it_has(client: Client) -> None:
+    space = {"lr": {"log": [0.01, 1.0], "n": 2}}
+    spec = {**SPEC, "name": "extended", "space": space, "budget": {"epochs": 1}}
+    job = client.submit(spec).wait(timeout_s=JOB_S)
+    before = {record["config_key"]: record["id"] for record in job.iter_records()}
+    with pytest.raises(ProblemError, match="every cell of the job must stay"):
+        job.extend({**spec, "space": {"lr": {"log": [0.01, 0.5], "n": 2}}})
+    denser = {**spec, "name": "ignored", "space": {"lr": {"log": [0.01, 1.0], "n": 3}}, "seeds": {"count": 3}}
+    job.extend(denser).wait(timeout_s=JOB_S)
+    assert (job.state, job.name, job.values["attempt"]) == ("completed", "extended", 2)
+    after = {record["config_key"]: record["id"] for record in job.iter_records()}
+    assert len(after) == job.progress["total"] == 5 * 3 * 3
+    assert before.items() <= after.items()
+    assert job.table().complete
+
+
 def test_worker_alone_takes_jobs_of_a_server_without_dispatcher(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with server(data_dir, "--no-dispatcher") as url, Client(url) as client:

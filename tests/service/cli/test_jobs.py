@@ -115,7 +115,7 @@ def test_plan_and_dry_run(cli: Cli, url: str, store: Store, spec: Path) -> None:
     assert store.jobs() == []
 
 
-def test_steering(cli: Cli, url: str, store: Store) -> None:
+def test_steering(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
     job = submit(store)
     for command, state in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled"), ("retry", "queued")):
         result = cli(command, job.id)
@@ -123,6 +123,14 @@ def test_steering(cli: Cli, url: str, store: Store) -> None:
         assert f"is {state}" in result.err
         assert store.job(job.id).state == state
     assert cli("retry", job.id).code == 2
+    cli("cancel", job.id)
+    file = tmp_path / "larger.json"
+    file.write_text(json.dumps(small_spec(seeds={"count": 1})))
+    refused = cli("extend", job.id, str(file))
+    assert refused.code == 2
+    assert "seed 1, is not in the spec" in refused.err
+    file.write_text(json.dumps(small_spec(seeds={"count": 3})))
+    assert "is queued" in cli("extend", job.id, str(file)).err
     cli("cancel", job.id)
     assert cli("delete", job.id).code == 0
     assert store.jobs() == []

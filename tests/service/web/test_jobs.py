@@ -200,6 +200,25 @@ def test_steering_follows_the_states(web: httpx.Client, store: Store) -> None:
     assert web.get(url).status_code == 404
 
 
+def test_a_job_is_extended_by_a_spec_that_holds_its_cells(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store))
+    url, larger = f"{JOBS}/{job.id}/extend", small_spec(seeds={"count": 3}, name="other", tags=["x"])
+    response = web.post(url, json=small_spec(seeds={"count": 1}))
+    assert response.status_code == 422
+    assert "seed 1, is not in the spec" in response.json()["detail"]
+    assert web.post(url, json={**larger, "seds": {}}).status_code == 422
+    assert web.post(f"{JOBS}/nobody/extend", json=larger).status_code == 404
+    assert store.job(job.id) == job
+    extended = web.post(url, json=larger)
+    assert extended.status_code == 202
+    shown = extended.json()
+    assert (shown["state"], shown["name"], shown["tags"]) == ("queued", "small", [])
+    assert (shown["progress"]["total"], shown["progress"]["completed"]) == (30, 20)
+    again = web.post(url, json=larger)
+    assert again.status_code == 409
+    assert "cannot extend a job that is queued" in again.json()["detail"]
+
+
 def test_retry_of_a_job_with_every_result_is_refused(web: httpx.Client, store: Store) -> None:
     job = run_made_up(store, submit(store))
     response = web.post(f"{JOBS}/{job.id}/retry")
