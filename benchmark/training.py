@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from benchmark.journal import Journal
 from benchmark.measuring import measured, measured_last, scored_splits
+from benchmark.memory import peak_bytes
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.schedule import evaluation_steps, lr_factor, steps_per_epoch, total_steps
 from benchmark.seeding import Stream, seeded_torch, torch_generator
@@ -101,6 +102,24 @@ def step_s(
             loss = optimizer.step(_closure(task, model, optimizer, next(batches)))
         float(loss)
     return (clock() - started) / n_steps
+
+
+def cell_bytes(
+    task: Task, setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, *, device: torch.device
+) -> int:
+    """Return the bytes that a cell takes at its peak: its state, a step of `train`, and the measurements."""
+    splits = task.data(seed, device)
+
+    def do_once() -> None:
+        model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
+        with seeded_torch(seed, Stream.TRAIN):
+            batch = next(batches_of(splits.train, setting.budget.batch_size, seed))
+            optimizer.step(_closure(task, model, optimizer, batch))
+        with _evaluating(model):
+            measured(task, model, scored_splits(task, splits), at_end=False)
+            measured_last(task, model, splits)
+
+    return peak_bytes(do_once)
 
 
 def _prepared(

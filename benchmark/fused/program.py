@@ -27,13 +27,21 @@ class Program:
         model: any initialised model of the task, on the device; it gives the structure.
         constants: hyperparameters that are the same in every cell.
         total: steps of a run.
+        is_traced: whether the functions are traced, which pays where they are called often.
     """
 
     def __init__(
-        self, task: Task, setting: Setting, model: nn.Module, constants: Mapping[str, Scalar], total: int
+        self,
+        task: Task,
+        setting: Setting,
+        model: nn.Module,
+        constants: Mapping[str, Scalar],
+        total: int,
+        *,
+        is_traced: bool = True,
     ) -> None:
         self._task, self._setting, self._model, self._total = task, setting, model, total
-        self._constants = dict(constants)
+        self._constants, self._is_traced = dict(constants), is_traced
         self.names = [name for name, _ in model.named_parameters()]
         self._is_weight = ["bias" not in name.rpartition(".")[2] for name in self.names]
         self._buffers = dict(model.named_buffers())
@@ -137,6 +145,9 @@ class Program:
         return model
 
     def _run(self, kind: tuple[Any, ...], function: Callable[..., Any], *arguments: Any) -> Any:
+        if not self._is_traced:
+            with torch.no_grad():
+                return function(*arguments)
         key = (kind, _shapes(arguments))
         if key not in self._graphs:
             self._graphs[key] = traced(function, *arguments)

@@ -1,5 +1,6 @@
 """Training many cells at once: one clock, one batch a seed, every cell with hyperparameters of its own."""
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from benchmark.canonical import canonical_json
 from benchmark.fused.program import Parameters, Program
 from benchmark.journal import Journal
+from benchmark.memory import peak_bytes
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.schedule import evaluation_steps, lr_factor, total_steps
 from benchmark.seeding import Stream, seeded_torch
@@ -93,6 +95,16 @@ def step_s(
     return group.step_s(n_steps, clock)
 
 
+def cell_bytes(task: Task, setting: Setting, run: Run, *, device: torch.device) -> int:
+    """Return the bytes that a run adds to a group at its peak: its state, an update, and the measurements.
+
+    They are those of a group of one, untraced: tracing for a group goes through all of them as well. What the runs of a
+    group share, such as the batch, is counted with each.
+    """
+    total, _ = _length(task, setting, run, device)
+    return peak_bytes(lambda: _Group(task, setting, [run], total, device, is_traced=False).do_once())
+
+
 def _length(task: Task, setting: Setting, run: Run, device: torch.device) -> tuple[int, int]:
     """Return the number of steps of a run and of its training examples; runs that differ in them do not keep step."""
     n_examples = len(task.data(run.seed, device).train[0])
@@ -117,7 +129,16 @@ def _program(key: object, model: nn.Module, make: Callable[[], Program]) -> Prog
 class _Group:
     """Runs of one setting that keep step, sorted by seed, with their state stacked."""
 
-    def __init__(self, task: Task, setting: Setting, runs: Sequence[Run], total: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        task: Task,
+        setting: Setting,
+        runs: Sequence[Run],
+        total: int,
+        device: torch.device,
+        *,
+        is_traced: bool = True,
+    ) -> None:
         self._task, self._setting, self._runs, self._total, self._device = task, setting, runs, total, device
         seeds = [run.seed for run in runs]
         self._slices = {
@@ -130,11 +151,9 @@ class _Group:
         models = {seed: self._model(seed) for seed in self._slices}
         constants, varying = _divided([run.hyperparameters for run in runs])
         first = models[seeds[0]]
-        self._program = _program(
-            (task, setting.key, canonical_json(constants), total, device),
-            first,
-            lambda: Program(task, setting, first, constants, total),
-        )
+        make = functools.partial(Program, task, setting, first, constants, total, is_traced=is_traced)
+        key = (task, setting.key, canonical_json(constants), total, device)
+        self._program = _program(key, first, make) if is_traced else make()
         if not all(map(self._program.same_buffers, models.values())):
             raise ValueError(
                 f"models that are trained together must have the same buffers under every seed, but those of "
@@ -207,12 +226,21 @@ class _Group:
             for place, journal in enumerate(journals)
         ]
 
-    def step_s(self, n_steps: int, clock: Callable[[], float]) -> float:
-        """Return one run's share of the seconds of a step, once it is seen that also the measurements can be mapped."""
+    def do_once(self) -> None:
+        """Do everything of a run once: measure and update."""
+        self._try_measurements()
+        twice = [looks_twice(self._setting.rule, run.hyperparameters, 0) for run in self._runs]
+        self._update(1, next(self._batches()), twice)
+
+    def _try_measurements(self) -> None:
         part, splits = self._scored[0]
         some = self._of(range(len(self._runs))[part])
         self._program.measure(some, splits)
         self._program.measure_last(some, splits)
+
+    def step_s(self, n_steps: int, clock: Callable[[], float]) -> float:
+        """Return one run's share of the seconds of a step, once it is seen that also the measurements can be mapped."""
+        self._try_measurements()
         rule, batches = self._setting.rule, self._batches()
         looks = [[looks_twice(rule, run.hyperparameters, step) for run in self._runs] for step in range(n_steps + 1)]
         for twice in looks:  # each kind of step traces once
