@@ -9,6 +9,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from benchmark.fused.graph import Traced, traced
 from benchmark.measuring import measured, measured_last, scored_splits
+from benchmark.precision import in_precision
 from benchmark.records import Scalar
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Model, Splits, Task
@@ -83,7 +84,7 @@ class Program:
                 ps,
                 kept,
                 {**self._constants, **own},
-                lambda at: grad_and_value(lambda qs: self._task.loss(self._at(qs), data))(at),
+                grad_and_value(lambda qs: self._task.loss(self._trained_at(qs), data)),
                 step=number,
                 lr=rate,
                 total_steps=self._total,
@@ -128,6 +129,9 @@ class Program:
         return theirs.keys() == self._buffers.keys() and all(
             torch.equal(buffer, self._buffers[name]) for name, buffer in theirs.items()
         )
+
+    def _trained_at(self, parameters: Sequence[Tensor]) -> Model:
+        return in_precision(self._at(parameters), self._setting.budget.precision, parameters[0].device)
 
     def _at(self, parameters: Sequence[Tensor]) -> Model:
         state = {**self._buffers, **dict(zip(self.names, parameters, strict=True))}
