@@ -162,9 +162,14 @@ def batches_of(train: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
     n_examples = len(train[0])
     per_epoch = steps_per_epoch(n_examples, batch_size)
     while True:
-        order = torch.randperm(n_examples, generator=generator).to(train[0].device)
+        order = sent(torch.randperm(n_examples, generator=generator), train[0].device)
         for index in torch.split(order[: per_epoch * batch_size], batch_size):
             yield tuple(tensor[index] for tensor in train)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on the device, without waiting for it where it takes what is pinned."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class _Pending:

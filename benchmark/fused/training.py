@@ -20,7 +20,7 @@ from benchmark.schedule import evaluation_steps, lr_factor, total_steps
 from benchmark.seeding import Stream, seeded_torch
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Splits, Task
-from benchmark.training import READ_EVERY, batches_of
+from benchmark.training import READ_EVERY, batches_of, sent
 from optimizers import optimizer_info
 from optimizers.functional import Memory, initial_memory, is_functional, looks_twice
 
@@ -265,8 +265,8 @@ class _Group:
             self._values,
             batch,
             lr=self._lr * lr_factor(step - 1, self._total, self._setting.budget),
-            step=torch.tensor(step - 1, device=self._device),
-            twice=torch.tensor(twice, device=self._device) if is_look_sam else None,
+            step=torch.full((), step - 1, device=self._device),  # unlike a copy, nothing to wait for
+            twice=sent(torch.tensor(twice), self._device) if is_look_sam else None,
             one_batch=len(self._slices) == 1,
         )
         self._parameters, self._memory = updated.parameters, updated.memory
