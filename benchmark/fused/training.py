@@ -58,28 +58,35 @@ def train_together(
     """Train cells of one setting at once and return what came of each, in their order.
 
     Every run is that of `benchmark.training.train`, to rounding: the same split, initialisation, batches and updates
-    from the same seed. A run that stops being finite is set aside when the journals are next read, and never touches
-    its neighbours. All runs share one clock, and each is charged its share of it.
+    from the same seed. A run that stops being finite never touches its neighbours, nor slows them down; once the
+    journals are read nothing more is written down of it.
+
+    Runs of one length keep step and share one clock, which starts before their data is loaded and their models are
+    made, as that of the plain loop does. Each is charged the same share, also one that diverged long before the others
+    ended.
 
     Args:
         task: the task of the setting.
         setting: task, rule, base and budget.
         runs: the cells.
         device: on which they are trained.
-        limit_s: seconds of its share after which a run ends as timed out, with its curve so far.
+        limit_s: seconds of its share after which a run ends as timed out, with its curve so far, if steps are left: n
+            runs that keep step all end when they have taken n times as long together.
         clock: monotonic seconds.
 
     Raises:
         ValueError: when models of different seeds have different buffers, which cannot be stacked, when a model changes
             its buffers, or when it has parameters that are not trained.
     """
+    started = clock()
     lengths = [_length(task, setting, run, device) for run in runs]
     outcomes: dict[int, Outcome] = {}
     for length in dict.fromkeys(lengths):
         places = [place for place, own in enumerate(lengths) if own == length]
         places.sort(key=lambda place: runs[place].seed)
         group = _Group(task, setting, [runs[place] for place in places], length[0], device)
-        outcomes |= zip(places, group.train(limit_s * len(places), clock), strict=True)
+        outcomes |= zip(places, group.train(limit_s * len(places), clock, started), strict=True)
+        started = clock()
     return [outcomes[place] for place in range(len(runs))]
 
 
@@ -182,9 +189,15 @@ class _Group:
         }
         self._place_of = torch.tensor([list(self._slices).index(seed) for seed in seeds], device=device)
 
-    def train(self, limit_s: float, clock: Callable[[], float]) -> list[Outcome]:
-        """Train the runs and return what came of each; `limit_s` is what all of them may take together."""
-        started, n = clock(), len(self._runs)
+    def train(self, limit_s: float, clock: Callable[[], float], started: float) -> list[Outcome]:
+        """Train the runs and return what came of each.
+
+        Args:
+            limit_s: seconds that all of them may take together.
+            clock: monotonic seconds.
+            started: when their clock started.
+        """
+        n = len(self._runs)
         journals = [Journal(self._task) for _ in self._runs]
         diverged_at: list[int | None] = [None] * n
         ended_at, n_evaluations = [0] * n, [0] * n
@@ -211,9 +224,7 @@ class _Group:
                     step, losses[place], grad_norms[place], delta_norms[place], parameters_are_finite=is_finite[place]
                 )
                 ended_at[place] = step
-            gone = [place for place in alive if diverged_at[place] is not None]
             alive = [place for place in alive if diverged_at[place] is None]
-            self._set_aside(gone)
             if step in evaluations and alive:
                 for places, splits in self._scored:
                     self._measure(step, range(n)[places], splits, journals, diverged_at)
@@ -309,19 +320,6 @@ class _Group:
         # the largest absolute value: sums of squares overflow long before
         largest = torch.stack([p.reshape(len(p), -1).abs().amax(dim=1) for p in self._parameters])
         return largest.isfinite().all(dim=0)
-
-    def _set_aside(self, gone: Sequence[int]) -> None:
-        """Put zeros in the place of runs that diverged: what is not finite is slow, and of no use to anybody."""
-        if not gone:
-            return
-        is_gone = torch.zeros(len(self._runs), dtype=torch.bool, device=self._device)
-        is_gone[list(gone)] = True
-
-        def kept(tensors: Sequence[Tensor]) -> list[Tensor]:
-            return [torch.where(is_gone.view(-1, *[1] * (x.ndim - 1)), 0, x) for x in tensors]
-
-        self._parameters = kept(self._parameters)
-        self._memory = {name: kept(tensors) for name, tensors in self._memory.items()}
 
     def _model(self, seed: int) -> nn.Module:
         with seeded_torch(seed, Stream.INIT):
