@@ -99,6 +99,8 @@ def _measure(
 
 def _trace(cells: Cells, scoring: TaskScoring) -> tuple[float, ...]:
     """Return the raw test mean of the best by validation among the first 1, 2, ... complete configurations."""
+    if not cells.complete.any():
+        return ()
     validation = cells.validation[cells.complete].mean(axis=1)
     test = cells.test[cells.complete].mean(axis=1)
     leaders = [best_configuration(validation[: n + 1]) for n in range(len(validation))]

@@ -59,6 +59,8 @@ class Runs:
 
     def rows_by_grid(self) -> dict[tuple[str, str], IntArray]:
         """Return the rows of each task and optimizer, in the order in which the frame names them."""
+        if self.frame.empty:
+            return {}
         task_codes, tasks = pd.factorize(self.task)
         optimizer_codes, optimizers = pd.factorize(self.optimizer)
         codes = task_codes.astype(np.int64) * len(optimizers) + optimizer_codes

@@ -2,7 +2,7 @@
 
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Record, Spec, Status
+from benchmark.adaptive import adaptive_searches
 from benchmark.execution import cell_fingerprint
 from benchmark.fingerprint import Fingerprint
+from benchmark.known import known_cells
 from benchmark.packs import Pack, plan_packs
 from benchmark.rayenv import prepare_ray_environment
 from benchmark.spec import Cell, expand
@@ -126,6 +128,52 @@ def test_of_cells_that_are_trained_at_once_only_the_broken_one_is_lost(
     assert {record.outcome.cost.execution for record in sink.records} == {"fused"}
     assert {record.fingerprint for record in sink.records} == {cell_fingerprint(cells[0], CPU, "fused").key}
     assert sink.fingerprints == {record.fingerprint for record in sink.records}
+
+
+def tpe_document(faults: Mapping[str, Mapping[str, Any]], n: int = 6, **changes: Any) -> dict[str, Any]:
+    search = {"method": "tpe", "n_configurations": n}
+    return toy_document(faults, space={"lr": {"log": [1e-3, 0.1]}}, search=search, seeds={"count": 3}, **changes)
+
+
+def search_on(raytune: ModuleType, spec: Spec, sink: Collected, records: Sequence[Record] = (), **changes: Any) -> None:
+    """Train as `benchmark.run.train_missing` does, inside the session."""
+    by_key = {record.config_key: record for record in records}
+    missing = [cell for cell in known_cells(spec, by_key) if cell.key not in by_key]
+    executions = dict.fromkeys((grid.setting.key for grid in spec.grids), "sequential")
+    searches = adaptive_searches(spec, by_key, missing)
+    packs = plan_packs(missing, n_workers=2)
+    should_drain = changes.get("should_drain", lambda: False)
+    raytune.train_packs(missing, packs, spec, sink, executions, should_drain, searches)
+
+
+def test_an_adaptive_search_chooses_trains_and_survives_a_worker_that_dies(session: ModuleType) -> None:
+    faults = {"fine": {}, "kills": {"fault": "exit", "call": 2, "seed": 1}}
+    spec = Spec.from_mapping(tpe_document(faults, n=2))
+    sink = Collected()
+    search_on(session, spec, sink)
+    assert len(sink.records) == len(sink.statuses()) == spec.n_cells == 2 * 2 * 3
+    by_key = {record.config_key: record for record in sink.records}
+    assert {cell.key for cell in sink.cells} == set(by_key)
+    lost = {cell.key for cell in sink.cells if cell.task == "kills" and cell.seed == 1}
+    assert {key for key, status in sink.statuses().items() if status == "failed"} == lost
+    assert {status for key, status in sink.statuses().items() if key not in lost} == {"completed"}
+    assert len({record.hyperparameters["lr"] for record in sink.records}) == 4
+    assert {cell.key for cell in known_cells(spec, by_key)} == set(by_key)
+
+
+def test_an_adaptive_search_that_was_interrupted_goes_on_from_its_records(session: ModuleType) -> None:
+    spec = Spec.from_mapping(tpe_document({"toy": {}}, n=10))
+    asked: list[bool] = []
+    first = Collected(on_first=lambda: asked.append(True))
+    search_on(session, spec, first, should_drain=lambda: bool(asked))
+    assert 0 < len(first.records) < spec.n_cells
+    kept = first.records[:-1]  # one cell of the last configuration was lost
+    second = Collected()
+    search_on(session, spec, second, kept)
+    assert len(kept) + len(second.records) == spec.n_cells
+    keys = {record.config_key for record in (*kept, *second.records)}
+    assert len(keys) == spec.n_cells
+    assert first.records[-1].config_key in keys
 
 
 def test_no_new_pack_starts_once_it_is_to_drain(session: ModuleType) -> None:

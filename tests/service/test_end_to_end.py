@@ -150,6 +150,38 @@ def test_a_killed_driver_loses_no_record(client: Client, data_dir: Path) -> None
     assert len(after) == 10
 
 
+def test_an_adaptive_search_whose_driver_is_killed_goes_on_from_its_records(client: Client, data_dir: Path) -> None:
+    spec = {
+        **SPEC,
+        "name": "tpe",
+        "optimizers": [{"name": "sam", "space": {"rho": {"log": [0.01, 1.0]}}}],
+        "space": {"lr": {"log": [0.01, 1.0]}},
+        "search": {"method": "tpe", "n_configurations": 6},
+        "budget": {"epochs": 60},
+    }
+    job = client.submit(spec)
+    until(lambda: job.refresh().progress["completed"] >= 3, "the first records", JOB_S)
+    before = {record["id"] for record in job.iter_records()}
+    (driver,) = driver_sessions(data_dir)
+    driver.kill()
+    job.wait(timeout_s=JOB_S)
+    assert (job.state, job.values["attempt"], job.error) == ("completed", 2, None)
+    records = list(job.iter_records())
+    assert before < {record["id"] for record in records}
+    assert len(records) == job.progress["total"] == 2 * 6 * 2
+    table = job.table()
+    assert table.complete
+    for optimizer in ("gd", "sam"):
+        configurations = {
+            tuple(record["hyperparameters"].items()) for record in records if record["optimizer"] == optimizer
+        }
+        assert len(configurations) == 6
+        trace = table.row("digits-mlp", optimizer).grid.trace
+        assert trace is not None
+        assert len(trace) == 6
+    assert len(job.records()) == 24
+
+
 def test_worker_alone_takes_jobs_of_a_server_without_dispatcher(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with server(data_dir, "--no-dispatcher") as url, Client(url) as client:
