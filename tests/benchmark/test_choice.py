@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark import BenchmarkError, choice, fused, training
+from benchmark import BenchmarkError, FusionError, choice, fused, training
 from benchmark.choice import MIN_CELLS, N_FUSED, N_STEPS, PROBE_S, StepTiming, choose_execution, timing_key
-from benchmark.errors import FusionError
 from benchmark.execution import Execution
 from benchmark.packs import Footprint
 from benchmark.spec import Cell, Spec, expand
