@@ -2,6 +2,7 @@
 
 from benchmark.errors import (
     BenchmarkError,
+    FusionError,
     Problem,
     RayUnavailableError,
     SpecError,
@@ -18,6 +19,7 @@ __all__ = [
     "BenchmarkError",
     "Cost",
     "Diagnostics",
+    "FusionError",
     "Outcome",
     "PackPlace",
     "Problem",

@@ -1,22 +1,29 @@
 """The choice between fused and sequential training: what the spec says, or what a short measurement says."""
 
+import contextlib
 import logging
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
 
 from benchmark import fused, training
 from benchmark.canonical import content_hash
+from benchmark.errors import FusionError
 from benchmark.execution import Execution
 from benchmark.fused import Run, can_train_together
+from benchmark.memory import MEMORY_SHARE, free_bytes, give_back, ran_out
+from benchmark.packs import Footprint
+from benchmark.schedule import total_steps
 from benchmark.spec import Cell, Setting, Spec
-from benchmark.tasks import load_task
+from benchmark.tasks import Task, load_task
+from optimizers import optimizer_info
 
 MIN_CELLS = 16  # of a setting; with fewer, tracing takes longer than it saves
-N_FUSED = 32  # cells that are timed together
+N_FUSED = 32  # cells that are timed together, where memory and time allow
 N_STEPS = 5  # that are timed
+PROBE_S = 10.0  # that the cells that are timed together may take, about
 
 logger = logging.getLogger("rhobust")
 
@@ -41,10 +48,12 @@ class Choice:
     Attributes:
         executions: by the key of the setting.
         timings: what was measured for it, by `timing_key`; not what was known before.
+        footprints: what a cell takes, by the key of the setting, of those that are trained fused or on an accelerator.
     """
 
     executions: dict[str, Execution] = field(default_factory=dict)
     timings: dict[str, StepTiming] = field(default_factory=dict)
+    footprints: dict[str, Footprint] = field(default_factory=dict)
 
 
 def timing_key(setting: Setting, device: torch.device) -> str:
@@ -69,10 +78,11 @@ def choose_execution(
     known: Mapping[str, Execution] | None = None,
     timings: Mapping[str, StepTiming] | None = None,
 ) -> Choice:
-    """Return how the cells of each setting are trained.
+    """Return how the cells of each setting are trained, and what that takes.
 
     Where the spec leaves it open, a few cells of the setting are trained both ways for a few steps, on one thread as a
-    worker has it, and the faster way is taken.
+    worker has it, and the faster way is taken. What is trained fused is measured whoever chose it, for packs are cut to
+    what a cell takes.
 
     Args:
         spec: its resources may say which way.
@@ -80,61 +90,134 @@ def choose_execution(
         device: on which.
         known: what was chosen before, by the key of the setting; it is kept.
         timings: what was measured before, by `timing_key`; it is not measured again.
+
+    Raises:
+        FusionError: where cells that the spec, or an earlier choice, wants trained together can be trained one after
+            another only.
     """
     choice = Choice(dict(known or {}))
     by_setting: dict[str, list[Cell]] = {}
     for cell in cells:
         by_setting.setdefault(cell.setting.key, []).append(cell)
     for key, own in by_setting.items():
-        if key not in choice.executions:
-            choice.executions[key] = _choose(spec.resources.pack, own, device, timings or {}, choice.timings)
+        wanted = choice.executions.get(key) or _wanted(spec.resources.pack, len(own))
+        choice.executions[key] = _choose(wanted, own, device, timings or {}, choice)
+        if choice.executions[key] == "sequential" and device.type != "cpu":
+            _measure_alone(own[0], device, choice)
     return choice
 
 
+def _wanted(pack: str | int, n_cells: int) -> Execution | None:
+    """Return the execution for which nothing needs to be compared, if there is one."""
+    if pack == "fused":
+        return "fused"
+    return "sequential" if pack == "sequential" or n_cells < MIN_CELLS else None
+
+
 def _choose(
-    pack: str | int,
-    cells: Sequence[Cell],
-    device: torch.device,
-    known: Mapping[str, StepTiming],
-    measured: dict[str, StepTiming],
+    wanted: Execution | None, cells: Sequence[Cell], device: torch.device, known: Mapping[str, StepTiming], to: Choice
 ) -> Execution:
-    if pack == "fused" or pack == "sequential":
-        return "fused" if pack == "fused" else "sequential"
+    """Return the execution of a setting; write down what was measured for it."""
     setting = cells[0].setting
-    if len(cells) < MIN_CELLS:
+    if wanted == "sequential":
         return "sequential"
-    key = timing_key(setting, device)
-    if key in known:
-        return _faster(known[key])
     try:
-        if not can_train_together(load_task(setting.task, setting.task_params), setting):
+        task = load_task(setting.task, setting.task_params)
+        if wanted is None and not can_train_together(task, setting):
             return "sequential"
-        timing = measured[key] = _timed(cells, device)
-    except Exception as error:  # noqa: BLE001  (whatever a task raises: its cells will say so one by one)
-        logger.warning("%s is trained one cell after another: %s: %s", setting.task, type(error).__name__, error)
-        return "sequential"
-    execution = _faster(timing)
-    words = "%s with %s: a step of a cell takes %.3f ms fused, %.3f ms one after another: %s"
-    logger.info(words, setting.task, setting.rule, 1e3 * (timing.fused_s or 0), 1e3 * timing.sequential_s, execution)
-    return execution
+        with _one_thread(device):
+            n_bytes = fused.cell_bytes(task, setting, _run(cells[0]), device=device)
+            key = timing_key(setting, device)
+            timing = known.get(key) or to.timings.get(key)
+            if timing is None:
+                timing = to.timings[key] = _timed(task, cells, device, n_bytes)
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}"
+        if wanted is None:
+            logger.warning("%s is trained one cell after another: %s", setting.task, words)
+            return "sequential"
+        if _can_be_trained_alone(cells, device):
+            detail = f"{setting.task} with {setting.rule} must be one that can be trained fused, but got {words}"
+            raise FusionError(f"{detail.rstrip('.')}. Say pack: auto, or let the task's can_fuse be False.") from error
+        return wanted  # the fault is with some cells, which will say so one by one
+    if wanted is None:
+        wanted = _faster(timing)
+        words = "%s with %s: a step of a cell takes %.3f ms fused, %.3f ms one after another: %s"
+        logger.info(words, setting.task, setting.rule, 1e3 * (timing.fused_s or 0), 1e3 * timing.sequential_s, wanted)
+    if wanted == "fused":
+        to.footprints[setting.key] = Footprint((timing.fused_s or 0) * _most_steps(task, cells, device), n_bytes)
+    return wanted
 
 
 def _faster(timing: StepTiming) -> Execution:
     return "fused" if timing.fused_s is not None and timing.fused_s < timing.sequential_s else "sequential"
 
 
-def _timed(cells: Sequence[Cell], device: torch.device) -> StepTiming:
-    """Train a few cells for a few steps, together and one of them alone."""
+def _timed(task: Task, cells: Sequence[Cell], device: torch.device, n_bytes: int) -> StepTiming:
+    """Train one cell for a few steps, and then as many together as memory, of which each needs so much, allows."""
     setting = cells[0].setting
-    task = load_task(setting.task, setting.task_params)
-    spread = cells[:: max(1, len(cells) // N_FUSED)][:N_FUSED]
-    runs = [Run(cell.hyperparameters, cell.seed) for cell in spread]
+    first = _run(cells[0])
+    sequential_s = training.step_s(task, setting, first.hyperparameters, first.seed, device=device, n_steps=N_STEPS)
+    by_memory = MEMORY_SHARE * free_bytes(device) / max(1, n_bytes)
+    by_time = PROBE_S / (2 * N_STEPS + 1) / max(sequential_s, 1e-9)  # the steps that are timed are done twice
+    n = max(1, int(min(N_FUSED, by_memory, by_time)))
+    while True:
+        try:
+            runs = list(map(_run, _spread(cells, n)))
+            fused_s = fused.step_s(task, setting, runs, device=device, n_steps=N_STEPS)
+            return StepTiming(fused_s, sequential_s)
+        except Exception as error:
+            if n == 1 or not ran_out(error):
+                raise
+        n //= 2
+        give_back(device)
+
+
+def _spread(cells: Sequence[Cell], n: int) -> Sequence[Cell]:
+    """Return at most so many cells from the whole of them."""
+    return cells[:: max(1, len(cells) // n)][:n]
+
+
+def _measure_alone(cell: Cell, device: torch.device, to: Choice) -> None:
+    """Write down the memory of a cell of a setting that is trained one cell after another, if it can be trained."""
+    setting = cell.setting
+    with contextlib.suppress(Exception):  # its cells will say so one by one
+        with _one_thread(device):
+            task = load_task(setting.task, setting.task_params)
+            n_bytes = training.cell_bytes(task, setting, cell.hyperparameters, cell.seed, device=device)
+        to.footprints[setting.key] = Footprint(0.0, n_bytes)
+
+
+def _can_be_trained_alone(cells: Sequence[Cell], device: torch.device) -> bool:
+    """Return whether a step of the plain loop goes well under every seed of those that were trained together."""
+    setting = cells[0].setting
+    try:
+        task = load_task(setting.task, setting.task_params)
+        for cell in {cell.seed: cell for cell in _spread(cells, N_FUSED)}.values():
+            training.step_s(task, setting, cell.hyperparameters, cell.seed, device=device, n_steps=1)
+    except Exception:  # noqa: BLE001  (whatever a task raises)
+        return False
+    return True
+
+
+def _most_steps(task: Task, cells: Sequence[Cell], device: torch.device) -> int:
+    """Return the number of steps of the longest run; the length of the data is that of the first seed."""
+    setting, n_examples = cells[0].setting, len(task.data(cells[0].seed, device).train[0])
+    per_step = optimizer_info(setting.rule).gradient_evaluations
+    return max(total_steps(setting.budget, n_examples, per_step(cell.hyperparameters)) for cell in cells)
+
+
+def _run(cell: Cell) -> Run:
+    return Run(cell.hyperparameters, cell.seed)
+
+
+@contextlib.contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Run a block on one thread, as a worker has it, and leave no memory of the device taken."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        fused_s = fused.step_s(task, setting, runs, device=device, n_steps=N_STEPS)
-        first = runs[0]
-        sequential_s = training.step_s(task, setting, first.hyperparameters, first.seed, device=device, n_steps=N_STEPS)
-        return StepTiming(fused_s, sequential_s)
+        yield
     finally:
         torch.set_num_threads(n_threads)
+        give_back(device)

@@ -5,6 +5,7 @@ BenchmarkError
 ├── UnknownTaskError  a task that is not registered
 ├── TaskDataError     data of a task that is missing or damaged
 ├── TableError        runs from which no robustness table can be made
+├── FusionError       cells that are to be trained together and cannot be
 └── RayUnavailableError  Ray cannot be started or reached
 """
 
@@ -45,6 +46,10 @@ class TaskDataError(BenchmarkError):
 
 class TableError(BenchmarkError):
     """The given runs do not allow the robustness table that was asked for."""
+
+
+class FusionError(BenchmarkError):
+    """Cells that a spec wants trained together cannot be, although their task says so."""
 
 
 class RayUnavailableError(BenchmarkError):

@@ -7,6 +7,7 @@ import torch
 
 from benchmark.fingerprint import Fingerprint, fingerprint
 from benchmark.fused import Run, train_together
+from benchmark.memory import ran_out
 from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Status
 from benchmark.spec import Cell
 from benchmark.tasks import load_task
@@ -71,9 +72,9 @@ def train_cells(
         else:
             runs = [Run(cell.hyperparameters, cell.seed) for cell in cells]
             outcomes = train_together(task, setting, runs, device=device, limit_s=limit_s)
-    except (MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # noqa: BLE001  (whatever a task raises belongs into its record, not into its neighbours')
+    except Exception as error:  # whatever a task raises belongs into its record, not into its neighbours'
+        if ran_out(error):
+            raise
         if len(cells) == 1:
             words = f"{type(error).__name__}: {error}"
             return [failed_record(cells[0], places[0], device, words, execution)]

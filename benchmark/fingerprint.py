@@ -44,7 +44,7 @@ def fingerprint(task: str, data_version: str, *, device: torch.device, precision
         task: its name; the source of one that was registered counts beside that of our packages.
         data_version: checksum of its data.
         device: only its type counts.
-        precision: of the arithmetic (`fp32`).
+        precision: of the forward pass (`fp32` or `bf16`).
         execution: `sequential` or `fused`.
     """
     return Fingerprint(

@@ -3,13 +3,15 @@
 import itertools
 import math
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from benchmark.spec import Cell
 
 MAX_PACK_CELLS = 64  # trained one after another
 MIN_FUSED_CELLS, MAX_FUSED_CELLS = 32, 128
+PACK_S = 120.0  # that a pack lasts at most, about: what is lost where its process dies
 PACKS_PER_WORKER = 8
 MAX_DEATHS = 3
 
@@ -31,8 +33,33 @@ class Pack:
         return self.stop - self.start
 
 
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a cell takes of the pack with which it is trained.
+
+    Attributes:
+        elapsed_s: seconds, its share where cells are trained at once; 0 where nobody knows, or where a pack may stop
+            after any cell.
+        n_bytes: memory at its peak.
+    """
+
+    elapsed_s: float
+    n_bytes: int
+
+    def most_cells(self, pack_bytes: int) -> int:
+        """Return how many cells fit into the seconds and the bytes of a pack, at least one."""
+        by_time = PACK_S / self.elapsed_s if self.elapsed_s > 0 else MAX_FUSED_CELLS
+        by_memory = pack_bytes // self.n_bytes if self.n_bytes > 0 else MAX_FUSED_CELLS
+        return max(1, min(MAX_FUSED_CELLS, int(min(by_time, by_memory))))
+
+
 def plan_packs(
-    cells: Sequence[Cell], *, n_workers: int, size: int | None = None, fused: Container[str] = frozenset()
+    cells: Sequence[Cell],
+    *,
+    n_workers: int,
+    size: int | None = None,
+    fused: Container[str] = frozenset(),
+    most: Mapping[str, int] = MappingProxyType({}),
 ) -> list[Pack]:
     """Cut cells into packs: none spans two settings, every worker gets several, and those of a setting are about equal.
 
@@ -41,6 +68,7 @@ def plan_packs(
         n_workers: packs that run at once.
         size: the most cells of a pack; None chooses it.
         fused: keys of the settings whose packs are trained at once: they gain from being large.
+        most: by the key of a setting, how many cells of it a pack has room and time for; `size` goes before it.
     """
     share = len(cells) // (n_workers * PACKS_PER_WORKER)
     packs = []
@@ -48,7 +76,7 @@ def plan_packs(
     for key, group in itertools.groupby(cells, key=lambda cell: cell.setting.key):
         n = sum(1 for _ in group)
         low, high = (MIN_FUSED_CELLS, MAX_FUSED_CELLS) if key in fused else (1, MAX_PACK_CELLS)
-        n_packs = math.ceil(n / (size or max(low, min(high, share))))
+        n_packs = math.ceil(n / (size or min(most.get(key, high), max(low, min(high, share)))))
         ends = [start + n * (index + 1) // n_packs for index in range(n_packs)]
         packs += [Pack(first, stop) for first, stop in itertools.pairwise((start, *ends))]
         start += n

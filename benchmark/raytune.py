@@ -23,7 +23,8 @@ from benchmark.adaptive import AdaptiveSearch
 from benchmark.errors import BenchmarkError, RayUnavailableError
 from benchmark.execution import Execution, cell_fingerprint, device_for, failed_record, train_cells
 from benchmark.fingerprint import Fingerprint
-from benchmark.packs import Pack, PackQueue
+from benchmark.memory import free_bytes, gpu_share
+from benchmark.packs import PACK_S, Pack, PackQueue
 from benchmark.rayenv import RayOptions, short_folder
 from benchmark.raysearch import TpeSearch
 from benchmark.records import PackPlace, Record, Scalar
@@ -33,8 +34,6 @@ from benchmark.tasks import Task, adopt_task, registered_tasks
 
 CONNECT_S = 5.0
 REPORT_S = 0.25
-PACK_S = 120.0
-GPU_SHARE = 0.25
 OBJECT_STORE_BYTES = 150 * 1024**2
 
 
@@ -153,6 +152,8 @@ def train_packs(
     executions: Mapping[str, Execution],
     should_drain: Callable[[], bool],
     searches: Sequence[AdaptiveSearch] = (),
+    *,
+    gpus: float | None = None,
 ) -> None:
     """Train packs as trials of Ray Tune, inside a `ray_session`, and hand over records as cells finish.
 
@@ -166,11 +167,12 @@ def train_packs(
         executions: how the cells of each setting are trained, by its key.
         should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
         searches: the adaptive searches of the spec, in their order.
+        gpus: that a pack takes; None for what the spec says.
 
     Raises:
         BenchmarkError: when Tune ends before every cell has a record although nobody asked to drain.
     """
-    gpus = _gpus_per_pack(spec)
+    gpus = gpus_per_pack(spec) if gpus is None else gpus
     trainable = tune.with_resources(
         tune.with_parameters(
             _PackTrainable,
@@ -224,15 +226,36 @@ def train_packs(
         raise BenchmarkError("Ray Tune ended before every pack was trained; the job's log says why.")
 
 
-def n_workers(spec: Spec) -> int:
+def gpus_per_pack(spec: Spec, wanted_bytes: int = 0) -> float:
+    """Return how many GPUs a pack takes: what the spec says, or a fraction sized by memory; 0 where there is none.
+
+    Args:
+        spec: its resources hold.
+        wanted_bytes: of the largest pack; 0 where that is not known.
+    """
+    asked = spec.resources.gpus_per_pack
+    if asked != "auto":
+        return asked
+    if not _cluster_resources().get("GPU", 0) > 0:
+        return 0.0
+    device = device_for(use_gpu=True)
+    return gpu_share(0 if device.type == "cpu" else wanted_bytes, free_bytes(device))
+
+
+def n_workers(spec: Spec, *, gpus: float | None = None) -> int:
     """Return how many packs of a spec the cluster runs at once.
+
+    Args:
+        spec: its resources hold.
+        gpus: that a pack takes; None for what the spec says.
 
     Raises:
         RayUnavailableError: when it has no room for a single one; Tune would wait for it without end.
     """
     resources = _cluster_resources()
+    gpus = gpus_per_pack(spec) if gpus is None else gpus
     n = math.inf
-    for name, needed in (("CPU", spec.resources.cpus_per_pack), ("GPU", _gpus_per_pack(spec))):
+    for name, needed in (("CPU", spec.resources.cpus_per_pack), ("GPU", gpus)):
         offered = resources.get(name, 0)
         if needed > offered:
             raise RayUnavailableError(f"a pack needs {needed:g} {name}s, but Ray offers {offered:g} in all.")
@@ -243,14 +266,6 @@ def n_workers(spec: Spec) -> int:
 
 def _trial_name(trial: Trial) -> str:
     return str(trial.trial_id)
-
-
-def _gpus_per_pack(spec: Spec) -> float:
-    """Return the share of a GPU that a pack takes: 0 where the cluster declares none."""
-    asked = spec.resources.gpus_per_pack
-    if asked == "auto":
-        return GPU_SHARE if _cluster_resources().get("GPU", 0) > 0 else 0.0
-    return asked
 
 
 def _cluster_resources() -> dict[str, float]:

@@ -1,6 +1,8 @@
 """Running a spec: plan what is missing, train it on Ray Tune, hand over the records."""
 
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections import Counter
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -12,7 +14,8 @@ from benchmark.execution import Execution, device_for
 from benchmark.fingerprint import Fingerprint
 from benchmark.frame import results_frame
 from benchmark.known import sample_cells
-from benchmark.packs import plan_packs
+from benchmark.memory import free_bytes, pack_bytes
+from benchmark.packs import Footprint, plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
 from benchmark.robustness import RobustnessTable
@@ -82,12 +85,20 @@ def run(
 
     Raises:
         TaskDataError: when the data of a task is missing or damaged.
+        FusionError: when the spec wants cells trained together that cannot be.
         RayUnavailableError: when Ray cannot be started or reached.
     """
     sink = _Memory(on_progress)
     cells, device = tuple(expand(spec)), device_for(use_gpu=spec.resources.gpus_per_pack != 0)
-    executions = choose_execution(spec, (*cells, *sample_cells(spec)), device).executions
-    train_missing(spec, cells, sink, options=options or RayOptions(), executions=executions)
+    choice = choose_execution(spec, (*cells, *sample_cells(spec)), device)
+    train_missing(
+        spec,
+        cells,
+        sink,
+        options=options or RayOptions(),
+        executions=choice.executions,
+        footprints=choice.footprints,
+    )
     return Records(spec, tuple(sink.records))
 
 
@@ -98,6 +109,7 @@ def train_missing(
     *,
     options: RayOptions,
     executions: Mapping[str, Execution],
+    footprints: Mapping[str, Footprint] = MappingProxyType({}),
     should_drain: Callable[[], bool] = lambda: False,
     records: Mapping[str, Record] = MappingProxyType({}),
 ) -> None:
@@ -109,6 +121,7 @@ def train_missing(
         sink: takes the records.
         options: which Ray.
         executions: how the cells of each setting are trained, by its key.
+        footprints: what a cell of a setting takes, as far as it was measured: packs are cut to it.
         should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
         records: of the spec's cells so far, by config_key, in the order in which they were made: adaptive searches go
             on from them.
@@ -133,9 +146,23 @@ def train_missing(
     size = spec.resources.pack if isinstance(spec.resources.pack, int) else None
     with raytune.ray_session(options):
         fused = {key for key, execution in executions.items() if execution == "fused"}
-        packs = plan_packs(cells, n_workers=raytune.n_workers(spec), size=size, fused=fused)
+        gpus = raytune.gpus_per_pack(spec, _wanted_bytes(cells, footprints, fused))
+        n_workers = raytune.n_workers(spec, gpus=gpus)
+        room = pack_bytes(free_bytes(device_for(use_gpu=gpus > 0)), n_workers=n_workers, gpus=gpus)
+        most = {key: footprint.most_cells(room) for key, footprint in footprints.items() if key in fused}
+        packs = plan_packs(cells, n_workers=n_workers, size=size, fused=fused, most=most)
         try:
-            raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches)
+            raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches, gpus=gpus)
         finally:
             # Before Ray is shut down, which takes longer than a driver that is told to end may have.
             sink.flush()
+
+
+def _wanted_bytes(cells: Sequence[Cell], footprints: Mapping[str, Footprint], fused: Container[str]) -> int:
+    """Return the bytes of the largest pack there would be if memory were no matter."""
+    counts = Counter(cell.setting.key for cell in cells)
+    wanted = 0
+    for key, footprint in footprints.items():
+        n = min(max(1, counts[key]), footprint.most_cells(sys.maxsize)) if key in fused else 1
+        wanted = max(wanted, n * footprint.n_bytes)
+    return wanted

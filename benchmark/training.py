@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from benchmark.journal import Journal
 from benchmark.measuring import measured, measured_last, scored_splits
+from benchmark.memory import peak_bytes
+from benchmark.precision import in_precision
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.schedule import evaluation_steps, lr_factor, steps_per_epoch, total_steps
 from benchmark.seeding import Stream, seeded_torch, torch_generator
 from benchmark.spec import Setting
-from benchmark.tasks import Batch, Task
+from benchmark.tasks import Batch, Model, Task
 from optimizers import TwoPassOptimizer, build, optimizer_info
 
 READ_EVERY = 1_000  # steps; what is pending for longer fills the device's memory
@@ -49,6 +51,7 @@ def train(
     started = clock()
     splits = task.data(seed, device)
     model, optimizer, total = _prepared(task, setting, hyperparameters, seed, device)
+    shown = in_precision(model, setting.budget.precision, device)
     learning_rates = [float(group["lr"]) for group in optimizer.param_groups]
     journal, pending = Journal(task), _Pending()
     evaluations = frozenset(evaluation_steps(total, task.max_evaluations))
@@ -60,7 +63,7 @@ def train(
             factor = lr_factor(step - 1, total, setting.budget)
             for group, learning_rate in zip(optimizer.param_groups, learning_rates, strict=True):
                 group["lr"] = learning_rate * factor
-            loss = optimizer.step(_closure(task, model, optimizer, next(batches)))
+            loss = optimizer.step(_closure(task, shown, optimizer, next(batches)))
             pending.add(torch.as_tensor(loss), optimizer.grad_norm, optimizer.delta_norm)
             is_late = step < total and clock() - started > limit_s
             if step not in evaluations and not is_late and step % READ_EVERY:
@@ -93,14 +96,33 @@ def step_s(
 ) -> float:
     """Return the seconds that a step of `train` takes, without evaluations: the mean of a few after a first one."""
     model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
+    shown = in_precision(model, setting.budget.precision, device)
     batches = batches_of(task.data(seed, device).train, setting.budget.batch_size, seed)
     with seeded_torch(seed, Stream.TRAIN):
-        float(optimizer.step(_closure(task, model, optimizer, next(batches))))  # a float waits for the device
+        float(optimizer.step(_closure(task, shown, optimizer, next(batches))))  # a float waits for the device
         started = clock()
         for _ in range(n_steps):
-            loss = optimizer.step(_closure(task, model, optimizer, next(batches)))
+            loss = optimizer.step(_closure(task, shown, optimizer, next(batches)))
         float(loss)
     return (clock() - started) / n_steps
+
+
+def cell_bytes(
+    task: Task, setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, *, device: torch.device
+) -> int:
+    """Return the bytes that a cell takes at its peak: its state, a step of `train`, and the measurements."""
+    splits = task.data(seed, device)
+
+    def do_once() -> None:
+        model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
+        with seeded_torch(seed, Stream.TRAIN):
+            batch = next(batches_of(splits.train, setting.budget.batch_size, seed))
+            optimizer.step(_closure(task, in_precision(model, setting.budget.precision, device), optimizer, batch))
+        with _evaluating(model):
+            measured(task, model, scored_splits(task, splits), at_end=False)
+            measured_last(task, model, splits)
+
+    return peak_bytes(do_once)
 
 
 def _prepared(
@@ -124,7 +146,7 @@ def _prepared(
     return model, optimizer, total
 
 
-def _closure(task: Task, model: nn.Module, optimizer: torch.optim.Optimizer, batch: Batch) -> Callable[[], Any]:
+def _closure(task: Task, model: Model, optimizer: torch.optim.Optimizer, batch: Batch) -> Callable[[], Any]:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = task.loss(model, batch)
@@ -140,9 +162,14 @@ def batches_of(train: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
     n_examples = len(train[0])
     per_epoch = steps_per_epoch(n_examples, batch_size)
     while True:
-        order = torch.randperm(n_examples, generator=generator).to(train[0].device)
+        order = sent(torch.randperm(n_examples, generator=generator), train[0].device)
         for index in torch.split(order[: per_epoch * batch_size], batch_size):
             yield tuple(tensor[index] for tensor in train)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU on the device, without waiting for it where it takes what is pinned."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 class _Pending:

@@ -211,8 +211,9 @@ def _sgd(
     buffers = [_plus(g, b, momentum) for b, g in zip(memory["momentum_buffer"], gradients, strict=True)]
     ahead = buffers
     if isinstance(nesterov, Tensor) or nesterov:
-        choice = torch.as_tensor(nesterov)
-        ahead = [torch.where(choice, _plus(g, b, momentum), b) for g, b in zip(gradients, buffers, strict=True)]
+        ahead = [_plus(g, b, momentum) for g, b in zip(gradients, buffers, strict=True)]
+    if isinstance(nesterov, Tensor):
+        ahead = _chosen(nesterov, ahead, buffers)
     stepped = [p - values["lr"] * d for p, d in zip(parameters, ahead, strict=True)]
     return stepped, {"momentum_buffer": buffers}
 
@@ -241,7 +242,8 @@ def _adam(
     squares = [beta2 * s + (1 - beta2) * g * g for s, g in zip(memory["exp_avg_sq"], gradients, strict=True)]
     # in float64, for 1 - beta2^t of a beta2 near 1 has few digits in float32
     n = step.to(torch.float64) + 1
-    of_mean, of_square = (1 - torch.as_tensor(beta, dtype=torch.float64) ** n for beta in (beta1, beta2))
+    wide = (beta.to(torch.float64) if isinstance(beta, Tensor) else beta for beta in (beta1, beta2))
+    of_mean, of_square = (1 - beta**n for beta in wide)
     size, root = (lr / of_mean).to(means[0].dtype), of_square.sqrt().to(means[0].dtype)
     stepped = [
         p - size * m / (s.sqrt() / root + values["eps"]) for p, m, s in zip(parameters, means, squares, strict=True)

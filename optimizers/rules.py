@@ -278,12 +278,13 @@ def warmed_up(rho: Scalar, step: Scalar, *, rho_warmup: Scalar, total_steps: int
     """
     if total_steps is None:
         return rho
-    if isinstance(rho_warmup, Tensor) or isinstance(step, Tensor):
-        share = torch.as_tensor(rho_warmup)
-        grown = ((step + 1) / (share * total_steps).clamp(min=1)).clamp(max=1)
-        return rho * torch.where(share > 0, grown, 1)
+    if isinstance(rho_warmup, Tensor):
+        grown = ((step + 1) / (rho_warmup * total_steps).clamp(min=1)).clamp(max=1)
+        return rho * torch.where(rho_warmup > 0, grown, 1)
     if not rho_warmup:
         return rho
+    if isinstance(step, Tensor):
+        return rho * ((step + 1) / max(1.0, rho_warmup * total_steps)).clamp(max=1)
     return rho * min(1.0, (step + 1) / max(1.0, rho_warmup * total_steps))
 
 

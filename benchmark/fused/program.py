@@ -9,6 +9,7 @@ from torch.func import functional_call, grad_and_value, vmap
 
 from benchmark.fused.graph import Traced, traced
 from benchmark.measuring import measured, measured_last, scored_splits
+from benchmark.precision import in_precision
 from benchmark.records import Scalar
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Model, Splits, Task
@@ -27,13 +28,21 @@ class Program:
         model: any initialised model of the task, on the device; it gives the structure.
         constants: hyperparameters that are the same in every cell.
         total: steps of a run.
+        is_traced: whether the functions are traced, which pays where they are called often.
     """
 
     def __init__(
-        self, task: Task, setting: Setting, model: nn.Module, constants: Mapping[str, Scalar], total: int
+        self,
+        task: Task,
+        setting: Setting,
+        model: nn.Module,
+        constants: Mapping[str, Scalar],
+        total: int,
+        *,
+        is_traced: bool = True,
     ) -> None:
         self._task, self._setting, self._model, self._total = task, setting, model, total
-        self._constants = dict(constants)
+        self._constants, self._is_traced = dict(constants), is_traced
         self.names = [name for name, _ in model.named_parameters()]
         self._is_weight = ["bias" not in name.rpartition(".")[2] for name in self.names]
         self._buffers = dict(model.named_buffers())
@@ -75,7 +84,7 @@ class Program:
                 ps,
                 kept,
                 {**self._constants, **own},
-                lambda at: grad_and_value(lambda qs: self._task.loss(self._at(qs), data))(at),
+                grad_and_value(lambda qs: self._task.loss(self._trained_at(qs), data)),
                 step=number,
                 lr=rate,
                 total_steps=self._total,
@@ -121,6 +130,9 @@ class Program:
             torch.equal(buffer, self._buffers[name]) for name, buffer in theirs.items()
         )
 
+    def _trained_at(self, parameters: Sequence[Tensor]) -> Model:
+        return in_precision(self._at(parameters), self._setting.budget.precision, parameters[0].device)
+
     def _at(self, parameters: Sequence[Tensor]) -> Model:
         state = {**self._buffers, **dict(zip(self.names, parameters, strict=True))}
 
@@ -137,6 +149,9 @@ class Program:
         return model
 
     def _run(self, kind: tuple[Any, ...], function: Callable[..., Any], *arguments: Any) -> Any:
+        if not self._is_traced:
+            with torch.no_grad():
+                return function(*arguments)
         key = (kind, _shapes(arguments))
         if key not in self._graphs:
             self._graphs[key] = traced(function, *arguments)

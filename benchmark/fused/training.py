@@ -1,9 +1,11 @@
 """Training many cells at once: one clock, one batch a seed, every cell with hyperparameters of its own."""
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -11,19 +13,24 @@ from torch import Tensor, nn
 from benchmark.canonical import canonical_json
 from benchmark.fused.program import Parameters, Program
 from benchmark.journal import Journal
+from benchmark.memory import peak_bytes
+from benchmark.precision import Precision
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.schedule import evaluation_steps, lr_factor, total_steps
 from benchmark.seeding import Stream, seeded_torch
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Splits, Task
-from benchmark.training import READ_EVERY, batches_of
+from benchmark.training import READ_EVERY, batches_of, sent
 from optimizers import optimizer_info
 from optimizers.functional import Memory, initial_memory, is_functional, looks_twice
 
 N_PROGRAMS = 8
-# How far an update may be from that of the plain loop, from the same state in fp32: by so much of the largest element
-# of each tensor. Over whole runs the difference grows with their length, and near the edge of stability without bound.
-TOLERANCE = 1e-5
+# How far an update may be from that of the plain loop, from the same state. In fp32 by so much of the largest element
+# of each tensor. In bf16 by so much of the length of the whole change, over SGD: sums that are taken in another order
+# round to another number, 2^-8 away, and terms of a gradient cancel; both ways are as far from fp32. (Adam's change is
+# nearly the sign of each element, however small.) Over whole runs the difference grows with their length, and near the
+# edge of stability without bound.
+TOLERANCES: Mapping[Precision, float] = MappingProxyType({"fp32": 1e-5, "bf16": 0.1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,28 +58,35 @@ def train_together(
     """Train cells of one setting at once and return what came of each, in their order.
 
     Every run is that of `benchmark.training.train`, to rounding: the same split, initialisation, batches and updates
-    from the same seed. A run that stops being finite is set aside when the journals are next read, and never touches
-    its neighbours. All runs share one clock, and each is charged its share of it.
+    from the same seed. A run that stops being finite never touches its neighbours, nor slows them down; once the
+    journals are read nothing more is written down of it.
+
+    Runs of one length keep step and share one clock, which starts before their data is loaded and their models are
+    made, as that of the plain loop does. Each is charged the same share, also one that diverged long before the others
+    ended.
 
     Args:
         task: the task of the setting.
         setting: task, rule, base and budget.
         runs: the cells.
         device: on which they are trained.
-        limit_s: seconds of its share after which a run ends as timed out, with its curve so far.
+        limit_s: seconds of its share after which a run ends as timed out, with its curve so far, if steps are left: n
+            runs that keep step all end when they have taken n times as long together.
         clock: monotonic seconds.
 
     Raises:
         ValueError: when models of different seeds have different buffers, which cannot be stacked, when a model changes
             its buffers, or when it has parameters that are not trained.
     """
+    started = clock()
     lengths = [_length(task, setting, run, device) for run in runs]
     outcomes: dict[int, Outcome] = {}
     for length in dict.fromkeys(lengths):
         places = [place for place, own in enumerate(lengths) if own == length]
         places.sort(key=lambda place: runs[place].seed)
         group = _Group(task, setting, [runs[place] for place in places], length[0], device)
-        outcomes |= zip(places, group.train(limit_s * len(places), clock), strict=True)
+        outcomes |= zip(places, group.train(limit_s * len(places), clock, started), strict=True)
+        started = clock()
     return [outcomes[place] for place in range(len(runs))]
 
 
@@ -91,6 +105,16 @@ def step_s(
         task, setting, [run for run, own in zip(runs, lengths, strict=True) if own == lengths[0]], lengths[0][0], device
     )
     return group.step_s(n_steps, clock)
+
+
+def cell_bytes(task: Task, setting: Setting, run: Run, *, device: torch.device) -> int:
+    """Return the bytes that a run adds to a group at its peak: its state, an update, and the measurements.
+
+    They are those of a group of one, untraced: tracing for a group goes through all of them as well. What the runs of a
+    group share, such as the batch, is counted with each.
+    """
+    total, _ = _length(task, setting, run, device)
+    return peak_bytes(lambda: _Group(task, setting, [run], total, device, is_traced=False).do_once())
 
 
 def _length(task: Task, setting: Setting, run: Run, device: torch.device) -> tuple[int, int]:
@@ -117,7 +141,16 @@ def _program(key: object, model: nn.Module, make: Callable[[], Program]) -> Prog
 class _Group:
     """Runs of one setting that keep step, sorted by seed, with their state stacked."""
 
-    def __init__(self, task: Task, setting: Setting, runs: Sequence[Run], total: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        task: Task,
+        setting: Setting,
+        runs: Sequence[Run],
+        total: int,
+        device: torch.device,
+        *,
+        is_traced: bool = True,
+    ) -> None:
         self._task, self._setting, self._runs, self._total, self._device = task, setting, runs, total, device
         seeds = [run.seed for run in runs]
         self._slices = {
@@ -130,11 +163,9 @@ class _Group:
         models = {seed: self._model(seed) for seed in self._slices}
         constants, varying = _divided([run.hyperparameters for run in runs])
         first = models[seeds[0]]
-        self._program = _program(
-            (task, setting.key, canonical_json(constants), total, device),
-            first,
-            lambda: Program(task, setting, first, constants, total),
-        )
+        make = functools.partial(Program, task, setting, first, constants, total, is_traced=is_traced)
+        key = (task, setting.key, canonical_json(constants), total, device)
+        self._program = _program(key, first, make) if is_traced else make()
         if not all(map(self._program.same_buffers, models.values())):
             raise ValueError(
                 f"models that are trained together must have the same buffers under every seed, but those of "
@@ -158,9 +189,15 @@ class _Group:
         }
         self._place_of = torch.tensor([list(self._slices).index(seed) for seed in seeds], device=device)
 
-    def train(self, limit_s: float, clock: Callable[[], float]) -> list[Outcome]:
-        """Train the runs and return what came of each; `limit_s` is what all of them may take together."""
-        started, n = clock(), len(self._runs)
+    def train(self, limit_s: float, clock: Callable[[], float], started: float) -> list[Outcome]:
+        """Train the runs and return what came of each.
+
+        Args:
+            limit_s: seconds that all of them may take together.
+            clock: monotonic seconds.
+            started: when their clock started.
+        """
+        n = len(self._runs)
         journals = [Journal(self._task) for _ in self._runs]
         diverged_at: list[int | None] = [None] * n
         ended_at, n_evaluations = [0] * n, [0] * n
@@ -187,9 +224,7 @@ class _Group:
                     step, losses[place], grad_norms[place], delta_norms[place], parameters_are_finite=is_finite[place]
                 )
                 ended_at[place] = step
-            gone = [place for place in alive if diverged_at[place] is not None]
             alive = [place for place in alive if diverged_at[place] is None]
-            self._set_aside(gone)
             if step in evaluations and alive:
                 for places, splits in self._scored:
                     self._measure(step, range(n)[places], splits, journals, diverged_at)
@@ -207,12 +242,21 @@ class _Group:
             for place, journal in enumerate(journals)
         ]
 
-    def step_s(self, n_steps: int, clock: Callable[[], float]) -> float:
-        """Return one run's share of the seconds of a step, once it is seen that also the measurements can be mapped."""
+    def do_once(self) -> None:
+        """Do everything of a run once: measure and update."""
+        self._try_measurements()
+        twice = [looks_twice(self._setting.rule, run.hyperparameters, 0) for run in self._runs]
+        self._update(1, next(self._batches()), twice)
+
+    def _try_measurements(self) -> None:
         part, splits = self._scored[0]
         some = self._of(range(len(self._runs))[part])
         self._program.measure(some, splits)
         self._program.measure_last(some, splits)
+
+    def step_s(self, n_steps: int, clock: Callable[[], float]) -> float:
+        """Return one run's share of the seconds of a step, once it is seen that also the measurements can be mapped."""
+        self._try_measurements()
         rule, batches = self._setting.rule, self._batches()
         looks = [[looks_twice(rule, run.hyperparameters, step) for run in self._runs] for step in range(n_steps + 1)]
         for twice in looks:  # each kind of step traces once
@@ -232,8 +276,8 @@ class _Group:
             self._values,
             batch,
             lr=self._lr * lr_factor(step - 1, self._total, self._setting.budget),
-            step=torch.tensor(step - 1, device=self._device),
-            twice=torch.tensor(twice, device=self._device) if is_look_sam else None,
+            step=torch.full((), step - 1, device=self._device),  # unlike a copy, nothing to wait for
+            twice=sent(torch.tensor(twice), self._device) if is_look_sam else None,
             one_batch=len(self._slices) == 1,
         )
         self._parameters, self._memory = updated.parameters, updated.memory
@@ -276,19 +320,6 @@ class _Group:
         # the largest absolute value: sums of squares overflow long before
         largest = torch.stack([p.reshape(len(p), -1).abs().amax(dim=1) for p in self._parameters])
         return largest.isfinite().all(dim=0)
-
-    def _set_aside(self, gone: Sequence[int]) -> None:
-        """Put zeros in the place of runs that diverged: what is not finite is slow, and of no use to anybody."""
-        if not gone:
-            return
-        is_gone = torch.zeros(len(self._runs), dtype=torch.bool, device=self._device)
-        is_gone[list(gone)] = True
-
-        def kept(tensors: Sequence[Tensor]) -> list[Tensor]:
-            return [torch.where(is_gone.view(-1, *[1] * (x.ndim - 1)), 0, x) for x in tensors]
-
-        self._parameters = kept(self._parameters)
-        self._memory = {name: kept(tensors) for name, tensors in self._memory.items()}
 
     def _model(self, seed: int) -> nn.Module:
         with seeded_torch(seed, Stream.INIT):

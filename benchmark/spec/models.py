@@ -41,7 +41,10 @@ class Budget(SpecModel):
         AfterValidator(round_significant),
         Field(ge=0, lt=1, description="share of the steps over which lr rises linearly"),
     ] = 0.0
-    precision: Literal["fp32"] = "fp32"
+    precision: Annotated[
+        Literal["fp32", "bf16"],
+        Field(description="of the forward pass in training; parameters, gradients and measurements are fp32"),
+    ] = "fp32"
 
     @model_validator(mode="after")
     def _one_length(self) -> "Budget":

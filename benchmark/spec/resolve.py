@@ -156,10 +156,17 @@ def _task(spec: "Spec", entry: TaskEntry, place: Place, problems: list[Problem])
         problems.append(Problem(pointer(*metric_place, "name"), unknown_name(f"metric of {entry.name}", name, metrics)))
         return None
     tolerance = metrics[name].tolerance if choice.tolerance is None else choice.tolerance
+    budget, budget_place = (entry.budget, (*place, "budget")) if entry.budget else (spec.budget, ("budget",))
+    if budget.precision not in kind.precisions:
+        detail = (
+            f"{entry.name} can be trained in {' or '.join(kind.precisions)}, but got precision={budget.precision}; "
+        )
+        problems.append(Problem(pointer(*budget_place, "precision"), f"{detail}give the task a budget of its own."))
+        return None
     if found:
         return None
     metric = replace(metrics[name], chance=kind(params).chance(name))
-    return _Task(entry.title, kind.name, kind.version, params, entry.budget or spec.budget, metric, tolerance)
+    return _Task(entry.title, kind.name, kind.version, params, budget, metric, tolerance)
 
 
 def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Problem]) -> _Arm | None:

@@ -92,6 +92,7 @@ class Task(ABC):
         metrics: its scores, the primary one first; one is named `loss`.
         has_split: whether there are validation and test splits beside the training data.
         max_evaluations: the most points that its curves have.
+        precisions: in which its model can be trained.
         Parameters: pydantic model of its parameters; every field has a default and a range.
     """
 
@@ -102,6 +103,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     has_split: ClassVar[bool] = True
     max_evaluations: ClassVar[int] = 20
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     Parameters: ClassVar[type[SpecModel]] = NoParameters
 
     def __init__(self, params: Mapping[str, Any] | None = None) -> None:

@@ -62,7 +62,8 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     missing = [cell for cell in known_cells(spec, records) if cell.key not in done]
     kinds = [*missing, *sample_cells(spec)]
     device = device_for(use_gpu=spec.resources.gpus_per_pack != 0)
-    executions = choose_execution(spec, kinds, device, known=_known(spec, job.execution)).executions
+    choice = choose_execution(spec, kinds, device, known=_known(spec, job.execution))
+    executions = choice.executions
     made_by = _fingerprints(kinds, device, executions)
     store.register({cell.setting.key: cell.setting.to_dict() for cell in kinds}, {})
     store.set_execution(job.id, orders.attempt, _by_label(spec, executions))
@@ -85,7 +86,14 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     )
     options = RayOptions(orders.ray_address, orders.n_cpus)
     train_missing(
-        spec, missing, sink, options=options, executions=executions, should_drain=drain.is_set, records=records
+        spec,
+        missing,
+        sink,
+        options=options,
+        executions=executions,
+        footprints=choice.footprints,
+        should_drain=drain.is_set,
+        records=records,
     )
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark import choice, fused, training
-from benchmark.choice import MIN_CELLS, N_FUSED, StepTiming, choose_execution, timing_key
+from benchmark import BenchmarkError, FusionError, choice, fused, training
+from benchmark.choice import MIN_CELLS, N_FUSED, N_STEPS, PROBE_S, StepTiming, choose_execution, timing_key
 from benchmark.execution import Execution
+from benchmark.packs import Footprint
 from benchmark.spec import Cell, Spec, expand
 from benchmark.spec.models import Budget
-from benchmark.tasks import register_task
+from benchmark.tasks import load_task, register_task
 from tests.benchmark.fused.fusible import Fusible, fusible_spec
 from tests.benchmark.toys import CPU, make_spec, toy_document
 
@@ -55,16 +56,23 @@ def measured(monkeypatch: pytest.MonkeyPatch, *, fused_s: float, sequential_s: f
 
 
 def refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have any measurement fail the test."""
+    """Have any timing fail the test."""
     for module in (fused, training):
-        monkeypatch.setattr(module, "step_s", lambda *given, **named: pytest.fail("nothing is to be measured"))
+        monkeypatch.setattr(module, "step_s", lambda *given, **named: pytest.fail("nothing is to be timed"))
 
 
 @pytest.mark.parametrize("pack", ["fused", "sequential"])
 @pytest.mark.parametrize("n_cells", [2, 100])
 def test_what_the_spec_says_is_done(monkeypatch: pytest.MonkeyPatch, pack: str, n_cells: int) -> None:
-    refused(monkeypatch)
+    """Even where the other way is faster."""
+    measured(monkeypatch, fused_s=1.0, sequential_s=2.0 if pack == "sequential" else 0.5)
     assert chosen(spec_of(n_cells, pack)) == [pack]
+
+
+def test_nothing_is_measured_of_what_is_trained_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused(monkeypatch)
+    monkeypatch.setattr(fused, "cell_bytes", lambda *given, **named: pytest.fail("nothing is to be measured"))
+    assert chosen(spec_of(100, "sequential")) == ["sequential"]
 
 
 def test_few_cells_are_trained_one_after_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +103,7 @@ def test_the_faster_way_is_taken(
 
 @pytest.mark.parametrize("n_cells", [MIN_CELLS, N_FUSED, N_FUSED + 5, 10 * N_FUSED + 7])
 def test_cells_from_the_whole_grid_are_timed_on_one_thread(monkeypatch: pytest.MonkeyPatch, n_cells: int) -> None:
-    asked = measured(monkeypatch, fused_s=1.0, sequential_s=2.0)
+    asked = measured(monkeypatch, fused_s=1e-3, sequential_s=2e-3)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -103,7 +111,7 @@ def test_cells_from_the_whole_grid_are_timed_on_one_thread(monkeypatch: pytest.M
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-    (one, runs, threads), (other, alone, threads_alone) = asked
+    (other, alone, threads_alone), (one, runs, threads) = asked
     assert (one, other, threads, threads_alone) == ("fused", "sequential", 1, 1)
     assert len(runs) == min(n_cells, N_FUSED)
     rates = [cell.hyperparameters["lr"] for cell in expand(spec_of(n_cells))]
@@ -125,8 +133,9 @@ def test_each_setting_is_measured_for_itself(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_was_chosen_before_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    refused(monkeypatch)
+    """Even where the other way is faster now."""
     for before in ("fused", "sequential"):
+        measured(monkeypatch, fused_s=2.0 if before == "fused" else 0.5, sequential_s=1.0)
         execution: Execution = "fused" if before == "fused" else "sequential"
         spec = spec_of(100)
         (key,) = {cell.setting.key for cell in expand(spec)}
@@ -154,7 +163,7 @@ def test_what_cannot_be_trained_together_is_not(monkeypatch: pytest.MonkeyPatch)
         ({"kind": "buffer_assigned"}, "ValueError: models that are trained together must leave their buffers alone"),
         ({"kind": "buffer_of_seed"}, "ValueError: models that are trained together must have the same buffers"),
         ({"fault": "raise", "seed": 4}, "ArithmeticError: the task broke, as asked"),
-        ({"fault": "memory", "seed": 4}, "MemoryError: the task needs more"),
+        ({"fault": "memory", "seed": 3}, "MemoryError: the task needs more"),
     ],
     ids=str,
 )
@@ -180,6 +189,7 @@ def test_what_was_measured_is_told_and_not_measured_again(monkeypatch: pytest.Mo
     refused(monkeypatch)
     again = choose_execution(spec, expand(spec), CPU, timings=first.timings)
     assert (again.executions, again.timings) == (first.executions, {})
+    assert again.footprints == first.footprints
     slower = {key: StepTiming(3.0, 2.0) for key in first.timings}
     assert choose_execution(spec, expand(spec), CPU, timings=slower).executions == {setting.key: "sequential"}
 
@@ -194,10 +204,106 @@ def test_a_timing_belongs_to_what_changes_it(monkeypatch: pytest.MonkeyPatch) ->
     assert timing_key(wider, CPU) != first
 
 
+@pytest.mark.parametrize("pack", ["auto", "fused"])
+def test_a_footprint_is_of_the_longest_run(monkeypatch: pytest.MonkeyPatch, pack: str) -> None:
+    """A step of LookSAM of k = 5 is cheaper, so that a budget in gradient evaluations pays more of them."""
+    measured(monkeypatch, fused_s=1.0, sequential_s=2.0)
+    swept = [{"name": "look_sam", "label": "own", "space": {"k": {"values": [1, 2, 5]}}}]
+    budget = {"gradient_evaluations": 19, "batch_size": 5}
+    space = {"lr": {"log": [1e-3, 1e-2], "n": MIN_CELLS}}
+    resources = {"pack": pack}
+    spec = fusible_spec({}, optimizers=swept, gd=False, budget=budget, space=space, resources=resources)
+    (footprint,) = choose_execution(spec, expand(spec), CPU).footprints.values()
+    assert footprint.elapsed_s == 15.0
+    assert footprint.n_bytes > 3 * 17 * 4  # parameters, momentum, gradient
+
+
+def test_what_was_chosen_before_has_a_footprint_whether_its_timing_is_known_or_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    measured(monkeypatch, fused_s=1.0, sequential_s=2.0)
+    spec = spec_of(3)
+    (setting,) = {cell.setting.key: cell.setting for cell in expand(spec)}.values()
+    known: dict[str, Execution] = {setting.key: "fused"}
+    fresh = choose_execution(spec, expand(spec), CPU, known=known)
+    assert fresh.timings == {timing_key(setting, CPU): StepTiming(1.0, 2.0)}
+    assert fresh.footprints[setting.key].elapsed_s == 4.0  # 2 epochs of 2 steps
+    told = {timing_key(setting, CPU): StepTiming(30.0, 2.0)}
+    refused(monkeypatch)
+    again = choose_execution(spec, expand(spec), CPU, known=known, timings=told)
+    assert again.footprints[setting.key] == Footprint(120.0, fresh.footprints[setting.key].n_bytes)
+
+
+def test_fewer_cells_are_timed_where_memory_or_time_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = measured(monkeypatch, fused_s=1e-3, sequential_s=2e-3)
+    n_bytes = 1_000_000
+    monkeypatch.setattr(fused, "cell_bytes", lambda *given, **named: n_bytes)
+    for free, n in ((7 * n_bytes, 3), (n_bytes, 1), (10**12, N_FUSED)):
+        monkeypatch.setattr(choice, "free_bytes", lambda device, free=free: free)
+        chosen(spec_of(100))
+        assert len(asked[-1][1]) == n
+    for sequential_s, n in ((PROBE_S / (2 * N_STEPS + 1) / 4.5, 4), (1e6, 1), (0.0, N_FUSED)):
+        asked = measured(monkeypatch, fused_s=1e-3, sequential_s=sequential_s)
+        chosen(spec_of(100))
+        assert len(asked[-1][1]) == n
+
+
+def test_fewer_cells_are_timed_where_the_memory_of_many_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    def of_fused(task: Any, setting: Any, runs: Any, **rest: Any) -> float:
+        sizes.append(len(runs))
+        if len(runs) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory, or so")
+        return 1e-3
+
+    measured(monkeypatch, fused_s=0.0, sequential_s=2e-3)
+    monkeypatch.setattr(fused, "step_s", of_fused)
+    limit = 4
+    assert chosen(spec_of(100)) == ["fused"]
+    assert sizes == [32, 16, 8, 4]
+    limit = 0
+    assert chosen(spec_of(100)) == ["sequential"]
+    with pytest.raises(FusionError, match="but got OutOfMemoryError"):
+        chosen(spec_of(100, "fused"))
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("dropout", "RuntimeError: vmap: called random operation"),
+        ("branch_in_score", "data-dependent control flow"),
+        ("frozen", "have none for line.bias"),
+        ("buffer_of_seed", "must have the same buffers under every seed"),
+    ],
+)
+def test_a_task_that_is_wrong_about_itself_is_one_clear_error_where_it_is_to_be_fused(
+    known: bool, kind: str, message: str
+) -> None:
+    spec = fusible_spec({"kind": kind}, seeds={"count": 2, "base": 3}, resources={"pack": "auto" if known else "fused"})
+    before: dict[str, Execution] = {cell.setting.key: "fused" for cell in expand(spec)} if known else {}
+    with pytest.raises(FusionError, match="must be one that can be trained fused, but got") as caught:
+        choose_execution(spec, expand(spec), CPU, known=before)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("fusible with gd")
+    assert str(caught.value).endswith(". Say pack: auto, or let the task's can_fuse be False.")
+    assert isinstance(caught.value, BenchmarkError)
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_where_some_cells_are_broken_the_others_are_still_trained_together(seed: int) -> None:
+    spec = fusible_spec({"fault": "raise", "seed": seed}, seeds={"count": 2, "base": 3}, resources={"pack": "fused"})
+    found = choose_execution(spec, expand(spec), CPU)
+    assert list(found.executions.values()) == ["fused"]
+    assert found.footprints == {}
+
+
 def test_a_real_measurement_sees_that_many_small_cells_are_faster_together() -> None:
     """By a factor of about ten, so that a busy machine changes nothing."""
     cells: list[Cell] = list(expand(spec_of(N_FUSED)))
-    timing = choice._timed(cells, CPU)
+    setting = cells[0].setting
+    timing = choice._timed(load_task(setting.task, setting.task_params), cells, CPU, 1)
     assert timing.fused_s is not None
     assert 0 < timing.fused_s < timing.sequential_s / 2
     assert chosen(spec_of(N_FUSED)) == ["fused"]

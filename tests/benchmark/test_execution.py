@@ -135,10 +135,17 @@ def test_one_cell_that_raises_is_found_by_halves(monkeypatch: pytest.MonkeyPatch
     assert sizes == [8, 4, 2, 2, 1, 1, 4]
 
 
-def test_running_out_of_memory_ends_a_pack_that_is_trained_at_once() -> None:
-    cells = fusible_cells({"fault": "memory", "seed": 4}, seeds={"count": 2, "base": 3})
-    with pytest.raises(MemoryError, match="the task needs more"):
-        train_here(cells, "fused")
+@pytest.mark.parametrize("execution", ["fused", "sequential"])
+@pytest.mark.parametrize(
+    ("fault", "error", "words"),
+    [("memory", MemoryError, "the task needs more"), ("allocation", RuntimeError, "can't allocate memory")],
+)
+def test_running_out_of_memory_ends_a_pack(
+    execution: Execution, fault: str, error: type[Exception], words: str
+) -> None:
+    cells = fusible_cells({"fault": fault, "seed": 4}, seeds={"count": 2, "base": 3})
+    with pytest.raises(error, match=words):
+        train_here(cells, execution)
 
 
 def test_data_that_is_missing_fails_every_cell_of_a_pack() -> None:

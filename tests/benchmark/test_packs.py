@@ -10,6 +10,8 @@ from benchmark.packs import (
     MAX_FUSED_CELLS,
     MAX_PACK_CELLS,
     MIN_FUSED_CELLS,
+    PACK_S,
+    Footprint,
     Pack,
     PackQueue,
     plan_packs,
@@ -80,6 +82,38 @@ def test_a_size_that_is_given_holds_for_packs_that_are_trained_at_once() -> None
     (whole,) = plan_packs(cells[:31], n_workers=8, fused={cells[0].setting.key})
     assert whole == Pack(0, 31)
     assert len(plan_packs(cells[:31], n_workers=8)) == 31
+
+
+@pytest.mark.parametrize(
+    ("footprint", "room", "n"),
+    [
+        (Footprint(0.0, 0), 0, MAX_FUSED_CELLS),
+        (Footprint(1.0, 0), 0, 120),
+        (Footprint(PACK_S / 7.5, 1), 10**12, 7),
+        (Footprint(1e6, 1), 10**12, 1),
+        (Footprint(1e-9, 10**9), 5 * 10**9 + 1, 5),
+        (Footprint(0.0, 10**9), 1, 1),
+        (Footprint(PACK_S / 3, 10), 20, 2),
+        (Footprint(PACK_S / 2, 10), 30, 2),
+        (Footprint(1e-9, 1), 10**12, MAX_FUSED_CELLS),
+    ],
+)
+def test_a_pack_holds_as_many_cells_as_it_has_time_and_memory_for(footprint: Footprint, room: int, n: int) -> None:
+    assert footprint.most_cells(room) == n
+
+
+@pytest.mark.parametrize("most", [1, 5, 40, 1_000])
+def test_packs_that_are_trained_at_once_are_cut_to_what_fits(most: int) -> None:
+    cells: list[Cell] = EVERY[0]
+    key = cells[0].setting.key
+    packs = plan_packs(cells, n_workers=1, fused={key}, most={key: most})
+    largest = max(pack.size for pack in packs)
+    assert largest <= most
+    assert largest >= min(most, MIN_FUSED_CELLS) - 1
+    assert plan_packs(cells, n_workers=1, fused={key}, most={"another": most}) == plan_packs(
+        cells, n_workers=1, fused={key}
+    )
+    assert max(pack.size for pack in plan_packs(cells, n_workers=1, size=7, fused={key}, most={key: most})) <= 7
 
 
 @given(st.data())

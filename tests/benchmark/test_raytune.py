@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 
 from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Record, Spec, Status
 from benchmark.adaptive import adaptive_searches
@@ -99,7 +100,9 @@ def test_a_cell_that_breaks_or_kills_its_process_is_the_only_one_that_fails(sess
     assert len(sink.fingerprints) == 1
 
 
-@pytest.mark.parametrize(("fault", "status"), [("exit", "failed"), ("raise", "failed"), ("nan", "diverged")])
+@pytest.mark.parametrize(
+    ("fault", "status"), [("exit", "failed"), ("memory", "failed"), ("raise", "failed"), ("nan", "diverged")]
+)
 def test_of_cells_that_are_trained_at_once_only_the_broken_one_is_lost(
     session: ModuleType, fault: str, status: str
 ) -> None:
@@ -117,6 +120,7 @@ def test_of_cells_that_are_trained_at_once_only_the_broken_one_is_lost(
         errors
         == {
             "exit": {"the process that trained this cell alone died three times; the job's log says more"},
+            "memory": {"the process that trained this cell alone died three times; the job's log says more"},
             "raise": {"ArithmeticError: the task broke, as asked"},
             "nan": set(),
         }[fault]
@@ -242,6 +246,35 @@ def test_workers_are_counted_by_what_runs_out_first(
 ) -> None:
     monkeypatch.setattr(raytune, "_cluster_resources", lambda: offered)
     assert raytune.n_workers(make_spec(resources=resources)) == n
+
+
+@pytest.mark.parametrize(
+    ("asked", "n_gpus", "wanted_bytes", "gpus"),
+    [
+        ("auto", 0, 10**9, 0.0),
+        ("auto", 2, 0, 0.25),
+        ("auto", 2, 10**9, 0.25),
+        ("auto", 1, 20 * 10**9, 0.5),
+        ("auto", 1, 10**12, 1.0),
+        (0.1, 2, 10**12, 0.1),
+        (0, 2, 10**9, 0),
+    ],
+)
+def test_a_pack_takes_a_part_of_a_gpu_by_its_memory(
+    raytune: ModuleType, monkeypatch: pytest.MonkeyPatch, asked: Any, n_gpus: int, wanted_bytes: int, gpus: float
+) -> None:
+    monkeypatch.setattr(raytune, "_cluster_resources", lambda: {"CPU": 8.0, "GPU": float(n_gpus)})
+    monkeypatch.setattr(raytune, "device_for", lambda use_gpu: torch.device("cuda"))
+    monkeypatch.setattr(raytune, "free_bytes", lambda device: 80 * 10**9)
+    spec = make_spec(resources={"gpus_per_pack": asked})
+    assert raytune.gpus_per_pack(spec, wanted_bytes) == gpus
+    assert gpus == 0 or raytune.n_workers(spec, gpus=gpus) == min(8, n_gpus / gpus)
+
+
+def test_nothing_is_known_of_the_gpus_of_other_machines(raytune: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(raytune, "_cluster_resources", lambda: {"CPU": 8.0, "GPU": 4.0})
+    monkeypatch.setattr(raytune, "device_for", lambda use_gpu: CPU)
+    assert raytune.gpus_per_pack(make_spec(), 10**15) == 0.25
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:{port}", "[::1]:{port}", "localhost:99999"])

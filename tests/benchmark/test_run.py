@@ -1,3 +1,4 @@
+import importlib
 import tempfile
 import time
 from collections.abc import Iterator
@@ -8,8 +9,10 @@ import psutil
 import pytest
 
 from benchmark import RayOptions, Records, Spec, TaskDataError, run
-from benchmark.execution import train_cell, train_cells
+from benchmark.execution import Execution, train_cell, train_cells
+from benchmark.packs import Footprint
 from benchmark.records import PackPlace
+from benchmark.run import _Memory, _wanted_bytes, train_missing
 from benchmark.spec import Cell, expand
 from tests.benchmark.toys import CPU, make_spec, toy_document
 
@@ -67,6 +70,41 @@ def test_a_run_is_the_training_of_its_cells_to_the_bit(temporary: Path) -> None:
     while any(process.is_running() for process in processes.values()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert [process for process in processes.values() if process.is_running()] == []
+
+
+@pytest.mark.slow
+def test_packs_are_cut_to_what_was_measured(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By time and by memory; with 60 s a cell two fill a pack, and with as little memory one does."""
+    spec = make_spec(optimizers=[{"name": "sam", "fixed": {"rho": 0.5}}], resources={"pack": "fused"})
+    cells = list(expand(spec))
+    executions: dict[str, Execution] = {cell.setting.key: "fused" for cell in cells}
+    by_time, by_memory = executions
+    module = importlib.import_module("benchmark.run")  # its name in the package is that of a function
+    monkeypatch.setattr(module, "free_bytes", lambda device: 10 * 1_000_000)
+    sink = _Memory(lambda n: None)
+    footprints = {by_time: Footprint(60.0, 1), by_memory: Footprint(0.0, 2_500_000)}
+    train_missing(spec, cells, sink, options=RayOptions(n_cpus=2), executions=executions, footprints=footprints)
+    assert len(sink.records) == len(cells) == 12
+    sizes = {key: {record.pack.size for record in sink.records if record.setting == key} for key in executions}
+    assert sizes == {by_time: {2}, by_memory: {1}}
+
+
+@pytest.mark.parametrize(
+    ("footprint", "is_fused", "n_bytes"),
+    [
+        (Footprint(0.0, 1_000), True, 6_000),
+        (Footprint(60.0, 1_000), True, 2_000),
+        (Footprint(0.0, 1_000), False, 1_000),
+        (Footprint(1e9, 10**15), True, 10**15),
+    ],
+)
+def test_the_largest_pack_is_as_large_as_its_setting_and_its_time(
+    footprint: Footprint, is_fused: bool, n_bytes: int
+) -> None:
+    cells = list(expand(make_spec(optimizers=[{"name": "sam", "fixed": {"rho": 0.5}}])))
+    key = cells[0].setting.key
+    assert _wanted_bytes(cells, {key: footprint}, {key} if is_fused else ()) == n_bytes
+    assert _wanted_bytes([], {}, ()) == 0
 
 
 @pytest.mark.slow

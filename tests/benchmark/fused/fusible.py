@@ -33,7 +33,7 @@ class FusibleParameters(SpecModel):
     """What the network has, what goes wrong, and under which seed."""
 
     kind: Kind = "plain"
-    fault: Literal["none", "nan", "raise", "memory", "exit"] = "none"
+    fault: Literal["none", "nan", "raise", "memory", "allocation", "exit"] = "none"
     seed: Integer = -1
     n_train: Integer = 10
     shrinks: bool = False
@@ -92,6 +92,8 @@ class Fusible(Task):
             raise ArithmeticError("the task broke, as asked")
         if is_meant and self.params.fault == "memory":
             raise MemoryError("the task needs more")
+        if is_meant and self.params.fault == "allocation":
+            torch.empty(1 << 50)
         if is_meant and self.params.fault == "exit":
             os._exit(13)
         generator = torch_generator(seed, Stream.SPLIT)

@@ -1,16 +1,17 @@
 """Updates of many cells at once against those of the optimizer classes, step by step from a common state in fp32."""
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from benchmark.fused.program import Parameters, Program
-from benchmark.fused.training import TOLERANCE
+from benchmark.fused.training import TOLERANCES
 from benchmark.measuring import measured, measured_last, scored_splits
+from benchmark.precision import in_precision
 from benchmark.records import Scalar
 from benchmark.schedule import lr_factor
 from benchmark.seeding import Stream, seeded_torch
@@ -37,6 +38,7 @@ BASES: dict[str, tuple[str, dict[str, Any]]] = {
     "adam": ("adam", {"beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.01}),
     "adamw": ("adamw", {"beta1": 0.8, "beta2": 0.99, "eps": 1e-6, "weight_decay": 0.1}),
 }
+NARROW = Budget(epochs=1, batch_size=128, precision="bf16")
 SCHEDULES = {
     "constant": Budget(epochs=1, batch_size=128),
     "cosine": Budget(epochs=1, batch_size=128, schedule="cosine", warmup=0.3),
@@ -104,7 +106,7 @@ class Alone:
 
         def closure() -> Any:
             self.optimizer.zero_grad()
-            loss = self.task.loss(self.model, batch)
+            loss = self.task.loss(in_precision(self.model, self.setting.budget.precision, CPU), batch)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             return loss.detach()
 
@@ -119,21 +121,29 @@ def distance(mine: Tensor, theirs: Tensor, unit: float = 0.0) -> float:
     return float((mine - theirs).abs().max()) / max(unit, float(theirs.abs().max()))
 
 
-def largest_distance(program: Program, cells: list[Alone], budget: Budget) -> float:
-    """The largest distance of anything that an update gives from what the class gives, over all cells and steps.
+class Step(NamedTuple):
+    """What a cell's step gave: loss, gradient norm, length of the perturbation; parameters before and after; memory."""
+
+    scalars: list[Tensor]
+    before: Parameters
+    after: Parameters
+    memory: Memory
+
+
+def steps_of(program: Program, cells: list[Alone], budget: Budget) -> Iterator[tuple[Step, Step]]:
+    """Yield what an update gives each cell and what the class gives it, over all steps.
 
     Before each step the cells at once start from the state that the classes have reached.
     """
     streams = {seed: batches_of(cells[0].task.data(seed, CPU).train, budget.batch_size, seed) for seed in SEEDS}
     rule = cells[0].setting.rule
-    largest = 0.0
     for step in range(N_STEPS):
         batches = {seed: next(stream) for seed, stream in streams.items()}
         factor = lr_factor(step, N_STEPS, budget)
         twice = [looks_twice(rule, cell.hyperparameters, step) for cell in cells]
-        memories = [cell.memory() for cell in cells]
+        memories, before = [cell.memory() for cell in cells], [cell.parameters() for cell in cells]
         updated = program.update(
-            [torch.stack(each) for each in zip(*(cell.parameters() for cell in cells), strict=True)],
+            [torch.stack(each) for each in zip(*before, strict=True)],
             {
                 name: [torch.stack(each) for each in zip(*(memory[name] for memory in memories), strict=True)]
                 for name in memories[0]
@@ -152,15 +162,37 @@ def largest_distance(program: Program, cells: list[Alone], budget: Budget) -> fl
         for place, cell in enumerate(cells):
             scalars = cell.step(batches[cell.seed], float(cell.hyperparameters["lr"]) * factor)
             found = [updated.loss[place], updated.gradient_norm[place], updated.delta_norm[place]]
-            found += [p[place] for p in updated.parameters]
-            expected = [*scalars, *cell.parameters()]
-            assert all(tensor.isfinite().all() for tensor in expected)
-            largest = max(largest, *map(distance, found, expected))
-            for name, kept in cell.memory().items():
-                # LookSAM's is the small difference of two gradients, and as exact as these
-                unit = float(scalars[1]) if name == "orthogonal_gradient" else 0.0
-                own = [tensor[place] for tensor in updated.memory[name]]
-                largest = max(largest, *(distance(*pair, unit) for pair in zip(own, kept, strict=True)))
+            after = [p[place] for p in updated.parameters]
+            memory = {name: [tensor[place] for tensor in kept] for name, kept in updated.memory.items()}
+            expected = Step(scalars, before[place], cell.parameters(), cell.memory())
+            assert all(tensor.isfinite().all() for tensor in (*scalars, *expected.after))
+            yield Step(found, before[place], after, memory), expected
+
+
+def largest_distance(program: Program, cells: list[Alone], budget: Budget) -> float:
+    """The largest distance of anything that an update gives from what the class gives, over all cells and steps."""
+    largest = 0.0
+    for found, expected in steps_of(program, cells, budget):
+        largest = max(largest, *map(distance, found.scalars, expected.scalars))
+        largest = max(largest, *map(distance, found.after, expected.after))
+        for name, kept in expected.memory.items():
+            # LookSAM's is the small difference of two gradients, and as exact as these
+            unit = float(expected.scalars[1]) if name == "orthogonal_gradient" else 0.0
+            largest = max(largest, *(distance(*pair, unit) for pair in zip(found.memory[name], kept, strict=True)))
+    return largest
+
+
+def largest_turn(program: Program, cells: list[Alone], budget: Budget) -> float:
+    """The largest distance of loss, norms and the whole change of the parameters, over all cells and steps."""
+    largest = 0.0
+    for found, expected in steps_of(program, cells, budget):
+        assert all(p.dtype is torch.float32 for p in (*found.after, *found.scalars, *expected.scalars))
+        changes = [
+            torch.cat([(after - before).flatten() for after, before in zip(step.after, step.before, strict=True)])
+            for step in (found, expected)
+        ]
+        largest = max(largest, float((changes[0] - changes[1]).norm() / changes[1].norm()))
+        largest = max(largest, *map(distance, found.scalars, expected.scalars))
     return largest
 
 
@@ -190,7 +222,25 @@ def test_an_update_is_that_of_the_class(rule: str, base: str, schedule: str) -> 
     task, (name, values) = load_task("digits-mlp", {"hidden": 4}), BASES[base]
     setting = setting_of(task, rule, name, SCHEDULES[schedule])
     cells = cells_of(task, setting, {**RULES[rule], **values})
-    assert largest_distance(program_of(rule, base), cells, setting.budget) <= TOLERANCE
+    assert largest_distance(program_of(rule, base), cells, setting.budget) <= TOLERANCES[setting.budget.precision]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_an_update_in_bf16_is_that_of_the_class(rule: str) -> None:
+    task, (name, values) = load_task("digits-mlp", {"hidden": 64}), BASES["nesterov"]
+    setting, constants = setting_of(task, rule, name, NARROW), {**RULES[rule], **values}
+    program = Program(task, setting, model_of(task, 0), constants, N_STEPS)
+    assert 0 < largest_turn(program, cells_of(task, setting, constants), NARROW) <= TOLERANCES["bf16"]
+
+
+@pytest.mark.parametrize("rule", ["gd", "sam", "msam"])
+@pytest.mark.parametrize("name", [name for name in TASKS if name not in LANDSCAPES])
+def test_an_update_of_any_task_in_bf16_is_that_of_the_class(name: str, rule: str) -> None:
+    task = load_task(name.partition(" ")[0], TASKS[name])
+    base, values = BASES["nesterov"]
+    setting, constants = setting_of(task, rule, base, NARROW), {**RULES[rule], **values}
+    program = Program(task, setting, model_of(task, 0), constants, N_STEPS)
+    assert 0 < largest_turn(program, cells_of(task, setting, constants, (1e-3, 0.01)), NARROW) <= TOLERANCES["bf16"]
 
 
 def test_every_task_that_can_fuse_is_here() -> None:
@@ -218,7 +268,7 @@ def test_an_update_of_any_task_is_that_of_the_class(name: str, rule: str) -> Non
     setting, constants = setting_of(task, rule, base), {**RULES[rule], **values}
     program = Program(task, setting, model_of(task, 0), constants, N_STEPS)
     cells = cells_of(task, setting, constants, (1e-4, 1e-3) if name in LANDSCAPES else (1e-3, 0.01))
-    assert largest_distance(program, cells, setting.budget) <= TOLERANCE
+    assert largest_distance(program, cells, setting.budget) <= TOLERANCES[setting.budget.precision]
 
 
 def test_arguments_of_another_type_are_another_graph() -> None:
@@ -244,7 +294,7 @@ def test_arguments_of_another_type_are_another_graph() -> None:
     narrow = updated(torch.float32, 3, radii.to(torch.float32))
     wide = updated(torch.float64, 3, radii.to(torch.float64))
     assert (narrow.dtype, wide.dtype) == (torch.float32, torch.float64)
-    torch.testing.assert_close(narrow.to(torch.float64), wide, rtol=TOLERANCE, atol=0)
+    torch.testing.assert_close(narrow.to(torch.float64), wide, rtol=TOLERANCES["fp32"], atol=0)
     assert not torch.equal(narrow.to(torch.float64), wide)
     assert torch.equal(updated(torch.float32, 3, radii), narrow)
     assert torch.equal(updated(torch.float32, 2, radii.to(torch.float32)[:2]), narrow[:2])
@@ -270,7 +320,7 @@ def test_what_is_measured_is_what_the_task_says_of_each_model(name: str) -> None
         for found, own in zip((scores, trace, last), expected, strict=True):
             assert found.keys() == own.keys()
             for metric, value in own.items():
-                torch.testing.assert_close(found[metric][place], value, rtol=TOLERANCE, atol=1e-6, msg=metric)
+                torch.testing.assert_close(found[metric][place], value, rtol=TOLERANCES["fp32"], atol=1e-6, msg=metric)
 
 
 def test_buffers_are_the_same_where_names_and_values_are() -> None:

@@ -346,6 +346,37 @@ def test_runs_end_at_their_limit_with_the_curve_so_far() -> None:
     assert_close([late], [expected])
 
 
+def test_the_clock_of_a_group_starts_before_its_data_and_models_and_after_the_group_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Data takes 100 s here, a model 10 s, and nothing else takes any; k = 1 and k = 5 give runs of two lengths."""
+    now = [0.0]
+
+    def slow(method: Any, seconds: float) -> Any:
+        def slowed(self: Fusible, seed: int) -> Any:
+            now[0] += seconds
+            return method(self, seed)
+
+        return slowed
+
+    swept = {"optimizers": [{"name": "look_sam", "label": "own", "space": {"k": {"values": [1, 5]}}}], "gd": False}
+    budget = {"gradient_evaluations": 19, "batch_size": 5}
+    cells = fusible_cells({"n_train": 11}, budget=budget, space={"lr": {"values": [0.01, 0.02]}}, **swept)
+    cells.sort(key=lambda cell: cell.hyperparameters["k"])
+    monkeypatch.setattr(Fusible, "splits", slow(Fusible.splits, 100.0))
+    monkeypatch.setattr(Fusible, "model", slow(Fusible.model, 10.0))
+    load_task("fusible", cells[0].setting.task_params)._data.cache_clear()
+    outcomes = together(cells, limit_s=55.1, clock=lambda: now[0])
+    assert [outcome.cost.elapsed_s for outcome in outcomes] == [55.0, 55.0, 5.0, 5.0]
+    assert {outcome.status for outcome in outcomes} == {Status.COMPLETED}
+    load_task("fusible", cells[0].setting.task_params)._data.cache_clear()
+    assert alone(cells[0], clock=lambda: now[0]).cost.elapsed_s == 110.0
+    load_task("fusible", cells[0].setting.task_params)._data.cache_clear()
+    late = together(cells, limit_s=54.9, clock=lambda: now[0])
+    assert [outcome.status for outcome in late] == [Status.TIMED_OUT] * 2 + [Status.COMPLETED] * 2
+    assert [outcome.cost.steps for outcome in late] == [1, 1, 15, 15]
+
+
 def test_runs_that_reach_their_end_late_have_not_timed_out() -> None:
     clock = itertools.chain([0.0, *[1.0] * 3], itertools.repeat(1000.0))
     outcomes = together(of_rates(0.01, 0.02, budget={"epochs": 2, "batch_size": 5}), limit_s=10, clock=clock.__next__)
