@@ -5,6 +5,7 @@ import logging
 import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -25,6 +26,7 @@ N_FUSED = 32  # cells that are timed together, where memory and time allow
 N_STEPS = 5  # that are timed
 PROBE_S = 10.0  # that the cells that are timed together may take, about
 
+CPU_INFO = Path("/proc/cpuinfo")
 logger = logging.getLogger("rhobust")
 
 
@@ -56,18 +58,21 @@ class Choice:
     footprints: dict[str, Footprint] = field(default_factory=dict)
 
 
-def timing_key(setting: Setting, device: torch.device) -> str:
-    """Return the hash of all on which the seconds of a step depend: task, rule, base, batch, precision and device."""
+def timing_key(setting: Setting, device: str) -> str:
+    """Return the hash of all on which the seconds of a step depend: task, rule, base, batch, precision, device."""
     budget = setting.budget
     what = {**setting.to_dict(), "budget": {"batch_size": budget.batch_size, "precision": budget.precision}}
-    return content_hash({**what, "device": device_name(device), "torch": torch.__version__})
+    return content_hash({**what, "device": device, "torch": torch.__version__})
 
 
 def device_name(device: torch.device) -> str:
     """Return the name of a device as its maker gives it, as far as it is known."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{device.type} {platform.processor() or platform.machine()}"
+    with contextlib.suppress(OSError, StopIteration):
+        lines = CPU_INFO.read_text(encoding="utf-8").splitlines()
+        return next(line for line in lines if line.startswith("model name")).partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def choose_execution(
@@ -107,6 +112,23 @@ def choose_execution(
     return choice
 
 
+def expected_execution(pack: str | int, setting: Setting, n_cells: int, timing: StepTiming | None) -> Execution | None:
+    """Return how cells of a setting will be trained, without measuring anything; None where only a measurement can say.
+
+    Args:
+        pack: what the spec says of its packs.
+        setting: of the cells.
+        n_cells: how many there are to be trained.
+        timing: what was measured of the setting before, on the device that will run.
+    """
+    wanted = _wanted(pack, n_cells)
+    if wanted is not None:
+        return wanted
+    if not can_train_together(load_task(setting.task, setting.task_params), setting):
+        return "sequential"
+    return None if timing is None else _faster(timing)
+
+
 def _wanted(pack: str | int, n_cells: int) -> Execution | None:
     """Return the execution for which nothing needs to be compared, if there is one."""
     if pack == "fused":
@@ -127,7 +149,7 @@ def _choose(
             return "sequential"
         with _one_thread(device):
             n_bytes = fused.cell_bytes(task, setting, _run(cells[0]), device=device)
-            key = timing_key(setting, device)
+            key = timing_key(setting, device_name(device))
             timing = known.get(key) or to.timings.get(key)
             if timing is None:
                 timing = to.timings[key] = _timed(task, cells, device, n_bytes)

@@ -58,6 +58,11 @@ def fingerprint(task: str, data_version: str, *, device: torch.device, precision
     )
 
 
+def own_making() -> dict[str, str]:
+    """Return what of a fingerprint is the same for all cells that this process would train: versions and source."""
+    return {"torch": torch.__version__, "numpy": np.__version__, "source": source_hash(SOURCE_PACKAGES)}
+
+
 @functools.cache
 def source_hash(packages: tuple[str, ...]) -> str:
     """Return the hash of every Python file of some packages: a working copy changes without its version number."""

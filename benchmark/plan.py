@@ -20,6 +20,7 @@ class GridPrice:
     n_configurations: int
     n_cells: int
     gradient_evaluations: int
+    steps: int
 
 
 def price(spec: Spec) -> tuple[GridPrice, ...]:
@@ -33,14 +34,16 @@ def price(spec: Spec) -> tuple[GridPrice, ...]:
         task = load_task(grid.setting.task, grid.setting.task_params)
         n_examples = len(task.data(spec.seeds.base, torch.device("cpu")).train[0])
         rule = optimizer_info(grid.setting.rule)
-        evaluations, known = 0, grid.configurations()
+        evaluations, steps, known = 0, 0, grid.configurations()
         if grid.is_adaptive:  # at the ends of its intervals, whichever is dearer
             ends = itertools.product(*(axis.values for axis in grid.axes))
             dearest = max(map(grid.configuration, ends), key=rule.gradient_evaluations)
             known = itertools.repeat(dearest, grid.n_configurations)
         for hyperparameters in known:
             per_step = rule.gradient_evaluations(hyperparameters)
-            evaluations += round(per_step * total_steps(grid.setting.budget, n_examples, per_step)) * spec.seeds.count
+            n_steps = total_steps(grid.setting.budget, n_examples, per_step)
+            steps += n_steps * spec.seeds.count
+            evaluations += round(per_step * n_steps) * spec.seeds.count
         n_cells = grid.n_configurations * spec.seeds.count
-        prices.append(GridPrice(grid.task, grid.optimizer, grid.n_configurations, n_cells, evaluations))
+        prices.append(GridPrice(grid.task, grid.optimizer, grid.n_configurations, n_cells, evaluations, steps))
     return tuple(prices)

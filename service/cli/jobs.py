@@ -72,10 +72,19 @@ def plan(spec: SpecPath, url: UrlOption = None, output: ListOption = ListOutput.
         print_json(document)
         return
     columns = ("task", "optimizer", "configurations", "cells", "gradient_evaluations")
-    print_rows(columns, [[one[name] for name in columns] for one in document["grids"]])
-    stderr.print(
-        f"{document['cells']:,} cells, {document['gradient_evaluations']:,} gradient evaluations", highlight=False
-    )
+    execution = document["execution"] or {}
+    rows = [
+        [*(one[name] for name in columns), execution.get(one["task"], {}).get(one["optimizer"], "-")]
+        for one in document["grids"]
+    ]
+    print_rows((*columns, "execution"), rows)
+    facts = [f"{document['cells']:,} cells", f"{document['gradient_evaluations']:,} gradient evaluations"]
+    facts += [f"{document[name]:,} {name}" for name in ("reused", "packs") if document[name] is not None]
+    if document["estimated_s"] is not None:
+        facts.append(f"about {document['estimated_s']:,.0f} s")
+    stderr.print(", ".join(facts), highlight=False)
+    if document["reason"]:
+        stderr.print(f"not known: {document['reason']}", highlight=False, markup=False)
 
 
 def ls(

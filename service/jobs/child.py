@@ -63,6 +63,7 @@ class DriverExit(IntEnum):
     CRASHED = 1
     ENVIRONMENT = 5
     LOST_LEASE = 6
+    HOPELESS = 7  # what the job asks for cannot be, here or anywhere
 
 
 @dataclass(frozen=True, slots=True)

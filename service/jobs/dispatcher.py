@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import version
 
+from benchmark.choice import device_name
+from benchmark.execution import device_for
+from benchmark.fingerprint import own_making
 from service.jobs.child import DRIVER_MODULE, DriverExit, DriverProcess, Orders
 from service.jobs.patience import Result, persist
 from service.jobs.settling import Ended, Ending, settle
@@ -114,7 +117,12 @@ class Dispatcher:
         """
         if self._only is not None or time.monotonic() < self._next_report:
             return
-        resources = {"cpus": self._n_cpus or os.cpu_count(), "ray_address": self._settings.ray_address}
+        resources = {
+            "cpus": self._n_cpus or os.cpu_count(),
+            "ray_address": self._settings.ray_address,
+            "devices": _devices(),
+            "made_by": own_making(),
+        }
         try:
             self._store.report_dispatcher(
                 self.id, socket.gethostname(), os.getpid(), version("rhobust"), resources, job_id
@@ -229,3 +237,9 @@ class Dispatcher:
         return Ended(
             Ending.LOST_LEASE if code == DriverExit.LOST_LEASE else Ending.BY_ITSELF, code, driver.last_words()
         )
+
+
+def _devices() -> dict[str, str]:
+    """Return the names of the devices of this machine by their types: its CPU, and its accelerator if it has one."""
+    devices = (device_for(use_gpu=use_gpu) for use_gpu in (False, True))
+    return {device.type: device_name(device) for device in devices}

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Spec, TaskDataError
-from benchmark.choice import choose_execution
+from benchmark import BenchmarkError, FusionError, RayOptions, RayUnavailableError, Spec, TaskDataError
+from benchmark.choice import choose_execution, device_name, timing_key
 from benchmark.execution import Execution, cell_fingerprint, device_for
 from benchmark.known import known_cells, sample_cells
 from benchmark.run import train_missing
@@ -43,6 +43,8 @@ def main() -> int:
 def _exit_code(error: Exception) -> DriverExit:
     if isinstance(error, LostLeaseError):
         return DriverExit.LOST_LEASE
+    if isinstance(error, FusionError):
+        return DriverExit.HOPELESS
     is_environment = isinstance(error, RayUnavailableError | TaskDataError)
     return DriverExit.ENVIRONMENT if is_environment else DriverExit.CRASHED
 
@@ -62,10 +64,13 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     missing = [cell for cell in known_cells(spec, records) if cell.key not in done]
     kinds = [*missing, *sample_cells(spec)]
     device = device_for(use_gpu=spec.resources.gpus_per_pack != 0)
-    choice = choose_execution(spec, kinds, device, known=_known(spec, job.execution))
+    settings = {cell.setting.key: cell.setting for cell in kinds}
+    timings = store.timings([timing_key(setting, device_name(device)) for setting in settings.values()])
+    choice = choose_execution(spec, kinds, device, known=_known(spec, job.execution), timings=timings)
     executions = choice.executions
+    store.remember_timings(choice.timings)
     made_by = _fingerprints(kinds, device, executions)
-    store.register({cell.setting.key: cell.setting.to_dict() for cell in kinds}, {})
+    store.register({key: setting.to_dict() for key, setting in settings.items()}, {})
     store.set_execution(job.id, orders.attempt, _by_label(spec, executions))
     if spec.reuse:
         wanted = [WantedCell(cell.key, made_by[cell.setting.key], cell.task, cell.optimizer, True) for cell in missing]

@@ -62,6 +62,8 @@ def settle(store: Store, job: Job, ended: Ended, *, environment_is_fatal: bool, 
     elif n_to_do == 0:
         message = f"{n_failed:,} of {job.n_cells:,} cells failed; their records say why, and retry trains them again."
         store.finish(job.id, job.attempt, JobState.FAILED, error=message)
+    elif ended.why is Ending.BY_ITSELF and ended.code == DriverExit.HOPELESS:
+        store.finish(job.id, job.attempt, JobState.FAILED, error=ended.words)
     elif ended.why is Ending.STOPPING or ended.code == DriverExit.DONE:
         # Drained for a pause or for a job of higher priority, or this dispatcher ends: the store knows which.
         store.release(job.id, job.attempt, crashed=False)

@@ -6,6 +6,7 @@ from typing import Self
 from service.store import migrate
 from service.store.database import Database
 from service.store.dispatchers import Dispatchers
+from service.store.estimating import Estimating
 from service.store.jobs import Jobs
 from service.store.queue import Queue
 from service.store.reading import Reading
@@ -13,7 +14,7 @@ from service.store.submitting import Submitting
 from service.store.writing import Writing
 
 
-class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers):
+class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 
     Args:

@@ -9,10 +9,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from benchmark import Problem, Spec, SpecError
+from benchmark.execution import Execution
 from benchmark.extension import extension_problems
 from benchmark.parsing import parse_text
-from benchmark.plan import price
 from benchmark.spec.models import Limits
+from service.estimates import Estimate, estimate
 from service.states import Action, JobState, require_allowed
 from service.store import Job, Store
 from service.submission import new_job
@@ -20,7 +21,6 @@ from service.web.shapes import JobDetail, JobPage, JobShape, job_values
 from service.web.state import State
 
 MAX_PAGE_SIZE = 500
-NOT_ESTIMATED = "the rest of the price depends on the dispatcher that will claim the job"
 SPEC_BODY = {
     "requestBody": {
         "required": True,
@@ -51,9 +51,9 @@ class Plan(BaseModel):
     grids: list[GridPlan]
     reused: int | None = None
     packs: int | None = None
-    execution: dict[str, dict[str, str]] | None = None
+    execution: dict[str, dict[str, Execution]] | None = None
     estimated_s: float | None = None
-    reason: str | None = Field(default=NOT_ESTIMATED, description="why a value is null")
+    reason: str | None = Field(default=None, description="why a value is null")
 
 
 class Retry(BaseModel):
@@ -88,18 +88,22 @@ def submit_job(
     """Submit a spec as a job, or ask for its price."""
     spec = Spec.from_mapping(document, max_cells=state.settings.max_cells)
     if dry_run:
-        return JSONResponse(_plan(spec).model_dump())
+        return JSONResponse(_plan(estimate(spec, state.store)).model_dump())
     job, is_new = state.store.submit(new_job(spec), idempotency_key=idempotency_key)
     detail = JobDetail(**job_values(job, state.store.progress(job.id)), spec=dict(job.spec))
     status = HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
     return JSONResponse(detail.model_dump(mode="json"), status, {"Location": f"/api/v1/jobs/{job.id}"})
 
 
-def _plan(spec: Spec) -> Plan:
-    prices = price(spec)
+def _plan(found: Estimate) -> Plan:
     return Plan(
-        cells=spec.n_cells,
-        gradient_evaluations=sum(one.gradient_evaluations for one in prices),
+        cells=sum(one.n_cells for one in found.prices),
+        gradient_evaluations=sum(one.gradient_evaluations for one in found.prices),
+        reused=found.reused,
+        packs=found.packs,
+        execution=found.execution,
+        estimated_s=found.elapsed_s,
+        reason="; ".join(found.reasons) or None,
         grids=[
             GridPlan(
                 task=one.task,
@@ -108,7 +112,7 @@ def _plan(spec: Spec) -> Plan:
                 cells=one.n_cells,
                 gradient_evaluations=one.gradient_evaluations,
             )
-            for one in prices
+            for one in found.prices
         ],
     )
 

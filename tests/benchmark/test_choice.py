@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmark import BenchmarkError, FusionError, choice, fused, training
-from benchmark.choice import MIN_CELLS, N_FUSED, N_STEPS, PROBE_S, StepTiming, choose_execution, timing_key
+from benchmark.choice import MIN_CELLS, N_FUSED, N_STEPS, PROBE_S, StepTiming, choose_execution, device_name, timing_key
 from benchmark.execution import Execution
 from benchmark.packs import Footprint
 from benchmark.spec import Cell, Spec, expand
@@ -185,7 +185,7 @@ def test_what_was_measured_is_told_and_not_measured_again(monkeypatch: pytest.Mo
     measured(monkeypatch, fused_s=1.0, sequential_s=2.0)
     first = choose_execution(spec, expand(spec), CPU)
     (setting,) = {cell.setting.key: cell.setting for cell in expand(spec)}.values()
-    assert first.timings == {timing_key(setting, CPU): StepTiming(1.0, 2.0)}
+    assert first.timings == {timing_key(setting, device_name(CPU)): StepTiming(1.0, 2.0)}
     refused(monkeypatch)
     again = choose_execution(spec, expand(spec), CPU, timings=first.timings)
     assert (again.executions, again.timings) == (first.executions, {})
@@ -196,12 +196,12 @@ def test_what_was_measured_is_told_and_not_measured_again(monkeypatch: pytest.Mo
 
 def test_a_timing_belongs_to_what_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = [next(expand(spec)).setting for spec in (spec_of(4), spec_of(9), spec_of(4, n_train=48))]
-    first, other_grid, other_params = (timing_key(setting, CPU) for setting in settings)
+    first, other_grid, other_params = (timing_key(setting, device_name(CPU)) for setting in settings)
     assert first == other_grid != other_params
     longer = replace(settings[0], budget=Budget(epochs=99, batch_size=settings[0].budget.batch_size))
-    assert timing_key(longer, CPU) == first
+    assert timing_key(longer, device_name(CPU)) == first
     wider = replace(settings[0], budget=Budget(epochs=99, batch_size=settings[0].budget.batch_size + 1))
-    assert timing_key(wider, CPU) != first
+    assert timing_key(wider, device_name(CPU)) != first
 
 
 @pytest.mark.parametrize("pack", ["auto", "fused"])
@@ -226,9 +226,9 @@ def test_what_was_chosen_before_has_a_footprint_whether_its_timing_is_known_or_n
     (setting,) = {cell.setting.key: cell.setting for cell in expand(spec)}.values()
     known: dict[str, Execution] = {setting.key: "fused"}
     fresh = choose_execution(spec, expand(spec), CPU, known=known)
-    assert fresh.timings == {timing_key(setting, CPU): StepTiming(1.0, 2.0)}
+    assert fresh.timings == {timing_key(setting, device_name(CPU)): StepTiming(1.0, 2.0)}
     assert fresh.footprints[setting.key].elapsed_s == 4.0  # 2 epochs of 2 steps
-    told = {timing_key(setting, CPU): StepTiming(30.0, 2.0)}
+    told = {timing_key(setting, device_name(CPU)): StepTiming(30.0, 2.0)}
     refused(monkeypatch)
     again = choose_execution(spec, expand(spec), CPU, known=known, timings=told)
     assert again.footprints[setting.key] == Footprint(120.0, fresh.footprints[setting.key].n_bytes)

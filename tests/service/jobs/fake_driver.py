@@ -35,6 +35,10 @@ def main() -> int:
             words.write("cannot start a local Ray: no luck")
             words.close()
             return DriverExit.ENVIRONMENT
+        if job.name == "hopeless":
+            words.write("digits-mlp with sam must be one that can be trained fused")
+            words.close()
+            return DriverExit.HOPELESS
         if job.name == "crash" or (job.name == "crash once" and job.attempt == 1):
             write(0, 5)
             os.kill(os.getpid(), signal.SIGKILL)

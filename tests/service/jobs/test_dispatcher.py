@@ -112,6 +112,12 @@ def test_cells_that_failed_fail_the_job_and_retry_trains_them_again(store: Store
     assert (job.state, store.progress(job.id).completed, store.progress(job.id).failed) == (JobState.COMPLETED, 20, 0)
 
 
+def test_a_job_that_asks_for_what_cannot_be_fails_at_once(store: Store, settings: Settings) -> None:
+    job = run_to_end(store, settings, submit(store, small_spec(name="hopeless")))
+    assert (job.state, job.attempt, job.crashes) == (JobState.FAILED, 1, 0)
+    assert job.error == "digits-mlp with sam must be one that can be trained fused"
+
+
 def test_a_machine_without_ray_is_told_and_other_dispatchers_may_try(store: Store, settings: Settings) -> None:
     job = submit(store, small_spec(name="environment"))
     dispatcher = make_dispatcher(store, settings, job)

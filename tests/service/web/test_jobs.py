@@ -35,7 +35,7 @@ def test_data_that_the_server_lacks_is_503_with_what_to_run(web: httpx.Client, m
     def no_data(spec: Spec) -> None:
         raise TaskDataError("the images are missing; run: make images")
 
-    monkeypatch.setattr("service.web.jobs.price", no_data)
+    monkeypatch.setattr("service.estimates.price", no_data)
     response = web.post(JOBS, json=small_spec(), params={"dry_run": "true"})
     assert response.status_code == 503
     assert response.json()["detail"] == "the images are missing; run: make images"

@@ -1,0 +1,208 @@
+"""The plan of a spec: its price, and what of it the dispatcher that would claim it lets one foresee."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from benchmark import Spec
+from benchmark.choice import StepTiming, expected_execution, timing_key
+from benchmark.execution import Execution, cell_fingerprint
+from benchmark.fingerprint import own_making
+from benchmark.packs import Footprint, plan_packs
+from benchmark.plan import GridPrice, price
+from benchmark.spec import Cell, Grid, expand
+from service.jobs.dispatcher import ALIVE_WITHIN_S
+from service.store import Dispatcher, Store
+
+NO_DISPATCHER = "no dispatcher is alive to say on which device it would run; start one with `rhobust worker`"
+OTHER_SOURCE = "the dispatcher has other source or versions than this server, which cannot tell what it would reuse"
+ON_A_CLUSTER = "the cluster says which devices and how many workers it has when the job begins"
+NOT_MEASURED = "fused or one after another is decided by a short measurement when the job begins"
+NO_PAST = "nothing like it was ever trained or timed on this device"
+ADAPTIVE = "the configurations of an adaptive search are not known ahead"
+ON_A_GPU = "packs on an accelerator are sized to its memory when the job begins"
+
+
+@dataclass
+class Estimate:
+    """What a job would take.
+
+    Attributes:
+        prices: of each grid.
+        reused: cells that would be taken over.
+        packs: trials of Ray Tune.
+        execution: by task and optimizer, as far as it is known.
+        elapsed_s: seconds of training by all workers together, without the start of Ray.
+        reasons: why something is not known.
+    """
+
+    prices: tuple[GridPrice, ...]
+    reused: int | None = None
+    packs: int | None = None
+    execution: dict[str, dict[str, Execution]] | None = None
+    elapsed_s: float | None = None
+    reasons: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Host:
+    """The dispatcher that would claim the job, with the device that it would use."""
+
+    dispatcher: Dispatcher
+    device: torch.device
+    device_name: str
+    n_workers: int
+
+
+def estimate(spec: Spec, store: Store) -> Estimate:
+    """Return what a job would take if it were submitted now.
+
+    Raises:
+        TaskDataError: when the data of a task is not there.
+    """
+    found = Estimate(price(spec))
+    host = _host(spec, store, found.reasons)
+    if host is None:
+        return found
+    timings = _timings(spec, store, host)
+    executions = {grid.setting.key: _execution(spec, grid, timings) for grid in spec.grids}
+    found.execution = {}
+    for grid in spec.grids:
+        execution = executions[grid.setting.key]
+        if execution is not None:
+            found.execution.setdefault(grid.task, {})[grid.optimizer] = execution
+    if None in executions.values():
+        found.reasons.append(NOT_MEASURED)
+    known = {key: execution for key, execution in executions.items() if execution is not None}
+    left = _left(spec, store, host, known, found)
+    _count_packs(spec, host, known, timings, left, found)
+    _add_up_seconds(spec, store, host, known, timings, left, found)
+    found.reasons = list(dict.fromkeys(found.reasons))
+    return found
+
+
+def _host(spec: Spec, store: Store, reasons: list[str]) -> _Host | None:
+    alive = sorted(store.dispatchers(ALIVE_WITHIN_S), key=lambda one: one.job_id is not None)
+    if not alive:
+        reasons.append(NO_DISPATCHER)
+        return None
+    resources = alive[0].resources
+    if resources.get("ray_address") or not resources.get("devices"):
+        reasons.append(ON_A_CLUSTER)
+        return None
+    kinds = sorted(resources["devices"], key=lambda kind: kind == "cpu")
+    kind = "cpu" if spec.resources.gpus_per_pack == 0 else kinds[0]
+    n_workers = max(1, int(resources["cpus"] / spec.resources.cpus_per_pack))
+    n_workers = min(n_workers, spec.resources.max_concurrent or n_workers)
+    return _Host(alive[0], torch.device(kind), resources["devices"][kind], n_workers)
+
+
+def _timings(spec: Spec, store: Store, host: _Host) -> dict[str, StepTiming]:
+    """Return what was timed, by the key of the setting."""
+    keys = {grid.setting.key: timing_key(grid.setting, host.device_name) for grid in spec.grids}
+    known = store.timings(list(keys.values()))
+    return {setting: known[key] for setting, key in keys.items() if key in known}
+
+
+def _execution(spec: Spec, grid: Grid, timings: dict[str, StepTiming]) -> Execution | None:
+    n_cells = spec.seeds.count * (1 if grid.is_adaptive else grid.n_configurations)
+    return expected_execution(spec.resources.pack, grid.setting, n_cells, timings.get(grid.setting.key))
+
+
+def _left(
+    spec: Spec, store: Store, host: _Host, executions: dict[str, Execution], found: Estimate
+) -> dict[tuple[str, str], float]:
+    """Count what would be reused; return which share of its cells is left to each optimizer on each task."""
+    places = [(grid.task, grid.optimizer) for grid in spec.grids]
+    everything = dict.fromkeys(places, 1.0)
+    if not spec.reuse:
+        found.reused = 0
+        return everything
+    if host.dispatcher.resources.get("made_by") != own_making():
+        found.reasons.append(OTHER_SOURCE)
+        return everything
+    if any(grid.is_adaptive for grid in spec.grids):
+        found.reasons.append(ADAPTIVE)
+    reused, left = 0, dict(everything)
+    for grid in spec.grids:
+        execution = executions.get(grid.setting.key)
+        cells = list(grid.cells(spec.seeds.values))
+        if execution is None or not cells:
+            continue
+        key = cell_fingerprint(cells[0], host.device, execution).key
+        n = store.count_reusable(key, [cell.key for cell in cells])
+        reused += n
+        left[grid.task, grid.optimizer] = 1 - n / len(cells)
+    is_known = not found.reasons
+    found.reused = reused if is_known else None
+    return left
+
+
+def _count_packs(
+    spec: Spec,
+    host: _Host,
+    executions: dict[str, Execution],
+    timings: dict[str, StepTiming],
+    left: dict[tuple[str, str], float],
+    found: Estimate,
+) -> None:
+    if any(grid.setting.key not in executions for grid in spec.grids):
+        return
+    if host.device.type != "cpu":
+        found.reasons.append(ON_A_GPU)
+        return
+    fused = {key for key, execution in executions.items() if execution == "fused"}
+    most = {
+        grid.setting.key: Footprint((timings[grid.setting.key].fused_s or 0.0) * one.steps / one.n_cells, 0).most_cells(
+            0
+        )
+        for grid, one in zip(spec.grids, found.prices, strict=True)
+        if grid.setting.key in fused & timings.keys()
+    }
+    size = spec.resources.pack if isinstance(spec.resources.pack, int) else None
+    cells = _some(list(expand(spec)), left)
+    n_adaptive = sum(grid.n_configurations for grid in spec.grids if grid.is_adaptive)
+    planned = plan_packs(cells, n_workers=host.n_workers, size=size, fused=fused, most=most)
+    found.packs = len(planned) + n_adaptive
+
+
+def _some(cells: Sequence[Cell], left: dict[tuple[str, str], float]) -> list[Cell]:
+    """Return as many cells of each optimizer and task as are left: which of them does not matter for packs."""
+    seen: dict[tuple[str, str], float] = {}
+    kept = []
+    for cell in cells:
+        place = (cell.task, cell.optimizer)
+        before = seen.get(place, 0.0)
+        seen[place] = before + left[place]
+        if int(seen[place] + 1e-9) > int(before + 1e-9):
+            kept.append(cell)
+    return kept
+
+
+def _add_up_seconds(
+    spec: Spec,
+    store: Store,
+    host: _Host,
+    executions: dict[str, Execution],
+    timings: dict[str, StepTiming],
+    left: dict[tuple[str, str], float],
+    found: Estimate,
+) -> None:
+    total = 0.0
+    for grid, one in zip(spec.grids, found.prices, strict=True):
+        execution = executions.get(grid.setting.key)
+        if execution is None:
+            return
+        share = left[grid.task, grid.optimizer]
+        pace = store.seconds_per_evaluation(grid.setting, host.device.type, execution) if share > 0 else 0.0
+        timing = timings.get(grid.setting.key)
+        if pace is not None:
+            total += share * one.gradient_evaluations * pace
+        elif timing is not None:
+            step_s = timing.fused_s if execution == "fused" else timing.sequential_s
+            total += share * one.steps * (step_s or 0.0)
+        else:
+            found.reasons.append(NO_PAST)
+            return
+    found.elapsed_s = total / host.n_workers
