@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TORCH := 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint format bench lock clean
+.PHONY: help install demo test test-fast soak lint format bench lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ test: $(STAMP) ## all tests
 
 test-fast: $(STAMP) ## the tests of every day, without Ray and long training
 	$(BIN)/pytest -m "not slow"
+
+soak: $(STAMP) ## twenty jobs in one server: nothing is left of them
+	RHOBUST_SOAK_JOBS=20 $(BIN)/pytest tests/service/jobs/test_leaks.py
 
 lint: $(STAMP) ## formatting, lint and types
 	$(BIN)/ruff format --check .
