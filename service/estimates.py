@@ -11,7 +11,7 @@ from benchmark.execution import Execution, cell_fingerprint
 from benchmark.fingerprint import own_making
 from benchmark.packs import Footprint, plan_packs
 from benchmark.plan import GridPrice, price
-from benchmark.spec import Cell, Grid, expand
+from benchmark.spec import Cell, expand
 from service.jobs.dispatcher import ALIVE_WITHIN_S
 from service.store import Dispatcher, Store
 
@@ -21,7 +21,7 @@ ON_A_CLUSTER = "the cluster says which devices and how many workers it has when 
 NOT_MEASURED = "fused or one after another is decided by a short measurement when the job begins"
 NO_PAST = "nothing like it was ever trained or timed on this device"
 ADAPTIVE = "the configurations of an adaptive search are not known ahead"
-ON_A_GPU = "packs on an accelerator are sized to its memory when the job begins"
+ON_A_GPU = "how many packs an accelerator takes at once is decided by its memory when the job begins"
 
 
 @dataclass
@@ -66,7 +66,7 @@ def estimate(spec: Spec, store: Store) -> Estimate:
     if host is None:
         return found
     timings = _timings(spec, store, host)
-    executions = {grid.setting.key: _execution(spec, grid, timings) for grid in spec.grids}
+    executions = _executions(spec, timings)
     found.execution = {}
     for grid in spec.grids:
         execution = executions[grid.setting.key]
@@ -105,17 +105,23 @@ def _timings(spec: Spec, store: Store, host: _Host) -> dict[str, StepTiming]:
     return {setting: known[key] for setting, key in keys.items() if key in known}
 
 
-def _execution(spec: Spec, grid: Grid, timings: dict[str, StepTiming]) -> Execution | None:
-    n_cells = spec.seeds.count * (1 if grid.is_adaptive else grid.n_configurations)
-    return expected_execution(spec.resources.pack, grid.setting, n_cells, timings.get(grid.setting.key))
+def _executions(spec: Spec, timings: dict[str, StepTiming]) -> dict[str, Execution | None]:
+    """Return how the cells of each setting, which several optimizers may share, will be trained."""
+    settings = {grid.setting.key: grid.setting for grid in spec.grids}
+    n_cells = dict.fromkeys(settings, 0)
+    for grid in spec.grids:  # of an adaptive search one configuration is seen when the choice is made
+        n_cells[grid.setting.key] += spec.seeds.count * (1 if grid.is_adaptive else grid.n_configurations)
+    return {
+        key: expected_execution(spec.resources.pack, setting, n_cells[key], timings.get(key))
+        for key, setting in settings.items()
+    }
 
 
 def _left(
     spec: Spec, store: Store, host: _Host, executions: dict[str, Execution], found: Estimate
-) -> dict[tuple[str, str], float]:
-    """Count what would be reused; return which share of its cells is left to each optimizer on each task."""
-    places = [(grid.task, grid.optimizer) for grid in spec.grids]
-    everything = dict.fromkeys(places, 1.0)
+) -> dict[tuple[str, str], int]:
+    """Count what would be reused; return how many cells are left to each optimizer on each task."""
+    everything = {(one.task, one.optimizer): one.n_cells for one in found.prices}
     if not spec.reuse:
         found.reused = 0
         return everything
@@ -133,7 +139,7 @@ def _left(
         key = cell_fingerprint(cells[0], host.device, execution).key
         n = store.count_reusable(key, [cell.key for cell in cells])
         reused += n
-        left[grid.task, grid.optimizer] = 1 - n / len(cells)
+        left[grid.task, grid.optimizer] -= n
     is_known = not found.reasons
     found.reused = reused if is_known else None
     return left
@@ -144,13 +150,13 @@ def _count_packs(
     host: _Host,
     executions: dict[str, Execution],
     timings: dict[str, StepTiming],
-    left: dict[tuple[str, str], float],
+    left: dict[tuple[str, str], int],
     found: Estimate,
 ) -> None:
-    if any(grid.setting.key not in executions for grid in spec.grids):
-        return
     if host.device.type != "cpu":
         found.reasons.append(ON_A_GPU)
+        return
+    if any(grid.setting.key not in executions for grid in spec.grids):
         return
     fused = {key for key, execution in executions.items() if execution == "fused"}
     most = {
@@ -167,15 +173,14 @@ def _count_packs(
     found.packs = len(planned) + n_adaptive
 
 
-def _some(cells: Sequence[Cell], left: dict[tuple[str, str], float]) -> list[Cell]:
+def _some(cells: Sequence[Cell], left: dict[tuple[str, str], int]) -> list[Cell]:
     """Return as many cells of each optimizer and task as are left: which of them does not matter for packs."""
-    seen: dict[tuple[str, str], float] = {}
+    remaining = dict(left)
     kept = []
     for cell in cells:
         place = (cell.task, cell.optimizer)
-        before = seen.get(place, 0.0)
-        seen[place] = before + left[place]
-        if int(seen[place] + 1e-9) > int(before + 1e-9):
+        if remaining[place] > 0:
+            remaining[place] -= 1
             kept.append(cell)
     return kept
 
@@ -186,15 +191,17 @@ def _add_up_seconds(
     host: _Host,
     executions: dict[str, Execution],
     timings: dict[str, StepTiming],
-    left: dict[tuple[str, str], float],
+    left: dict[tuple[str, str], int],
     found: Estimate,
 ) -> None:
+    if host.device.type != "cpu":
+        return
     total = 0.0
     for grid, one in zip(spec.grids, found.prices, strict=True):
         execution = executions.get(grid.setting.key)
         if execution is None:
             return
-        share = left[grid.task, grid.optimizer]
+        share = left[grid.task, grid.optimizer] / one.n_cells
         pace = store.seconds_per_evaluation(grid.setting, host.device.type, execution) if share > 0 else 0.0
         timing = timings.get(grid.setting.key)
         if pace is not None:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from benchmark.choice import StepTiming
+from benchmark.records import Status
 from benchmark.spec import Setting
 from service.store.part import IN_CHUNK, Part, chunks, insert_into
 from service.store.tables import db_now, fingerprint, record, setting, timing
@@ -75,7 +76,7 @@ class Estimating(Part):
                 record.c.seq > newest - LOOK_BACK,
                 record.c.setting_seq.in_(settings),
                 record.c.fingerprint_seq.in_(makings),
-                record.c.status.in_(RESULTS),
+                record.c.status == str(Status.COMPLETED),
                 record.c.gradient_evaluations > 0,
             )
             columns = (record.c.elapsed_s, record.c.gradient_evaluations)

@@ -10,7 +10,16 @@ from benchmark.choice import StepTiming, device_name, timing_key
 from benchmark.execution import cell_fingerprint, train_cell
 from benchmark.fingerprint import own_making
 from benchmark.spec import expand
-from service.estimates import ADAPTIVE, NO_DISPATCHER, NO_PAST, NOT_MEASURED, ON_A_CLUSTER, OTHER_SOURCE, estimate
+from service.estimates import (
+    ADAPTIVE,
+    NO_DISPATCHER,
+    NO_PAST,
+    NOT_MEASURED,
+    ON_A_CLUSTER,
+    ON_A_GPU,
+    OTHER_SOURCE,
+    estimate,
+)
 from service.store import PlacedRecord, Store
 from tests.benchmark.toys import CPU
 from tests.service.filling import LEASE_S, small_spec, submit
@@ -107,6 +116,25 @@ def test_a_timing_decides_the_execution_and_stands_in_for_records(store: Store) 
     assert after.packs is not None
     forced = estimate(many(resources={"pack": "sequential"}), store)
     assert forced.elapsed_s == pytest.approx((0.1 * steps["gd"] + 0.3 * steps["sam"] + 0.2 * steps["msam"]) / N_CPUS)
+
+
+def test_optimizers_that_share_a_rule_share_its_execution(store: Store) -> None:
+    """Ten cells each are too few to be fused, twenty are not."""
+    report(store)
+    warm = {"label": "sam-warm", "name": "sam", "fixed": {"rho": 0.1, "rho_warmup": 0.3}}
+    optimizers = [{"name": "sam", "fixed": {"rho": 0.1}}, warm]
+    spec = many(optimizers=optimizers, gd=False, space={"lr": {"log": [0.01, 0.1], "n": 5}})
+    store.remember_timings({timing_key(spec.grids[0].setting, device_name(CPU)): StepTiming(0.1, 0.3)})
+    assert estimate(spec, store).execution == {"digits-mlp": {"sam": "fused", "sam-warm": "fused"}}
+
+
+def test_a_gpu_says_how_much_it_takes_when_the_job_begins(store: Store) -> None:
+    report(store, devices={"cpu": device_name(CPU), "cuda": "a GPU"})
+    found = estimate(spec_of(), store)
+    assert (found.packs, found.elapsed_s) == (None, None)
+    assert ON_A_GPU in found.reasons
+    on_the_cpu = estimate(spec_of(resources={"gpus_per_pack": 0}), store)
+    assert on_the_cpu.packs == 20
 
 
 @pytest.mark.parametrize(
