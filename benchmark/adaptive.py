@@ -33,11 +33,6 @@ class AdaptiveSearch:
     tried: dict[Configuration, float] = field(default_factory=dict)
     pending: dict[Configuration, list[Record]] = field(default_factory=dict)
 
-    @property
-    def floor(self) -> float:
-        """What a configuration scores whose runs all diverged."""
-        return self.scoring.oriented_floor
-
     def is_known(self, hyperparameters: Mapping[str, Scalar]) -> bool:
         """Whether a configuration was chosen before."""
         configuration = tuple(hyperparameters.items())

@@ -50,7 +50,8 @@ def train_cells(
 ) -> list[Record]:
     """Train cells of one setting and return their records; an error of its task or optimizer makes failed ones.
 
-    Running out of memory is raised instead: the pack dies, and what is left of it is planned in smaller ones. Of cells
+    Running out of memory is raised instead, and so is a fault of the accelerator: the pack's process dies, and what is
+    left of it is planned in smaller packs. Of cells
     that are trained together the one that raises is found by halves, and takes no other with it.
 
     Args:
@@ -73,7 +74,8 @@ def train_cells(
             runs = [Run(cell.hyperparameters, cell.seed) for cell in cells]
             outcomes = train_together(task, setting, runs, device=device, limit_s=limit_s)
     except Exception as error:  # whatever a task raises belongs into its record, not into its neighbours'
-        if ran_out(error):
+        # after a fault of the accelerator nothing in this process can be trusted
+        if ran_out(error) or isinstance(error, torch.AcceleratorError):
             raise
         if len(cells) == 1:
             words = f"{type(error).__name__}: {error}"

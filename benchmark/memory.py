@@ -59,10 +59,11 @@ def gpu_share(wanted: int, free: int) -> float:
 
 
 def ran_out(error: BaseException) -> bool:
-    """Return whether an error says that memory was not enough; that of a CPU is a plain RuntimeError of torch."""
+    """Return whether an error says that memory was not enough; for a CPU, and in libraries, torch's are plain ones."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+    words = str(error)
+    return isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in words or "_ALLOC_FAILED" in words)
 
 
 def give_back(device: torch.device) -> None:

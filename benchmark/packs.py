@@ -3,10 +3,11 @@
 import itertools
 import math
 from collections import deque
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from benchmark.errors import BenchmarkError
 from benchmark.spec import Cell
 
 MAX_PACK_CELLS = 64  # trained one after another
@@ -14,6 +15,7 @@ MIN_FUSED_CELLS, MAX_FUSED_CELLS = 32, 128
 PACK_S = 120.0  # that a pack lasts at most, about: what is lost where its process dies
 PACKS_PER_WORKER = 8
 MAX_DEATHS = 3
+MAX_FRUITLESS = 50  # deaths in a row, with no cell done or given up between them: it is not a cell's fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +73,35 @@ def plan_packs(
         most: by the key of a setting, how many cells of it a pack has room and time for; `size` goes before it.
     """
     share = len(cells) // (n_workers * PACKS_PER_WORKER)
-    packs = []
-    start = 0
+    packs: list[Pack] = []
     for key, group in itertools.groupby(cells, key=lambda cell: cell.setting.key):
         n = sum(1 for _ in group)
         low, high = (MIN_FUSED_CELLS, MAX_FUSED_CELLS) if key in fused else (1, MAX_PACK_CELLS)
-        n_packs = math.ceil(n / (size or min(most.get(key, high), max(low, min(high, share)))))
-        ends = [start + n * (index + 1) // n_packs for index in range(n_packs)]
-        packs += [Pack(first, stop) for first, stop in itertools.pairwise((start, *ends))]
-        start += n
+        packs += cut(packs[-1].stop if packs else 0, n, size or min(most.get(key, high), max(low, min(high, share))))
     return packs
+
+
+def most_of(key: str, *, size: int | None, fused: Container[str], most: Mapping[str, int]) -> int:
+    """Return how many cells of a setting a pack takes at most, however many there are; as in `plan_packs`."""
+    high = MAX_FUSED_CELLS if key in fused else MAX_PACK_CELLS
+    return size or min(most.get(key, high), high)
+
+
+def cut(start: int, n: int, limit: int) -> list[Pack]:
+    """Return as few packs of about equal size as hold `n` cells from `start` on, none with more than `limit`."""
+    n_packs = math.ceil(n / limit)
+    ends = [start + n * (index + 1) // n_packs for index in range(n_packs)]
+    return [Pack(first, stop) for first, stop in itertools.pairwise((start, *ends))]
+
+
+def in_order(cells: Iterable[Cell], fused: Container[str]) -> list[Cell]:
+    """Return cells as packs want them: those of one setting side by side, and of one seed where they are fused.
+
+    Cells of one seed share their batches where they are trained at once.
+    """
+    cells = list(cells)
+    order = {key: place for place, key in enumerate(dict.fromkeys(cell.setting.key for cell in cells))}
+    return sorted(cells, key=lambda cell: (order[cell.setting.key], cell.seed if cell.setting.key in fused else 0))
 
 
 class PackQueue:
@@ -94,6 +115,7 @@ class PackQueue:
         self._waiting = deque(packs)
         self._running: dict[str, Pack] = {}
         self._deaths: dict[int, int] = {}
+        self._fruitless = 0
 
     @property
     def is_empty(self) -> bool:
@@ -114,6 +136,7 @@ class PackQueue:
 
     def report(self, holder: str, n_cells: int) -> None:
         """Note that the holder's next `n_cells` cells are done."""
+        self._fruitless = 0
         pack = self._running[holder]
         start = pack.start + n_cells
         if start > pack.stop:
@@ -130,16 +153,27 @@ class PackQueue:
             self._waiting.appendleft(rest)
 
     def die(self, holder: str) -> int | None:
-        """Note that the holder died; return the cell that is given up for it, if any."""
+        """Note that the holder died; return the cell that is given up for it, if any.
+
+        Raises:
+            BenchmarkError: when process after process died and none had done anything.
+        """
         rest = self._running.pop(holder, None)
         if rest is None:
             return None
+        self._fruitless += 1
+        if self._fruitless > MAX_FRUITLESS:
+            raise BenchmarkError(
+                f"{self._fruitless} worker processes died one after another and none trained a cell; the job's log and "
+                "Ray's say why: is the package with the task installed where workers run, and is there memory?"
+            )
         if rest.size > 1:
             middle = (rest.start + rest.stop) // 2
             self._waiting.extend((Pack(rest.start, middle), Pack(middle, rest.stop)))
             return None
         self._deaths[rest.start] = self._deaths.get(rest.start, 0) + 1
         if self._deaths[rest.start] >= MAX_DEATHS:
+            self._fruitless = 0
             return rest.start
         self._waiting.append(rest)
         return None

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+from benchmark.records import Scalar
 from benchmark.schedule import total_steps
-from benchmark.spec import Spec
+from benchmark.spec import Grid, Spec
 from benchmark.tasks import load_task
 from optimizers import optimizer_info
 
@@ -36,9 +37,7 @@ def price(spec: Spec) -> tuple[GridPrice, ...]:
         rule = optimizer_info(grid.setting.rule)
         evaluations, steps, known = 0, 0, grid.configurations()
         if grid.is_adaptive:  # at the ends of its intervals, whichever is dearer
-            ends = itertools.product(*(axis.values for axis in grid.axes))
-            dearest = max(map(grid.configuration, ends), key=rule.gradient_evaluations)
-            known = itertools.repeat(dearest, grid.n_configurations)
+            known = itertools.repeat(_dearest(grid), grid.n_configurations)
         for hyperparameters in known:
             per_step = rule.gradient_evaluations(hyperparameters)
             n_steps = total_steps(grid.setting.budget, n_examples, per_step)
@@ -47,3 +46,14 @@ def price(spec: Spec) -> tuple[GridPrice, ...]:
         n_cells = grid.n_configurations * spec.seeds.count
         prices.append(GridPrice(grid.task, grid.optimizer, grid.n_configurations, n_cells, evaluations, steps))
     return tuple(prices)
+
+
+def _dearest(grid: Grid) -> dict[str, Scalar]:
+    """Return the configuration, at an end of one of the axes, whose steps take the most gradient evaluations."""
+    lowest = [min(axis.values) for axis in grid.axes]
+    ends = (
+        (*lowest[:place], end, *lowest[place + 1 :])
+        for place, axis in enumerate(grid.axes)
+        for end in (min(axis.values), max(axis.values))
+    )
+    return max(map(grid.configuration, ends), key=optimizer_info(grid.setting.rule).gradient_evaluations)

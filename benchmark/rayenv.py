@@ -2,9 +2,12 @@
 
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import MutableMapping
 from dataclasses import dataclass
+
+from benchmark.errors import RayUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,15 @@ def prepare_ray_environment(options: RayOptions, environment: MutableMapping[str
 
     A local Ray gets a token of its own, known to this process and its children alone; for a cluster the token is the
     operator's, where Ray looks for it.
+
+    Raises:
+        RayUnavailableError: when this process has imported Ray before, under other settings.
     """
+    if environment is os.environ and "ray" in sys.modules and not _ENVIRONMENT.items() <= environment.items():
+        raise RayUnavailableError(
+            "Ray reads its settings when it is imported, and this process imported it before the first run; "
+            "run something first and import ray after it, in a notebook after a restart of its kernel."
+        )
     environment.update(_ENVIRONMENT)
     if options.address is None and _OWN_TOKEN not in environment:
         environment[_OWN_TOKEN] = secrets.token_hex(32)

@@ -39,7 +39,13 @@ class TpeSearch:
         self._search = search
         self._trials: dict[Configuration, str] = {}
         self._numbers = itertools.count()
-        identity = (search.grid.design.seed, search.grid.setting.key, dict(search.grid.fixed), len(search.tried))
+        identity = (
+            search.grid.design.seed,
+            search.grid.setting.key,
+            dict(search.grid.fixed),
+            sorted(search.tried),
+            sorted(search.pending),
+        )
         seed = int(content_hash(list(identity))[:8], 16) % 2**31
         self._optuna = OptunaSearch(
             {axis.name: _distribution(axis) for axis in search.grid.axes},
@@ -75,7 +81,9 @@ class TpeSearch:
             if not self._search.is_known(configuration):
                 self._trials[tuple(configuration.items())] = trial
                 return configuration, self._search.begin(configuration)
-            self._tell(trial, self._search.tried.get(tuple(configuration.items()), self._search.floor))
+            score = self._search.tried.get(tuple(configuration.items()))
+            if score is not None:  # of one that is still being trained nothing is known yet
+                self._tell(trial, score)
         raise BenchmarkError(
             f"every configuration must be new, but the last {MAX_REPEATS} that were suggested for {grid.title} were "
             "tried before; use fewer configurations or wider intervals."

@@ -24,7 +24,7 @@ from benchmark.errors import BenchmarkError, RayUnavailableError
 from benchmark.execution import Execution, cell_fingerprint, device_for, failed_record, train_cells
 from benchmark.fingerprint import Fingerprint
 from benchmark.memory import free_bytes, gpu_share
-from benchmark.packs import PACK_S, Pack, PackQueue
+from benchmark.packs import PACK_S, Pack, PackQueue, cut
 from benchmark.rayenv import RayOptions, short_folder
 from benchmark.raysearch import TpeSearch
 from benchmark.records import PackPlace, Record, Scalar
@@ -102,6 +102,7 @@ class _Run:
     executions: Mapping[str, Execution]
     should_drain: Callable[[], bool]
     use_gpu: bool
+    limits: Mapping[str, int]
     fingerprints: set[str] = field(default_factory=set)
     n_planned: int = 0
     suggested: list[tuple[int, dict[str, Scalar]]] = field(default_factory=list)
@@ -114,7 +115,8 @@ class _Run:
         hyperparameters, cells = search.suggest()
         self.sink.on_cells(cells)
         self.suggested.append((number, hyperparameters))
-        self.queue.add(Pack(len(self.cells), len(self.cells) + len(cells)))
+        for pack in cut(len(self.cells), len(cells), self.limits.get(cells[0].setting.key, len(cells))):
+            self.queue.add(pack)
         self.cells += cells
         return True
 
@@ -152,6 +154,7 @@ def train_packs(
     executions: Mapping[str, Execution],
     should_drain: Callable[[], bool],
     searches: Sequence[AdaptiveSearch] = (),
+    limits: Mapping[str, int] = MappingProxyType({}),
     *,
     gpus: float | None = None,
 ) -> None:
@@ -167,6 +170,7 @@ def train_packs(
         executions: how the cells of each setting are trained, by its key.
         should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
         searches: the adaptive searches of the spec, in their order.
+        limits: the most cells of a pack of theirs, by the key of the setting; all of a configuration by default.
         gpus: that a pack takes; None for what the spec says.
 
     Raises:
@@ -195,6 +199,7 @@ def train_packs(
         executions,
         should_drain,
         gpus > 0,
+        limits,
         n_planned=len(cells),
     )
     storage = tempfile.mkdtemp(prefix="tune-")

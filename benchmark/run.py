@@ -15,7 +15,7 @@ from benchmark.fingerprint import Fingerprint
 from benchmark.frame import results_frame
 from benchmark.known import sample_cells
 from benchmark.memory import free_bytes, pack_bytes
-from benchmark.packs import Footprint, plan_packs
+from benchmark.packs import Footprint, in_order, most_of, plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
 from benchmark.robustness import RobustnessTable
@@ -131,11 +131,8 @@ def train_missing(
         RayUnavailableError: when Ray cannot be started or reached.
         BenchmarkError: when Ray Tune ends before every cell has a record although nobody asked to drain.
     """
-    # those of one setting side by side, and of one seed within it: they share their batches where they are fused
-    order = {key: place for place, key in enumerate(dict.fromkeys(cell.setting.key for cell in cells))}
-    cells = sorted(
-        cells, key=lambda cell: (order[cell.setting.key], cell.seed if executions[cell.setting.key] == "fused" else 0)
-    )
+    fused = {key for key, execution in executions.items() if execution == "fused"}
+    cells = in_order(cells, fused)
     searches = adaptive_searches(spec, records, cells)
     settings = [cell.setting for cell in cells] + [search.grid.setting for search in searches]
     for setting in {setting.key: setting for setting in settings}.values():
@@ -145,22 +142,27 @@ def train_missing(
 
     size = spec.resources.pack if isinstance(spec.resources.pack, int) else None
     with raytune.ray_session(options):
-        fused = {key for key, execution in executions.items() if execution == "fused"}
-        gpus = raytune.gpus_per_pack(spec, _wanted_bytes(cells, footprints, fused))
+        counts = Counter(cell.setting.key for cell in cells)
+        for search in searches:
+            counts[search.grid.setting.key] += len(search.seeds)
+        gpus = raytune.gpus_per_pack(spec, _wanted_bytes(counts, footprints, fused))
         n_workers = raytune.n_workers(spec, gpus=gpus)
         room = pack_bytes(free_bytes(device_for(use_gpu=gpus > 0)), n_workers=n_workers, gpus=gpus)
         most = {key: footprint.most_cells(room) for key, footprint in footprints.items() if key in fused}
         packs = plan_packs(cells, n_workers=n_workers, size=size, fused=fused, most=most)
         try:
-            raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches, gpus=gpus)
+            limits = {
+                key: most_of(key, size=size, fused=fused, most=most)
+                for key in {search.grid.setting.key for search in searches}
+            }
+            raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches, limits, gpus=gpus)
         finally:
             # Before Ray is shut down, which takes longer than a driver that is told to end may have.
             sink.flush()
 
 
-def _wanted_bytes(cells: Sequence[Cell], footprints: Mapping[str, Footprint], fused: Container[str]) -> int:
-    """Return the bytes of the largest pack there would be if memory were no matter."""
-    counts = Counter(cell.setting.key for cell in cells)
+def _wanted_bytes(counts: Counter[str], footprints: Mapping[str, Footprint], fused: Container[str]) -> int:
+    """Return the bytes of the largest pack there would be of so many cells a setting, if memory were no matter."""
     wanted = 0
     for key, footprint in footprints.items():
         n = min(max(1, counts[key]), footprint.most_cells(sys.maxsize)) if key in fused else 1

@@ -1,6 +1,6 @@
 """The plan of a spec: its price, and what of it the dispatcher that would claim it lets one foresee."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -9,7 +9,7 @@ from benchmark import Spec
 from benchmark.choice import StepTiming, expected_execution, timing_key
 from benchmark.execution import Execution, cell_fingerprint
 from benchmark.fingerprint import own_making
-from benchmark.packs import Footprint, plan_packs
+from benchmark.packs import Footprint, cut, in_order, most_of, plan_packs
 from benchmark.plan import GridPrice, price
 from benchmark.spec import Cell, expand
 from service.jobs.dispatcher import ALIVE_WITHIN_S
@@ -19,6 +19,7 @@ NO_DISPATCHER = "no dispatcher is alive to say on which device it would run; sta
 OTHER_SOURCE = "the dispatcher has other source or versions than this server, which cannot tell what it would reuse"
 ON_A_CLUSTER = "the cluster says which devices and how many workers it has when the job begins"
 NOT_MEASURED = "fused or one after another is decided by a short measurement when the job begins"
+NOT_TIMED = "packs that are trained fused are cut by a short measurement when the job begins"
 NO_PAST = "nothing like it was ever trained or timed on this device"
 ADAPTIVE = "the configurations of an adaptive search are not known ahead"
 ON_A_GPU = "how many packs an accelerator takes at once is decided by its memory when the job begins"
@@ -159,21 +160,24 @@ def _count_packs(
     if any(grid.setting.key not in executions for grid in spec.grids):
         return
     fused = {key for key, execution in executions.items() if execution == "fused"}
-    most = {
-        grid.setting.key: Footprint((timings[grid.setting.key].fused_s or 0.0) * one.steps / one.n_cells, 0).most_cells(
-            0
-        )
-        for grid, one in zip(spec.grids, found.prices, strict=True)
-        if grid.setting.key in fused & timings.keys()
-    }
+    most = {}
+    for grid, one in zip(spec.grids, found.prices, strict=True):
+        timing = timings.get(grid.setting.key)
+        if timing is not None and timing.fused_s is not None:
+            most[grid.setting.key] = Footprint(timing.fused_s * one.steps / one.n_cells, 0).most_cells(0)
+    if not fused <= most.keys():
+        found.reasons.append(NOT_TIMED)
+        return
     size = spec.resources.pack if isinstance(spec.resources.pack, int) else None
-    cells = _some(list(expand(spec)), left)
-    n_adaptive = sum(grid.n_configurations for grid in spec.grids if grid.is_adaptive)
-    planned = plan_packs(cells, n_workers=host.n_workers, size=size, fused=fused, most=most)
-    found.packs = len(planned) + n_adaptive
+    cells = in_order(_some(expand(spec), left), fused)
+    found.packs = len(plan_packs(cells, n_workers=host.n_workers, size=size, fused=fused, most=most))
+    for grid in spec.grids:
+        if grid.is_adaptive:
+            limit = most_of(grid.setting.key, size=size, fused=fused, most=most)
+            found.packs += grid.n_configurations * len(cut(0, spec.seeds.count, limit))
 
 
-def _some(cells: Sequence[Cell], left: dict[tuple[str, str], int]) -> list[Cell]:
+def _some(cells: Iterable[Cell], left: dict[tuple[str, str], int]) -> list[Cell]:
     """Return as many cells of each optimizer and task as are left: which of them does not matter for packs."""
     remaining = dict(left)
     kept = []
@@ -212,4 +216,5 @@ def _add_up_seconds(
         else:
             found.reasons.append(NO_PAST)
             return
-    found.elapsed_s = total / host.n_workers
+    n_at_once = host.n_workers if found.packs is None else min(host.n_workers, max(1, found.packs))
+    found.elapsed_s = total / n_at_once

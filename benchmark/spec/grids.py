@@ -199,8 +199,10 @@ class Grid:
         """Whether the two grids have a configuration in common; of designs that are not known ahead, may have."""
         if self.setting.key != other.setting.key:
             return False
+        if any(_are_apart(*pair) for pair in zip(self._spans, other._spans, strict=True)):
+            return False
         if self.is_adaptive or other.is_adaptive:
-            return not any(_are_apart(*pair) for pair in zip(self._spans, other._spans, strict=True))
+            return True
         if self.design or other.design:
             theirs = {tuple(one.items()) for one in other.configurations()}
             return any(tuple(one.items()) in theirs for one in self.configurations())

@@ -12,6 +12,7 @@ MAX_AXES = 16
 MAX_ENTRIES = 100
 MAX_SEEDS = 10_000
 MAX_CONFIGURATIONS = 100_000
+MAX_ADAPTIVE = 2_000
 MAX_LIST = 64  # numbers in one parameter of a task
 Space = Annotated[dict[Text, Axis], Field(max_length=MAX_AXES)]
 Fixed = Annotated[dict[Text, Scalar], Field(max_length=MAX_AXES)]
@@ -137,6 +138,11 @@ class Search(SpecModel):
             raise ValueError(f"{given[0]} goes with random, sobol and tpe, but got it with method=grid; remove it.")
         if self.method != "grid" and self.n_configurations is None:
             raise ValueError(f"n_configurations must be given with method={self.method}.")
+        if self.method == "tpe" and (self.n_configurations or 0) > MAX_ADAPTIVE:
+            raise ValueError(
+                f"n_configurations <= {MAX_ADAPTIVE:,} must hold with method=tpe, whose every choice weighs all before "
+                f"it, but got {self.n_configurations:,}; random and sobol take up to {MAX_CONFIGURATIONS:,}."
+            )
         return self
 
 

@@ -1,7 +1,7 @@
 """Resolve a spec: names against the registries, every hyperparameter to an axis or a value, entries to grids."""
 
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_TWINS = 20  # grids with a configuration in common that are named
 MIN_WIDTH = 1e-6  # of an interval, as a share of its larger end: rounding has to leave room for a design
+LEAST_END = 1e-290  # of the larger end: below, numbers lose their digits
 Place = tuple[int | str, ...]
 
 
@@ -63,8 +64,8 @@ class _Arm:
     fixed: Mapping[str, Scalar]
 
 
-def resolve(spec: "Spec") -> tuple[tuple[Grid, ...], list[Problem]]:
-    """Return the grids of a spec, and what is wrong with its names and values; no grids where anything is."""
+def resolve(spec: "Spec", max_cells: int) -> tuple[tuple[Grid, ...], list[Problem]]:
+    """Return the grids of a spec, and what is wrong with its names, values and size; no grids where anything is."""
     problems: list[Problem] = []
     entries = _entries(spec)
     if not entries:
@@ -77,8 +78,12 @@ def resolve(spec: "Spec") -> tuple[tuple[Grid, ...], list[Problem]]:
     if problems:
         return (), list(dict.fromkeys(problems))
     found = [arm for arm in arms if arm]
-    names = tuple(dict.fromkeys(axis.name for arm in found for axis in arm.axes))
+    # by the spec alone: which optimizers there are must not change the points of the others
+    names = tuple(dict.fromkeys([*spec.space, *(name for entry in spec.optimizers for name in entry.space)]))
     grids = tuple(_grid(spec, task, arm, names) for task in tasks if task for arm in found)
+    problems += _too_many(grids, spec.seeds.count, max_cells)
+    if problems:
+        return (), problems
     problems += _twins(grids)
     if spec.resources.pack == "fused":
         problems += _unfusable(grids)
@@ -97,6 +102,20 @@ def _unfusable(grids: Iterable[Grid]) -> list[Problem]:
         return []
     detail = f"every optimizer and task must be one that can be trained fused, but {names[0]} cannot; use auto."
     return [Problem("/resources/pack", detail)]
+
+
+def _too_many(grids: Sequence[Grid], n_seeds: int, max_cells: int) -> list[Problem]:
+    """Return a problem where there are more cells than a job may have; nothing that grows with them is done before."""
+    n_cells = sum(grid.n_configurations for grid in grids) * n_seeds
+    if n_cells <= max_cells:
+        return []
+    parts = " + ".join(f"{grid.title}: {grid.n_configurations:,}" for grid in grids[:8])
+    more = " + ..." if len(grids) > 8 else ""
+    detail = (
+        f"n_cells <= {max_cells:,} must hold, but this spec has {n_cells:,} cells "
+        f"({n_seeds:,} seeds x configurations {parts}{more}). Use fewer points an axis or fewer seeds."
+    )
+    return [Problem("", detail)]
 
 
 def _twins(grids: Iterable[Grid]) -> list[Problem]:
@@ -272,7 +291,7 @@ def _unfit(axis: Axis, place: Place, method: str) -> list[Problem]:
 def _too_few(title: str, axes: Iterable[GridAxis], place: Place) -> list[Problem]:
     """Return a problem where the axes of an optimizer hold too few values for configurations that all differ."""
     spans = [axis.values for axis in axes if axis.scale != "values"]
-    narrow = [span for span in spans if span[1] - span[0] <= MIN_WIDTH * max(abs(span[0]), abs(span[1]))]
+    narrow = [span for span in spans if span[1] - span[0] <= max(MIN_WIDTH * _largest(span), LEAST_END)]
     if narrow:
         detail = f"low < high must hold by a millionth and more, but '{title}' has {list(narrow[0])}."
         return [Problem(pointer(*place), detail)]
@@ -280,6 +299,10 @@ def _too_few(title: str, axes: Iterable[GridAxis], place: Place) -> list[Problem
         return []
     detail = f"a search that is no grid needs an interval of real numbers to choose from, but '{title}' has none."
     return [Problem(pointer(*place), detail)]
+
+
+def _largest(span: Iterable[Scalar]) -> float:
+    return max(abs(float(end)) for end in span)
 
 
 def _typed_points(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr
 from pydantic import ValidationError as PydanticError
 
-from benchmark.errors import Problem, SpecError
+from benchmark.errors import SpecError
 from benchmark.parsing import Integer, SpecModel, Text, parse_text, plain_document, problems_of, read_text
 from benchmark.spec.grids import Grid
 from benchmark.spec.models import (
@@ -28,6 +28,7 @@ from benchmark.spec.models import (
 from benchmark.spec.resolve import resolve
 
 DEFAULT_MAX_CELLS = 100_000
+MAX_CELLS = "max_cells"  # key of the validation context
 
 
 class Spec(SpecModel):
@@ -65,7 +66,7 @@ class Spec(SpecModel):
         Raises:
             SpecError: when a name is unknown or a value outside its range.
         """
-        grids, problems = resolve(self)
+        grids, problems = resolve(self, (context or {}).get(MAX_CELLS, DEFAULT_MAX_CELLS))
         if problems:
             raise SpecError(problems)
         self._grids = grids
@@ -83,18 +84,9 @@ class Spec(SpecModel):
         """
         plain = plain_document(document)
         try:
-            spec = cls.model_validate(plain)
+            return cls.model_validate(plain, context={MAX_CELLS: max_cells})
         except PydanticError as error:
             raise SpecError(problems_of(error, plain)) from error
-        if spec.n_cells > max_cells:
-            parts = " + ".join(f"{grid.title}: {grid.n_configurations:,}" for grid in spec.grids[:8])
-            more = " + ..." if len(spec.grids) > 8 else ""
-            detail = (
-                f"n_cells <= {max_cells:,} must hold, but this spec has {spec.n_cells:,} cells "
-                f"({spec.seeds.count:,} seeds x configurations {parts}{more}). Use fewer points an axis or fewer seeds."
-            )
-            raise SpecError([Problem("", detail)])
-        return spec
 
     @classmethod
     def from_text(cls, text: str, *, origin: str = "the text", max_cells: int = DEFAULT_MAX_CELLS) -> Self:

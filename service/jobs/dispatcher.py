@@ -157,7 +157,9 @@ class Dispatcher:
         return pause_s
 
     def _attempt(self, job: Job, on_tick: Callable[[], None]) -> Ended:
-        done = self._persist(lambda: self._store.done_keys(job.id), f"the start of job {job.id}")
+        done = self._persist(
+            lambda: self._store.done_keys(job.id) | self._store.failed_keys(job.id), f"the start of job {job.id}"
+        )
         if len(done) == job.n_cells:
             # Its owner died between the last record and the end: nothing is left to start Ray for.
             return Ended(Ending.BY_ITSELF, DriverExit.DONE)

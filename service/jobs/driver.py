@@ -58,7 +58,7 @@ def _listen(drain: threading.Event) -> None:
 def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     job = store.job(orders.job_id)
     spec = Spec.from_mapping(job.spec, max_cells=job.n_cells)
-    done = store.done_keys(job.id)
+    done = store.done_keys(job.id) | store.failed_keys(job.id)  # what failed for good waits for a retry
     # only an adaptive search needs records to know its cells
     records = job_records(store, job.id) if any(grid.is_adaptive for grid in spec.grids) else {}
     missing = [cell for cell in known_cells(spec, records) if cell.key not in done]
@@ -76,7 +76,9 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
         wanted = [WantedCell(cell.key, made_by[cell.setting.key], cell.task, cell.optimizer, True) for cell in missing]
         linked = store.link_reusable(job.id, orders.attempt, wanted, orders.lease_s)
         missing = [cell for cell in missing if cell.key not in linked]
-    n_left = job.n_cells - len(store.done_keys(job.id))
+        if linked and records:
+            records = job_records(store, job.id)
+    n_left = job.n_cells - len(store.done_keys(job.id) | store.failed_keys(job.id))
     logger.info("attempt %d: %d of %d cells are to be trained", orders.attempt, n_left, job.n_cells)
     if not n_left:
         return

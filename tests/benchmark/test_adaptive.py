@@ -175,6 +175,26 @@ def test_a_configuration_that_was_under_way_is_learned_from_when_its_last_cell_c
     assert len(going_on._optuna._ot_study.trials) == 1
 
 
+def test_a_restart_with_everything_under_way_suggests_something_new_and_tells_no_floor(tpe: Any) -> None:
+    spec = tpe_spec()
+    begun, records = tpe(search_of(spec)), {}
+    for _ in range(3):
+        _, cells = begun.suggest()
+        records[cells[0].key] = record_of(cells[0], 0.9)
+    missing = [cell for cell in known_cells(spec, records) if cell.key not in records]
+    assert len(missing) == 3
+    (search,) = adaptive_searches(spec, records, missing)
+    going_on = tpe(search)
+    known = list(search.pending)
+    for _ in range(search.n_left):
+        chosen, _ = going_on.suggest()
+        assert tuple(chosen.items()) not in known
+    for cell in missing:
+        going_on.take(record_of(cell, 0.9))
+    told = [trial.value for trial in going_on._optuna._ot_study.trials if trial.value is not None]
+    assert told == [pytest.approx(0.9)] * 3
+
+
 def test_values_of_every_kind_are_typed(tpe: Any) -> None:
     space = {"k": {"linear": [2, 5]}, "rho": {"linear": [0.1, 0.2]}, "momentum": {"values": [0.0, 0.9]}}
     spec = tpe_spec(optimizers=[{"name": "look_sam", "space": space}], base={"name": "sgd"})

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.errors import BenchmarkError
 from benchmark.packs import (
     MAX_DEATHS,
+    MAX_FRUITLESS,
     MAX_FUSED_CELLS,
     MAX_PACK_CELLS,
     MIN_FUSED_CELLS,
@@ -14,6 +16,8 @@ from benchmark.packs import (
     Footprint,
     Pack,
     PackQueue,
+    cut,
+    most_of,
     plan_packs,
 )
 from benchmark.spec import Cell, expand
@@ -187,3 +191,21 @@ def test_what_a_holder_leaves_comes_first_and_what_it_died_of_last() -> None:
     assert queue.take("b") == Pack(1, 4)
     assert queue.die("b") is None
     assert [queue.take(name) for name in "cde"] == [Pack(4, 8), Pack(1, 2), Pack(2, 4)]
+
+
+def test_process_after_process_that_dies_without_a_cell_done_is_nobody_s_cell() -> None:
+    queue = PackQueue([Pack(0, 10_000)])
+    for number in range(MAX_FRUITLESS):
+        assert queue.take(str(number))
+        queue.die(str(number))
+    assert queue.take("last")
+    with pytest.raises(BenchmarkError, match=f"{MAX_FRUITLESS + 1} worker processes died one after another"):
+        queue.die("last")
+
+
+def test_cells_that_are_cut_alone_are_about_equal_and_within_the_limit() -> None:
+    assert cut(7, 5, 5) == [Pack(7, 12)]
+    assert [pack.size for pack in cut(0, 12, 5)] == [4, 4, 4]
+    assert most_of("a", size=None, fused={"a"}, most={"a": 3}) == 3
+    assert most_of("a", size=2, fused={"a"}, most={"a": 3}) == 2
+    assert most_of("a", size=None, fused=(), most={}) == 64

@@ -24,3 +24,19 @@ def test_the_price_is_what_cells_take(budget: dict[str, int]) -> None:
         assert one.gradient_evaluations == pytest.approx(spent[one.optimizer], rel=0.15)
         if one.optimizer != "look_sam":
             assert one.gradient_evaluations == spent[one.optimizer]
+
+
+def test_an_adaptive_search_costs_its_dearest_configuration_without_a_look_at_every_one() -> None:
+    values = {"values": [0.1 + index / 1_000 for index in range(500)]}
+    space = {"rho": {"log": [0.01, 1.0]}, "alpha": values, "momentum": values, "k": {"linear": [2, 5]}}
+    spec = make_spec(
+        optimizers=[{"name": "look_sam", "space": space}],
+        base={"name": "sgd"},
+        space={"lr": values},
+        gd=False,
+        search={"method": "tpe", "n_configurations": 3},
+        budget={"gradient_evaluations": 60},
+    )
+    (one,) = price(spec)
+    assert (one.n_configurations, one.n_cells) == (3, 6)
+    assert one.gradient_evaluations == pytest.approx(6 * 60, rel=0.1)

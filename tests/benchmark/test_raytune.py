@@ -159,6 +159,19 @@ def test_an_adaptive_search_chooses_trains_and_survives_a_worker_that_dies(sessi
     assert {status for key, status in sink.statuses().items() if key not in lost} == {"completed"}
     assert len({record.hyperparameters["lr"] for record in sink.records}) == 4
     assert {cell.key for cell in known_cells(spec, by_key)} == set(by_key)
+    assert max(record.pack.size for record in sink.records) == 3
+
+
+def test_the_cells_of_an_adaptive_configuration_are_cut_like_others(session: ModuleType) -> None:
+    spec = Spec.from_mapping(tpe_document({"toy": {}}, n=2))
+    (grid,) = spec.grids
+    sink = Collected()
+    limits = {grid.setting.key: 2}
+    session.train_packs(
+        [], [], spec, sink, {grid.setting.key: "sequential"}, lambda: False, adaptive_searches(spec, {}, []), limits
+    )
+    assert sorted(record.pack.size for record in sink.records) == [1, 1, 2, 2, 2, 2]
+    assert len({record.config_key for record in sink.records}) == spec.n_cells
 
 
 def test_an_adaptive_search_that_was_interrupted_goes_on_from_its_records(session: ModuleType) -> None:

@@ -6,15 +6,17 @@ from typing import Any
 import pytest
 
 from benchmark import PackPlace, Spec
-from benchmark.choice import StepTiming, device_name, timing_key
+from benchmark.choice import StepTiming, choose_execution, device_name, timing_key
 from benchmark.execution import cell_fingerprint, train_cell
 from benchmark.fingerprint import own_making
+from benchmark.packs import in_order, plan_packs
 from benchmark.spec import expand
 from service.estimates import (
     ADAPTIVE,
     NO_DISPATCHER,
     NO_PAST,
     NOT_MEASURED,
+    NOT_TIMED,
     ON_A_CLUSTER,
     ON_A_GPU,
     OTHER_SOURCE,
@@ -126,6 +128,42 @@ def test_optimizers_that_share_a_rule_share_its_execution(store: Store) -> None:
     spec = many(optimizers=optimizers, gd=False, space={"lr": {"log": [0.01, 0.1], "n": 5}})
     store.remember_timings({timing_key(spec.grids[0].setting, device_name(CPU)): StepTiming(0.1, 0.3)})
     assert estimate(spec, store).execution == {"digits-mlp": {"sam": "fused", "sam-warm": "fused"}}
+
+
+@pytest.mark.parametrize("pack", ["auto", 5, "sequential"])
+def test_the_plan_is_what_the_driver_does(store: Store, pack: str | int) -> None:
+    report(store, cpus=16)
+    names = ({"name": "sam"}, {"name": "msam"}, {"label": "sam-warm", "name": "sam", "fixed": {"rho_warmup": 0.3}})
+    optimizers = [{**entry, "space": {"rho": {"values": [0.1, 0.2]}}} for entry in names]
+    spec = many(optimizers=optimizers, space={"lr": {"log": [0.01, 0.1], "n": 5}}, resources={"pack": pack})
+    timings = {
+        timing_key(grid.setting, device_name(CPU)): StepTiming(0.001, 0.3 if grid.optimizer != "msam" else 0.0001)
+        for grid in spec.grids
+    }
+    store.remember_timings(timings)
+    cells = list(expand(spec))
+    choice = choose_execution(spec, cells, CPU, timings=timings)
+    fused = {key for key, execution in choice.executions.items() if execution == "fused"}
+    assert len(fused) == (0 if pack == "sequential" else 1)
+    found = estimate(spec, store)
+    assert found.execution == {
+        "digits-mlp": {grid.optimizer: choice.executions[grid.setting.key] for grid in spec.grids}
+    }
+    size = pack if isinstance(pack, int) else None
+    most = {key: choice.footprints[key].most_cells(10**12) for key in fused}
+    packs = plan_packs(in_order(cells, fused), n_workers=16, size=size, fused=fused, most=most)
+    assert found.packs == len(packs)
+    assert found.elapsed_s is not None
+
+
+def test_fewer_packs_than_workers_take_as_long_as_one(store: Store) -> None:
+    report(store, cpus=16)
+    spec = many(optimizers=[{"name": "sam", "fixed": {"rho": 0.1}}], gd=False, resources={"pack": "fused"})
+    assert NOT_TIMED in estimate(spec, store).reasons
+    store.remember_timings({timing_key(spec.grids[0].setting, device_name(CPU)): StepTiming(0.001, 0.3)})
+    found = estimate(spec, store)
+    assert found.packs == 1
+    assert found.elapsed_s == pytest.approx(0.001 * found.prices[0].steps)
 
 
 def test_a_gpu_says_how_much_it_takes_when_the_job_begins(store: Store) -> None:

@@ -12,6 +12,7 @@ from benchmark.spec import Grid, expand
 from benchmark.spec.designs import unit_points
 from tests.benchmark.toys import document
 
+RHO = {"rho": {"log": [0.01, 1.0]}}
 METHODS: tuple[Literal["random", "sobol"], ...] = ("random", "sobol")
 NAMES = ["lr", "rho", "momentum"]
 RANDOM_7 = [[0.3673057856417158, 0.678010589249965], [0.8473853608994377, 0.3125243069839321]]
@@ -121,6 +122,12 @@ def test_points_that_rounding_makes_equal_are_replaced() -> None:
         ({"space": {"lr": {"log": [1e-3, 1.0], "n": 4}}}, "/space/lr/n", "n goes with a grid only"),
         ({"space": {"lr": {"values": [0.1, 0.2]}}}, "/gd", "needs an interval of real numbers"),
         ({"space": {"lr": {"log": [0.1, 0.1]}}}, "/gd", "low < high must hold by a millionth"),
+        (
+            {"space": {"weight_decay": {"linear": [0.0, 5e-324]}}, "fixed": {"lr": 0.1}},
+            "/gd",
+            "low < high must hold by",
+        ),
+        ({"search": {"method": "tpe", "n_configurations": 2_001}}, "/search", "n_configurations <= 2,000 must hold"),
         ({"space": {"lr": {"log": [-0.1, 0.1]}}}, "/space/lr", "low > 0 must hold"),
         ({"space": {"lr": {"linear": [-0.1, 0.1]}}}, "/space/lr/linear/0", "lr"),
     ],
@@ -129,6 +136,21 @@ def test_what_is_wrong_is_said_where_it_stands(changes: dict[str, Any], pointer:
     with pytest.raises(SpecError) as caught:
         Spec.from_mapping(search_document(**changes))
     assert any(one.pointer == pointer and message in one.detail for one in caught.value.problems), caught.value
+
+
+def test_too_many_cells_are_refused_before_a_point_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.spec.grids.unit_points", lambda *given: pytest.fail("no point is to be drawn"))
+    entries = [{"label": f"s{index}", "name": "sam", "fixed": {"rho_warmup": index / 200}} for index in range(100)]
+    with pytest.raises(SpecError, match="n_cells <= 100,000 must hold, but this spec has 20,200,000 cells"):
+        grids_of(method="random", n=100_000, optimizers=[{**entry, "space": RHO} for entry in entries])
+    assert len(grids_of(method="random", n=10, optimizers=[{**entry, "space": RHO} for entry in entries[:3]])) == 4
+
+
+def test_which_optimizers_there_are_does_not_change_the_points_of_the_others() -> None:
+    space = {"rho": {"log": [0.01, 1.0]}, "lr": {"log": [1e-3, 1.0]}}
+    alone = grids_of(n=9, optimizers=[{"name": "sam"}], space=space, gd=False)[-1]
+    with_gd = grids_of(n=9, optimizers=[{"name": "sam"}], space=space)[-1]
+    assert list(alone.points) == list(with_gd.points)
 
 
 def test_an_optimizer_without_axes_has_one_configuration_under_any_search() -> None:

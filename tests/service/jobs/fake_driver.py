@@ -17,7 +17,7 @@ def main() -> int:
     end_with_parent(orders.parent_pid)
     with Store.open(orders.database_url) as store:
         job = store.job(orders.job_id)
-        done = store.done_keys(job.id)
+        done = store.done_keys(job.id) | store.failed_keys(job.id)
         outcome = failed if job.name == "fail" and job.attempt == 1 else completed
         placed = [one for one in records_of(job, outcome) if one.record.config_key not in done]
         store.register({one.record.setting: {"made": "up"} for one in placed}, {FINGERPRINT: {"made": "up"}})
