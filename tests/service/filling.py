@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from benchmark import Cost, Diagnostics, Outcome, PackPlace, Record, Spec, Status
@@ -76,10 +77,10 @@ def _cost() -> Cost:
     return Cost(16, 32, 0.25, amortised=False, execution="sequential", device="cpu")
 
 
-def submit(store: Store, document: dict[str, Any] | None = None) -> Job:
+def submit(store: Store, document: dict[str, Any] | None = None, submitted_by: str = "local") -> Job:
     """Queue a job."""
     spec = Spec.from_mapping(document or small_spec())
-    job, _ = store.submit(new_job(spec))
+    job, _ = store.submit(replace(new_job(spec), submitted_by=submitted_by))
     return job
 
 
