@@ -50,6 +50,11 @@ class Settings(BaseSettings):
         """Whether the store is the embedded default, which is made when it is not there."""
         return self.database_url is None
 
+    @property
+    def log_dir(self) -> Path:
+        """Folder of the logs of the drivers that ran on this host."""
+        return self.data_dir.expanduser().absolute() / "logs"
+
     def log_path(self, job_id: str) -> Path:
         """Return the file that holds the log of a job's drivers."""
-        return self.data_dir.expanduser().absolute() / "logs" / f"{job_id}.log"
+        return self.log_dir / f"{job_id}.log"

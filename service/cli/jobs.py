@@ -20,6 +20,7 @@ from service.cli.output import (
     stderr,
 )
 from service.client import Client, Job
+from service.logs import MAX_TAIL_LINES
 from service.progress import n_done
 from service.states import JobState
 
@@ -39,7 +40,7 @@ class Figure(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    for command in (submit, plan, ls, show, watch, table, plot, pause, resume, cancel, retry, extend, delete):
+    for command in (submit, plan, ls, show, watch, logs, table, plot, pause, resume, cancel, retry, extend, delete):
         app.command()(command)
 
 
@@ -122,6 +123,22 @@ def watch(job_id: JobId, url: UrlOption = None, output: OutputOption = Output.TA
         job = client.job(job_id)
         _wait(job)
         print_table(job.table(), output)
+
+
+def logs(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    tail: Annotated[int, typer.Option("-n", "--tail", min=0, max=MAX_TAIL_LINES, help="So many last lines.")] = 200,
+    url: UrlOption = None,
+) -> None:
+    """Print the end of the log of a job's drivers."""
+    with Client(url) as client:
+        job = client.job(job_id)
+        if not follow:
+            typer.echo(job.logs(tail=tail), nl=False)
+            return
+        for line in job.follow_logs(tail=tail):
+            typer.echo(line)
 
 
 def table(job_id: JobId, url: UrlOption = None, output: OutputOption = Output.TABLE) -> None:

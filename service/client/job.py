@@ -41,6 +41,9 @@ class Server(Protocol):
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the items of a list, a page at a time."""
 
+    def lines(self, path: str, params: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the lines of a text as they come."""
+
 
 class Job:
     """A job of a server, as it was when it was last read; `refresh` reads it again."""
@@ -155,6 +158,23 @@ class Job:
     def iter_records(self, *, curves: bool = False, **filters: str) -> Iterator[dict[str, Any]]:
         """Yield its records, a page at a time; filters are `status`, `optimizer` and `task`."""
         yield from self._client.pages(f"{self._path}/records", {"curves": curves, "page_size": 500, **filters})
+
+    def logs(self, *, tail: int = 200) -> str:
+        """Return the last lines of the log of its drivers.
+
+        Raises:
+            ProblemError: when the server has no log of it, saying where it may be.
+        """
+        return self._client.request("GET", f"{self._path}/logs", params={"tail": tail}).text
+
+    def follow_logs(self, *, tail: int = 200) -> Iterator[str]:
+        """Yield the last lines of the log of its drivers, and each new one until the job has ended.
+
+        Raises:
+            ProblemError: as `logs` does; where the log may still come, it is waited for.
+            ServerUnreachableError: when the server goes away meanwhile.
+        """
+        return self._client.lines(f"{self._path}/logs", {"tail": tail, "follow": True})
 
     def pause(self) -> Self:
         """Start no more packs; those in flight finish."""

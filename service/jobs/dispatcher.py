@@ -241,6 +241,11 @@ class Dispatcher:
         )
 
 
+def host_of(dispatcher_id: str) -> str:
+    """Return the host of a dispatcher, which its id tells."""
+    return dispatcher_id.rsplit("-", 2)[0]
+
+
 def _devices() -> dict[str, str]:
     """Return the names of the devices of this machine by their types: its CPU, and its accelerator if it has one."""
     devices = (device_for(use_gpu=use_gpu) for use_gpu in (False, True))

@@ -180,3 +180,18 @@ def test_what_there_is(cli: Cli) -> None:
     assert "msam" in cli("optimizers").out
     assert "digits-mlp" in cli("tasks").out
     assert cli("--version").out.startswith("rhobust 0.")
+
+
+def test_logs_prints_the_end_of_a_log_or_follows_it(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
+    job = submit(store)
+    missing = cli("logs", job.id)
+    assert (missing.code, missing.out) == (2, "")
+    assert "has no log yet" in missing.err
+    path = tmp_path / "data" / "logs" / f"{job.id}.log"
+    path.parent.mkdir(parents=True)
+    path.write_text("one\n[bold]two\nthree")
+    run_made_up(store, job)
+    assert cli("logs", job.id).out == "one\n[bold]two\nthree"
+    assert cli("logs", job.id, "-n", 2).out == "[bold]two\nthree"
+    followed = cli("logs", job.id, "-f", "-n", 1)
+    assert (followed.code, followed.out, followed.err) == (0, "three\n", "")
