@@ -12,9 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from service.jobs.dispatcher import host_of
 from service.logs import MAX_TAIL_LINES, LogReader
 from service.states import JobState
-from service.store import Job, NotFoundError, Store, UnavailableError
+from service.store import Job, NotFoundError, UnavailableError
 from service.web.jobs import JobId
-from service.web.state import State
+from service.web.state import AppState, State
 
 FOLLOW_POLL_S = 0.5
 TEXT = "text/plain; charset=utf-8"
@@ -35,18 +35,18 @@ def get_log(
     if text is None and not (follow and _may_come(job)):
         raise NotFoundError(_why_none(job))
     if follow:
-        return StreamingResponse(_followed(state.store, job, reader, text), media_type=TEXT)
+        return StreamingResponse(_followed(state, job, reader, text), media_type=TEXT)
     return PlainTextResponse(text, media_type=TEXT)
 
 
-async def _followed(store: Store, job: Job, reader: LogReader, text: str | None) -> AsyncIterator[str]:
+async def _followed(state: AppState, job: Job, reader: LogReader, text: str | None) -> AsyncIterator[str]:
     """Yield the log's text and what is appended to it; between two looks no thread and no descriptor is held."""
     if text:
         yield text
     is_there = text is not None
     while True:
         try:
-            job = await run_in_threadpool(store.job, job.id)
+            job = await run_in_threadpool(state.store.job, job.id)
         except NotFoundError:
             return
         except UnavailableError:
@@ -57,6 +57,9 @@ async def _followed(store: Store, job: Job, reader: LogReader, text: str | None)
             yield piece
         if job.state.is_terminal or not (is_there or _may_come(job)):
             break
+        if state.is_stopping:
+            yield "(the server stops; follow the log again when it is back)\n"
+            return
         await asyncio.sleep(FOLLOW_POLL_S)
     if not is_there:
         yield f"{_why_none(job)}\n"

@@ -14,11 +14,16 @@ N_CACHED_TABLES = 32
 
 
 class AppState:
-    """The store and the settings of one app."""
+    """The store and the settings of one app.
+
+    Attributes:
+        is_stopping: whether the server is about to end: a response that would go on for long ends now.
+    """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
+        self.is_stopping = False
         # A job's revision grows with every record, so a table that is cached under it is never out of date.
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
 

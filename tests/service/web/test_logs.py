@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from service.states import JobState
 from service.store import Job, Store
@@ -149,6 +150,16 @@ def test_a_job_that_is_deleted_ends_what_follows_it(
     store.delete(job.id)
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_a_server_that_stops_says_so_and_ends_what_follows(
+    web: httpx.Client, store: Store, shared_app: tuple[FastAPI, str]
+) -> None:
+    thread, pieces = followed(web, submit(store))
+    shared_app[0].state.rhobust.is_stopping = True
+    thread.join(10)
+    assert not thread.is_alive()
+    assert "the server stops" in "".join(pieces)
 
 
 @pytest.fixture
