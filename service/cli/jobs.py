@@ -1,6 +1,6 @@
 """Commands on jobs of a server."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -224,6 +224,35 @@ def _wait(job: Job) -> None:
         raise typer.Exit(ExitCode.JOB_FAILED)
 
 
+def _missing(missing: Mapping[str, Any]) -> str | None:
+    """Return how many cells have no result and why, and the first few that were tried; None where none is missing."""
+    if not missing["total"]:
+        return None
+    counts = ", ".join(f"{missing[name]} {name.replace('_', ' ')}" for name in ("untried", "failed", "timed_out"))
+    lines = [f"{missing['total']}: {counts}"]
+    for cell in missing["first"]:
+        values = " ".join(
+            f"{name}={value}" for name, value in {**cell["hyperparameters"], "seed": cell["seed"]}.items()
+        )
+        status = cell["status"].replace("_", " ")
+        lines.append(f"{cell['task']} {cell['optimizer']} {values}: {cell['error'] or status}")
+    return "\n".join(lines)
+
+
+def _owner(owner: Mapping[str, Any] | None) -> str | None:
+    if owner is None:
+        return None
+    age, left = owner["heartbeat_age_s"], owner["lease_left_s"]
+    heartbeat = "in the foreground" if age is None else f"heard of {age:.0f} s ago"
+    lease = f"its lease ends in {left:.0f} s" if left > 0 else f"its lease ended {-left:.0f} s ago"
+    return f"{owner['id']}, {heartbeat}; {lease}"
+
+
+def _attempt(values: Mapping[str, Any]) -> str:
+    retried = f", retried after attempt {values['retried_after']}" if values["retried_after"] else ""
+    return f"{values['attempt']} (crashes: {values['crashes']} of {values['max_crashes']}{retried})"
+
+
 def _done(job: Job) -> str:
     return f"{n_done(job.progress)}/{job.progress['total']}"
 
@@ -236,7 +265,9 @@ def _facts(job: Job) -> dict[str, Any]:
         "name": job.name,
         "state": f"{job.state}, asked to {values['requested']}" if values["requested"] else job.state,
         "cells": f"{_done(job)}: " + ", ".join(f"{progress[name]} {name.replace('_', ' ')}" for name in counts),
-        "attempt": f"{values['attempt']} (crashes: {values['crashes']})",
+        "missing": _missing(values["missing"]),
+        "run by": _owner(values["owner"]),
+        "attempt": _attempt(values),
         "tags": ", ".join(values["tags"]) or None,
         "submitted": values["created_at"],
         "started": values["started_at"],

@@ -85,6 +85,18 @@ class Job:
         return progress
 
     @property
+    def owner(self) -> dict[str, Any] | None:
+        """Who runs it: id, host, and ages of heartbeat and lease; None while nobody does."""
+        owner: dict[str, Any] | None = self._detail("owner")
+        return owner
+
+    @property
+    def missing(self) -> dict[str, Any]:
+        """How many cells have no result: total, untried, failed, timed_out, and the first few of those tried."""
+        missing: dict[str, Any] = self._detail("missing")
+        return missing
+
+    @property
     def url(self) -> str:
         """The page of the job in the dashboard."""
         return f"{self._client.url}/jobs/{self.id}"
@@ -203,6 +215,10 @@ class Job:
     def delete(self) -> None:
         """Delete the ended job and the records that no other job uses."""
         self._client.request("DELETE", self._path)
+
+    def _detail(self, name: str) -> Any:
+        """Return a value that jobs of a list come without: they are read again."""
+        return (self.values if name in self.values else self.refresh().values)[name]
 
     def _steer(self, action: str, **options: Any) -> Self:
         self.values = self._client.json("POST", f"{self._path}/{action}", **options)

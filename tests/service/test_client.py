@@ -13,7 +13,7 @@ from benchmark import Spec, SpecError
 from service.client import Client, ClientError, ProblemError, ServerUnreachableError, WaitTimeoutError
 from service.states import JobState
 from service.store import Store
-from tests.service.filling import run_made_up, small_spec
+from tests.service.filling import failed, run_made_up, small_spec
 from tests.service.processes import free_port
 from tests.service.serving import serving
 
@@ -203,3 +203,12 @@ def test_a_log_is_not_followed_where_nobody_serves_it(store: Store, tmp_path: Pa
             job = client.submit(small_spec())
         with pytest.raises(ServerUnreachableError, match="Is `rhobust serve` running"):
             next(job.follow_logs())
+
+
+def test_a_job_of_a_list_tells_as_much_as_any(client: Client, store: Store) -> None:
+    run_made_up(store, store.job(client.submit(small_spec()).id), failed, state=None)
+    (job,) = client.jobs()
+    assert job.missing["failed"] == 20
+    assert job.missing["first"][0]["error"] == "RuntimeError: no luck"
+    assert job.owner is not None
+    assert job.owner["id"] == "a-dispatcher"
