@@ -9,8 +9,13 @@ BLOCK_BYTES = 64 * 1024
 MAX_TAIL_BYTES = 4 * 1024**2
 MAX_TAIL_LINES = 10_000
 # A terminal obeys control characters: they become their pictures (ESC is U+241B), and those without one U+FFFD.
-VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
-VISIBLE |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+_VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
+_VISIBLE |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+
+
+def visible(text: str) -> str:
+    """Return a text with nothing in it that a terminal obeys, newlines and tabs apart."""
+    return text.translate(_VISIBLE)
 
 
 class LogReader:
@@ -71,7 +76,7 @@ class LogReader:
 
     def _text(self, block: bytes) -> str:
         # the first bytes of a character wait in the decoder for the others
-        return self._decoder.decode(block).translate(VISIBLE)
+        return visible(self._decoder.decode(block))
 
 
 def _last_lines(descriptor: int, end: int, n_lines: int) -> bytes:

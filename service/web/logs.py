@@ -34,6 +34,10 @@ def get_log(
     text = reader.tail(tail)
     if text is None and not (follow and _may_come(job)):
         raise NotFoundError(_why_none(job))
+    if text is not None and _is_elsewhere(job):
+        text += (
+            f"(job {job.id} is run on {_host(job)} now: unless that shares our data folder, its log goes on there)\n"
+        )
     if follow:
         return StreamingResponse(_followed(state, job, reader, text), media_type=TEXT)
     return PlainTextResponse(text, media_type=TEXT)
@@ -65,16 +69,24 @@ async def _followed(state: AppState, job: Job, reader: LogReader, text: str | No
         yield f"{_why_none(job)}\n"
 
 
+def _host(job: Job) -> str | None:
+    """Return the host that runs a job; None while nobody does."""
+    return None if job.owner is None else host_of(job.owner)
+
+
+def _is_elsewhere(job: Job) -> bool:
+    return _host(job) not in (None, socket.gethostname())
+
+
 def _may_come(job: Job) -> bool:
     """Whether a log that is not there may yet be written on this host."""
-    is_elsewhere = job.owner is not None and host_of(job.owner) != socket.gethostname()
-    return not job.state.is_terminal and not is_elsewhere
+    return not job.state.is_terminal and not _is_elsewhere(job)
 
 
 def _why_none(job: Job) -> str:
     name = f"logs/{job.id}.log in the data folder"
-    if job.owner is not None and host_of(job.owner) != socket.gethostname():
-        return f"job {job.id} has its log on {host_of(job.owner)}, the host that runs it: {name} there."
+    if _is_elsewhere(job):
+        return f"job {job.id} has its log on {_host(job)}, the host that runs it: {name} there."
     if not job.attempt or job.state is JobState.RUNNING:
         return f"job {job.id} has no log yet: no driver of it has started; follow it to wait for one."
     return f"job {job.id} has no log on this host: it is {name} of the host that ran it, if a driver had to start."

@@ -183,6 +183,14 @@ def test_what_there_is(cli: Cli) -> None:
     assert cli("--version").out.startswith("rhobust 0.")
 
 
+def test_a_terminal_obeys_nothing_that_an_error_says(cli: Cli, url: str, store: Store) -> None:
+    job = run_made_up(store, submit(store), state=None)
+    store.finish(job.id, 1, JobState.FAILED, error="\x1b[2Jno luck\x9b2J")
+    shown = cli("show", job.id).out
+    assert "␛[2Jno luck�2J" in shown
+    assert "\x1b" not in shown
+
+
 def test_logs_prints_the_end_of_a_log_or_follows_it(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
     job = submit(store)
     missing = cli("logs", job.id)

@@ -81,6 +81,21 @@ def test_why_there_is_no_log(web: httpx.Client, store: Store) -> None:
     assert web.get("/api/v1/jobs/nothing/logs").json()["detail"] == "there is no job 'nothing'."
 
 
+def test_a_log_that_goes_on_elsewhere_says_so(
+    web: httpx.Client, store: Store, write: Callable[[Job, str], None]
+) -> None:
+    job = submit(store)
+    write(job, "line\n")
+    claim(store, job, "big-machine")
+    note = f"(job {job.id} is run on big-machine now: unless that shares our data folder, its log goes on there)\n"
+    assert web.get(url_of(job)).text == "line\n" + note
+    thread, pieces = followed(web, job)
+    until(lambda: "".join(pieces) == "line\n" + note, "it is said")
+    store.finish(job.id, 1, JobState.COMPLETED)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def followed(web: httpx.Client, job: Job, tail: int = 200) -> tuple[threading.Thread, list[str]]:
     """Follow a log beside the test."""
     pieces: list[str] = []

@@ -91,6 +91,7 @@ def test_a_job_shows_who_runs_it_and_which_cells_have_no_result(visit: Visit, st
     page.get_by_text("8: 0 untried, 4 failed, 4 timed out").wait_for()
     assert page.get_by_text("a-dispatcher, in the foreground; its lease ends in").is_visible()
     assert page.get_by_text("1 (crashes: 0 of 3)").is_visible()
+    assert page.get_by_role("link", name="driver's log").get_attribute("href") == f"/api/v1/jobs/{job.id}/logs"
     cells = page.locator("#missing-cells tr")
     assert cells.count() == 5
     assert page.get_by_role("cell", name="<img src=x onerror=alert(1)>").count() == 4
