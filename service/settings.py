@@ -25,6 +25,7 @@ class Settings(BaseSettings):
         ray_address: of a Ray cluster; empty starts a local Ray for each job.
         log_level: of our own messages on stderr.
         max_cells: most cells that a job may have.
+        max_running: most jobs of one submitter that dispatchers run at once; any number when None.
     """
 
     model_config = SettingsConfigDict(env_prefix="RHOBUST_", env_ignore_empty=True, extra="ignore")
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    max_running: Annotated[int, Field(ge=1)] | None = None
 
     @property
     def store_url(self) -> str:
@@ -48,6 +50,11 @@ class Settings(BaseSettings):
         """Whether the store is the embedded default, which is made when it is not there."""
         return self.database_url is None
 
+    @property
+    def log_dir(self) -> Path:
+        """Folder of the logs of the drivers that ran on this host."""
+        return self.data_dir.expanduser().absolute() / "logs"
+
     def log_path(self, job_id: str) -> Path:
         """Return the file that holds the log of a job's drivers."""
-        return self.data_dir.expanduser().absolute() / "logs" / f"{job_id}.log"
+        return self.log_dir / f"{job_id}.log"

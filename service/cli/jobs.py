@@ -1,6 +1,6 @@
 """Commands on jobs of a server."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from service.cli.output import (
     stderr,
 )
 from service.client import Client, Job
+from service.logs import MAX_TAIL_LINES
 from service.progress import n_done
 from service.states import JobState
 
@@ -39,7 +40,7 @@ class Figure(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    for command in (submit, plan, ls, show, watch, table, plot, pause, resume, cancel, retry, extend, delete):
+    for command in (submit, plan, ls, show, watch, logs, table, plot, pause, resume, cancel, retry, extend, delete):
         app.command()(command)
 
 
@@ -122,6 +123,22 @@ def watch(job_id: JobId, url: UrlOption = None, output: OutputOption = Output.TA
         job = client.job(job_id)
         _wait(job)
         print_table(job.table(), output)
+
+
+def logs(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the job has ended.")] = False,
+    tail: Annotated[int, typer.Option("-n", "--tail", min=0, max=MAX_TAIL_LINES, help="So many last lines.")] = 200,
+    url: UrlOption = None,
+) -> None:
+    """Print the end of the log of a job's drivers."""
+    with Client(url) as client:
+        job = client.job(job_id)
+        if not follow:
+            typer.echo(job.logs(tail=tail), nl=False)
+            return
+        for line in job.follow_logs(tail=tail):
+            typer.echo(line)
 
 
 def table(job_id: JobId, url: UrlOption = None, output: OutputOption = Output.TABLE) -> None:
@@ -207,6 +224,35 @@ def _wait(job: Job) -> None:
         raise typer.Exit(ExitCode.JOB_FAILED)
 
 
+def _missing(missing: Mapping[str, Any]) -> str | None:
+    """Return how many cells have no result and why, and the first few that were tried; None where none is missing."""
+    if not missing["total"]:
+        return None
+    counts = ", ".join(f"{missing[name]} {name.replace('_', ' ')}" for name in ("untried", "failed", "timed_out"))
+    lines = [f"{missing['total']}: {counts}"]
+    for cell in missing["first"]:
+        values = " ".join(
+            f"{name}={value}" for name, value in {**cell["hyperparameters"], "seed": cell["seed"]}.items()
+        )
+        status = cell["status"].replace("_", " ")
+        lines.append(f"{cell['task']} {cell['optimizer']} {values}: {cell['error'] or status}")
+    return "\n".join(lines)
+
+
+def _owner(owner: Mapping[str, Any] | None) -> str | None:
+    if owner is None:
+        return None
+    age, left = owner["heartbeat_age_s"], owner["lease_left_s"]
+    heartbeat = "in the foreground" if age is None else f"heard of {age:.0f} s ago"
+    lease = f"its lease ends in {left:.0f} s" if left > 0 else f"its lease ended {-left:.0f} s ago"
+    return f"{owner['id']}, {heartbeat}; {lease}"
+
+
+def _attempt(values: Mapping[str, Any]) -> str:
+    retried = f", retried after attempt {values['retried_after']}" if values["retried_after"] else ""
+    return f"{values['attempt']} (crashes: {values['crashes']} of {values['max_crashes']}{retried})"
+
+
 def _done(job: Job) -> str:
     return f"{n_done(job.progress)}/{job.progress['total']}"
 
@@ -219,7 +265,9 @@ def _facts(job: Job) -> dict[str, Any]:
         "name": job.name,
         "state": f"{job.state}, asked to {values['requested']}" if values["requested"] else job.state,
         "cells": f"{_done(job)}: " + ", ".join(f"{progress[name]} {name.replace('_', ' ')}" for name in counts),
-        "attempt": f"{values['attempt']} (crashes: {values['crashes']})",
+        "missing": _missing(values["missing"]),
+        "run by": _owner(values["owner"]),
+        "attempt": _attempt(values),
         "tags": ", ".join(values["tags"]) or None,
         "submitted": values["created_at"],
         "started": values["started_at"],

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from benchmark.robustness import RobustnessTable
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_rich
+from service.logs import visible
 
 PIPE_WIDTH = 120
 stderr = Console(stderr=True)
@@ -64,7 +65,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     """Print rows under a head; texts are taken literally."""
     table = Table(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
-        table.add_row(*(Text("" if value is None else str(value)) for value in row))
+        table.add_row(*(Text("" if value is None else visible(str(value))) for value in row))
     stdout().print(table)
 
 

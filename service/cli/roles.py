@@ -1,5 +1,6 @@
 """Commands that start a role: server, dispatcher, a run without a server, the demonstration."""
 
+import os
 import signal
 import time
 from contextlib import suppress
@@ -16,6 +17,7 @@ from service.cli.output import Output, OutputOption, print_table, stderr
 from service.environment import bind, check_ray, open_store, set_up_logging
 from service.jobs import Dispatcher
 from service.jobs.child import end_with_parent
+from service.keeping import cpu_shares, keep_until_stopped
 from service.progress import progress_bar
 from service.results import job_results
 from service.settings import DEFAULT_PORT, Settings
@@ -26,6 +28,10 @@ from service.web.shapes import progress_values
 
 SHOW_EVERY_S = 0.5
 Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]
+SharedCpus = Annotated[
+    int | None, typer.Option("--cpus", min=1, help="CPUs that the jobs share; all of this machine by default.")
+]
+Jobs = Annotated[int, typer.Option("--jobs", min=1, help="Jobs to run at once; they split the CPUs.")]
 Parent = Annotated[int | None, typer.Option("--parent", hidden=True, help="Process with which to end.")]
 SpecPath = Annotated[Path, typer.Argument(help="A spec, as YAML or JSON.")]
 
@@ -40,15 +46,17 @@ def serve(
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
     dispatcher: Annotated[bool, typer.Option(help="Whether to run jobs as well as to accept them.")] = True,
-    cpus: Cpus = None,
+    jobs: Jobs = 1,
+    cpus: SharedCpus = None,
     parent: Parent = None,
 ) -> None:
-    """Start the server: API, dashboard, and a dispatcher that runs the jobs."""
+    """Start the server: API, dashboard, and a dispatcher that runs the jobs, or several."""
     if parent is not None:
         end_with_parent(parent)
     from service.serve import serve as serve_until_stopped  # the web part takes half a second to load
 
     settings = Settings()
+    shares = _shares(jobs, cpus, settings) if dispatcher else []
     set_up_logging(settings.log_level)
     if dispatcher:
         check_ray(settings)
@@ -56,17 +64,21 @@ def serve(
         name, number = listener.getsockname()[:2]
         shown = f"[{name}]" if ":" in name else name
         typer.echo(f"Rhobust serves http://{shown}:{number} from {settings.data_dir}; Ctrl-C stops it.", err=True)
-        serve_until_stopped(store, settings, listener, with_dispatcher=dispatcher, n_cpus=cpus)
+        serve_until_stopped(store, settings, listener, shares=shares)
 
 
-def worker(cpus: Cpus = None, parent: Parent = None) -> None:
-    """Start a dispatcher alone: it claims queued jobs and runs them."""
+def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> None:
+    """Start a dispatcher alone, or several: they claim queued jobs and run them."""
     if parent is not None:
         end_with_parent(parent)
     settings = Settings()
+    shares = _shares(jobs, cpus, settings)
     set_up_logging(settings.log_level)
     check_ray(settings)
     with open_store(settings) as store:
+        if jobs > 1:  # a driver is started from the main thread of its dispatcher, so each has a process of its own
+            keep_until_stopped(shares)
+            return
         dispatcher = Dispatcher(store, settings, n_cpus=cpus)
         _stop_on_signals(dispatcher)
         dispatcher.run()
@@ -121,6 +133,19 @@ def demo(
 ) -> None:
     """Start a server, submit a spec, show its progress and its table; at a terminal the server goes on until Ctrl-C."""
     raise typer.Exit(demonstrate(spec, port))
+
+
+def _shares(jobs: int, cpus: int | None, settings: Settings) -> list[int | None]:
+    """Return the CPUs of each dispatcher's local Ray, None for all of them; those of a cluster are Ray's to split."""
+    if jobs == 1 or settings.ray_address:
+        return [cpus] * jobs
+    n_cpus = cpus or os.cpu_count() or 1
+    if jobs > n_cpus:
+        raise typer.BadParameter(
+            f"each of the jobs must have a CPU, but got --jobs {jobs} for {n_cpus}: ask for fewer jobs, or for more "
+            "CPUs with --cpus."
+        )
+    return [*cpu_shares(jobs, n_cpus)]
 
 
 def _stop_on_signals(dispatcher: Dispatcher) -> None:

@@ -90,6 +90,23 @@ class Client:
             if token is None:
                 return
 
+    def lines(self, path: str, params: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the lines of a text as they come, for as long as the server goes on with it.
+
+        Raises:
+            ProblemError: when the server refuses it.
+            ServerUnreachableError: when there is no answer, or it breaks off.
+        """
+        # Nothing may come for hours, which is no fault; that the server is there shows in its first answer.
+        timeout = httpx.Timeout(self._http.timeout.connect, read=None)
+        try:
+            with self._http.stream("GET", PREFIX + path, params=params, timeout=timeout) as response:
+                if response.is_error:
+                    response.read()
+                yield from checked(response).iter_lines()
+        except httpx.TransportError as error:
+            raise ServerUnreachableError(_no_answer(self.url, error)) from error
+
     def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Send a request as `request` does and return the JSON of its answer."""
         response = self.request(method, path, **options)
@@ -114,11 +131,8 @@ class Client:
             try:
                 response = self._http.request(method, PREFIX + path, **options)
             except httpx.TransportError as error:
-                failure = (
-                    f"no answer from {self.url}: {str(error) or type(error).__name__}. Is `rhobust serve` running?"
-                )
                 if count == tries:
-                    raise ServerUnreachableError(failure) from error
+                    raise ServerUnreachableError(_no_answer(self.url, error)) from error
             else:
                 if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                     return checked(response)
@@ -126,6 +140,10 @@ class Client:
                     raise ServerUnreachableError(f"{self.url} cannot serve now: {reason_of(response)}")
             time.sleep(0.2 * 2**count)
         raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _no_answer(url: str, error: httpx.TransportError) -> str:
+    return f"no answer from {url}: {str(error) or type(error).__name__}. Is `rhobust serve` running?"
 
 
 def _job_path(job_id: str) -> str:

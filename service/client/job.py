@@ -41,6 +41,9 @@ class Server(Protocol):
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the items of a list, a page at a time."""
 
+    def lines(self, path: str, params: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the lines of a text as they come."""
+
 
 class Job:
     """A job of a server, as it was when it was last read; `refresh` reads it again."""
@@ -80,6 +83,18 @@ class Job:
         """How far it is, counted in cells."""
         progress: dict[str, Any] = self.values["progress"]
         return progress
+
+    @property
+    def owner(self) -> dict[str, Any] | None:
+        """Who runs it: id, host, and ages of heartbeat and lease; None while nobody does."""
+        owner: dict[str, Any] | None = self._detail("owner")
+        return owner
+
+    @property
+    def missing(self) -> dict[str, Any]:
+        """How many cells have no result: total, untried, failed, timed_out, and the first few of those tried."""
+        missing: dict[str, Any] = self._detail("missing")
+        return missing
 
     @property
     def url(self) -> str:
@@ -156,6 +171,23 @@ class Job:
         """Yield its records, a page at a time; filters are `status`, `optimizer` and `task`."""
         yield from self._client.pages(f"{self._path}/records", {"curves": curves, "page_size": 500, **filters})
 
+    def logs(self, *, tail: int = 200) -> str:
+        """Return the last lines of the log of its drivers.
+
+        Raises:
+            ProblemError: when the server has no log of it, saying where it may be.
+        """
+        return self._client.request("GET", f"{self._path}/logs", params={"tail": tail}).text
+
+    def follow_logs(self, *, tail: int = 200) -> Iterator[str]:
+        """Yield the last lines of the log of its drivers, and each new one until the job has ended.
+
+        Raises:
+            ProblemError: as `logs` does; where the log may still come, it is waited for.
+            ServerUnreachableError: when the server goes away meanwhile.
+        """
+        return self._client.lines(f"{self._path}/logs", {"tail": tail, "follow": True})
+
     def pause(self) -> Self:
         """Start no more packs; those in flight finish."""
         return self._steer("pause")
@@ -183,6 +215,10 @@ class Job:
     def delete(self) -> None:
         """Delete the ended job and the records that no other job uses."""
         self._client.request("DELETE", self._path)
+
+    def _detail(self, name: str) -> Any:
+        """Return a value that jobs of a list come without: they are read again."""
+        return (self.values if name in self.values else self.refresh().values)[name]
 
     def _steer(self, action: str, **options: Any) -> Self:
         self.values = self._client.json("POST", f"{self._path}/{action}", **options)

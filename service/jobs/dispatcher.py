@@ -36,7 +36,7 @@ class Dispatcher:
 
     Args:
         store: where the jobs are.
-        settings: the data folder, the store's URL and Ray's address.
+        settings: the data folder, the store's URL, Ray's address, and how many jobs of a submitter run at once.
         n_cpus: CPUs that a local Ray offers; None offers all.
         only: id of the one job to run; None runs whatever is queued.
         lease_s: how long a claim holds without a renewal.
@@ -60,6 +60,8 @@ class Dispatcher:
         self._store, self._settings, self._n_cpus, self._only = store, settings, n_cpus, only
         self._lease_s, self._heartbeat_s = lease_s, heartbeat_s
         self._environment_is_fatal = environment_is_fatal
+        # Whoever runs a job in the foreground has asked for it now.
+        self._max_running = settings.max_running if only is None else None
         self._driver_module = driver_module
         self._stopping = False
         self._next_report = 0.0
@@ -92,7 +94,7 @@ class Dispatcher:
 
     def _claim(self) -> Job | None:
         try:
-            return self._store.claim(self.id, self._lease_s, only=self._only)
+            return self._store.claim(self.id, self._lease_s, max_running=self._max_running, only=self._only)
         except UnavailableError as error:
             logger.warning("cannot claim a job: %s", error)
             return None
@@ -221,7 +223,7 @@ class Dispatcher:
                     requested = self._store.renew(job.id, job.attempt, self._lease_s)
                     renewed = now
                     if self._only is None:
-                        self._store.preempt_candidate(ALIVE_WITHIN_S)
+                        self._store.preempt_candidate(ALIVE_WITHIN_S, max_running=self._max_running)
                 else:
                     requested = self._store.requested(job.id, job.attempt)
             except LostLeaseError:
@@ -239,6 +241,11 @@ class Dispatcher:
         return Ended(
             Ending.LOST_LEASE if code == DriverExit.LOST_LEASE else Ending.BY_ITSELF, code, driver.last_words()
         )
+
+
+def host_of(dispatcher_id: str) -> str:
+    """Return the host of a dispatcher, which its id tells."""
+    return dispatcher_id.rsplit("-", 2)[0]
 
 
 def _devices() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from service.states import IllegalTransitionError
 from service.store.backup import backup
-from service.store.entities import Dispatcher, Job, NewJob, PlacedRecord, Progress, StoredRecord, WantedCell
+from service.store.entities import Dispatcher, Job, NewJob, Ownership, PlacedRecord, Progress, StoredRecord, WantedCell
 from service.store.errors import (
     IdempotencyConflictError,
     InvalidValueError,
@@ -24,6 +24,7 @@ __all__ = [
     "LostLeaseError",
     "NewJob",
     "NotFoundError",
+    "Ownership",
     "PlacedRecord",
     "Progress",
     "SchemaError",

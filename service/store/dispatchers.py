@@ -6,9 +6,9 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from service.store import checks
-from service.store.entities import Dispatcher
+from service.store.entities import Dispatcher, Ownership
 from service.store.part import Part, insert_into, known_form
-from service.store.tables import db_now, dispatcher
+from service.store.tables import db_now, dispatcher, job
 
 
 class Dispatchers(Part):
@@ -44,6 +44,16 @@ class Dispatchers(Part):
         statement = select(dispatcher, age.label("age_s")).where(alive).order_by(dispatcher.c.id)
         with self._database.read() as connection:
             return [Dispatcher(**row) for row in connection.execute(statement).mappings()]
+
+    def ownership(self, job_id: str) -> Ownership | None:
+        """Return who runs a job; None when nobody does, or none has that id."""
+        left = (job.c.lease_until - db_now()).label("lease_left_s")
+        age = (db_now() - dispatcher.c.heartbeat).label("heartbeat_age_s")
+        statement = select(job.c.owner, left, age).outerjoin_from(job, dispatcher, dispatcher.c.id == job.c.owner)
+        owned = (job.c.id == known_form(job_id), job.c.owner.is_not(None))
+        with self._database.read() as connection:
+            row = connection.execute(statement.where(*owned)).mappings().one_or_none()
+            return None if row is None else Ownership(**row)
 
     def forget_dispatcher(self, dispatcher_id: str) -> None:
         """Remove a dispatcher that ended; nothing happens if it is not there."""

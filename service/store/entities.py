@@ -170,6 +170,21 @@ class StoredRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ownership:
+    """Who runs a job, by the database's clock.
+
+    Attributes:
+        owner: id of the dispatcher.
+        lease_left_s: seconds until the job is free to be taken over; negative once it is.
+        heartbeat_age_s: seconds since the dispatcher last reported; None for one that does not.
+    """
+
+    owner: str
+    lease_left_s: float
+    heartbeat_age_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dispatcher:
     """A process that runs jobs, as it last reported.
 

@@ -147,13 +147,14 @@ class Queue(Part):
             statement = update(job).where(job.c.seq == found.seq).values(**values).returning(job)
             return job_from_row(connection.execute(statement).mappings().one())
 
-    def preempt_candidate(self, alive_within_s: float) -> Job | None:
+    def preempt_candidate(self, alive_within_s: float, *, max_running: int | None = None) -> Job | None:
         """Ask the running job of lowest priority to make room, if a queued one goes first and no dispatcher is idle.
 
         One job at a time is asked: while one is about to stop, for whatever reason, nothing is done.
 
         Args:
             alive_within_s: a dispatcher that reported so lately is alive.
+            max_running: as of `claim`: no room is made for a job that could not be claimed then.
 
         Returns:
             The job that was asked; None if there was no reason to.
@@ -162,7 +163,7 @@ class Queue(Part):
         idle = exists().where(dispatcher.c.job_id.is_(None), alive)
         running = and_(job.c.state == str(JobState.RUNNING), job.c.lease_until > db_now())
         stopping = exists(select(job.c.seq).where(running, job.c.requested.is_not(None)))
-        waiting = select(func.max(job.c.priority)).where(_is_due(), ~idle, ~stopping)
+        waiting = select(func.max(job.c.priority)).where(_is_due(max_running), ~idle, ~stopping)
         with self._database.write() as connection:
             self._database.lock(connection, QUEUE_LOCK)
             highest = connection.execute(waiting).scalar_one()
@@ -183,16 +184,17 @@ class Queue(Part):
             return None if row is None else job_from_row(row)
 
 
-def _is_due() -> ColumnElement[bool]:
-    return and_(job.c.state == str(JobState.QUEUED), job.c.run_after <= db_now())
+def _is_due(max_running: int | None) -> ColumnElement[bool]:
+    due = and_(job.c.state == str(JobState.QUEUED), job.c.run_after <= db_now())
+    if max_running is None:
+        return due
+    other = job.alias()
+    theirs = (other.c.state == str(JobState.RUNNING), other.c.submitted_by == job.c.submitted_by)
+    return and_(due, select(func.count()).select_from(other).where(*theirs).scalar_subquery() < max_running)
 
 
 def _next(connection: Connection, max_running: int | None, only: str | None) -> Job | None:
-    due = _is_due()
-    if max_running is not None:
-        other = job.alias()
-        theirs = (other.c.state == str(JobState.RUNNING), other.c.submitted_by == job.c.submitted_by)
-        due = and_(due, select(func.count()).select_from(other).where(*theirs).scalar_subquery() < max_running)
+    due = _is_due(max_running)
     lapsed = and_(job.c.state == str(JobState.RUNNING), job.c.lease_until <= db_now())
     statement = select(job).where(or_(due, lapsed)).order_by(job.c.priority.desc(), job.c.seq).limit(1)
     if only is not None:

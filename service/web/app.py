@@ -8,7 +8,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from service.settings import Settings
 from service.store import Store
-from service.web import catalogue, health, jobs, pages, results
+from service.web import catalogue, health, jobs, logs, pages, results
 from service.web.guard import MAX_BODY_BYTES, Guard
 from service.web.problems import ProblemDocument, install_handlers
 from service.web.state import AppState
@@ -37,7 +37,7 @@ def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOO
     )
     app.state.rhobust = AppState(store, settings)
     api = APIRouter(prefix="/api/v1")
-    for router in (jobs.router, results.router, results.records_router, catalogue.router):
+    for router in (jobs.router, logs.router, results.router, results.records_router, catalogue.router):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)

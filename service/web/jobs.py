@@ -15,10 +15,10 @@ from benchmark.parsing import parse_text
 from benchmark.spec.models import Limits
 from service.estimates import Estimate, estimate
 from service.states import Action, JobState, require_allowed
-from service.store import Job, Store
+from service.store import Job
 from service.submission import new_job
-from service.web.shapes import JobDetail, JobPage, JobShape, job_values
-from service.web.state import State
+from service.web.shapes import JobDetail, JobPage, JobShape, detail_values, job_values
+from service.web.state import AppState, State
 
 MAX_PAGE_SIZE = 500
 SPEC_BODY = {
@@ -90,7 +90,7 @@ def submit_job(
     if dry_run:
         return JSONResponse(_plan(estimate(spec, state.store)).model_dump())
     job, is_new = state.store.submit(new_job(spec), idempotency_key=idempotency_key)
-    detail = JobDetail(**job_values(job, state.store.progress(job.id)), spec=dict(job.spec))
+    detail = _detail(state, job)
     status = HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
     return JSONResponse(detail.model_dump(mode="json"), status, {"Location": f"/api/v1/jobs/{job.id}"})
 
@@ -138,7 +138,7 @@ def list_jobs(
 @router.get("/{job_id}")
 def get_job(state: State, job_id: JobId) -> JobDetail:
     """Return a job."""
-    return _detail(state.store, state.store.job(job_id))
+    return _detail(state, state.store.job(job_id))
 
 
 @router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT)
@@ -150,26 +150,26 @@ def delete_job(state: State, job_id: JobId) -> None:
 @router.post("/{job_id}/pause", status_code=HTTPStatus.ACCEPTED)
 def pause_job(state: State, job_id: JobId) -> JobDetail:
     """Start no more packs; those in flight finish."""
-    return _detail(state.store, state.store.pause(job_id))
+    return _detail(state, state.store.pause(job_id))
 
 
 @router.post("/{job_id}/resume", status_code=HTTPStatus.ACCEPTED)
 def resume_job(state: State, job_id: JobId) -> JobDetail:
     """Put a paused job back into the queue."""
-    return _detail(state.store, state.store.resume(job_id))
+    return _detail(state, state.store.resume(job_id))
 
 
 @router.post("/{job_id}/cancel", status_code=HTTPStatus.ACCEPTED)
 def cancel_job(state: State, job_id: JobId) -> JobDetail:
     """End a job at once; what is recorded stays."""
-    return _detail(state.store, state.store.cancel(job_id))
+    return _detail(state, state.store.cancel(job_id))
 
 
 @router.post("/{job_id}/retry", status_code=HTTPStatus.ACCEPTED)
 def retry_job(state: State, job_id: JobId, retry: Retry | None = None) -> JobDetail:
     """Train what is missing of an ended job, under new limits if any are given."""
     limits = retry.limits.model_dump(mode="json", exclude_unset=True) if retry and retry.limits else None
-    return _detail(state.store, state.store.retry(job_id, limits))
+    return _detail(state, state.store.retry(job_id, limits))
 
 
 @router.post("/{job_id}/extend", status_code=HTTPStatus.ACCEPTED, openapi_extra=SPEC_BODY)
@@ -187,8 +187,10 @@ def extend_job(
     if problems:
         raise SpecError(problems)
     kept = {name: job.spec[name] for name in ("name", "tags", "priority")}
-    return _detail(state.store, state.store.extend(job_id, {**spec.to_dict(), **kept}, spec.n_cells))
+    return _detail(state, state.store.extend(job_id, {**spec.to_dict(), **kept}, spec.n_cells))
 
 
-def _detail(store: Store, job: Job) -> JobDetail:
-    return JobDetail(**job_values(job, store.progress(job.id)), spec=dict(job.spec))
+def _detail(state: AppState, job: Job) -> JobDetail:
+    progress = state.store.progress(job.id)
+    ownership = state.store.ownership(job.id) if job.state is JobState.RUNNING else None
+    return JobDetail(**detail_values(job, progress, ownership, state.first_missing(job, progress)))

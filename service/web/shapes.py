@@ -1,14 +1,15 @@
 """The JSON shapes of jobs and records: the one place that turns what is stored into what is sent."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from benchmark.records import Record, Scalar
+from service.jobs.dispatcher import host_of
 from service.states import JobState, Request
-from service.store import Dispatcher, Job, Progress, StoredRecord
+from service.store import Dispatcher, Job, Ownership, Progress, StoredRecord
 
 Time = str | None
 
@@ -52,9 +53,48 @@ class JobShape(BaseModel):
     progress: ProgressShape
 
 
-class JobDetail(JobShape):
-    """A job with its spec."""
+class OwnerShape(BaseModel):
+    """The dispatcher that runs a job; ages are by the database's clock."""
 
+    id: str
+    host: str
+    heartbeat_age_s: float | None = Field(
+        description="seconds since it last reported, which it does with every renewal; null for a run in the foreground"
+    )
+    lease_left_s: float = Field(description="seconds until another one may take over; negative once it may")
+
+
+class MissingCellShape(BaseModel):
+    """A cell that was tried without a result."""
+
+    task: str | None
+    optimizer: str | None
+    hyperparameters: dict[str, Scalar]
+    seed: int
+    status: str
+    error: str | None
+
+
+class MissingShape(BaseModel):
+    """How many cells have no result, and why."""
+
+    total: int
+    untried: int = Field(description="cells without any record yet")
+    failed: int
+    timed_out: int
+    first: list[MissingCellShape] = Field(description="the first few of those that failed, then of those timed out")
+
+
+class JobDetail(JobShape):
+    """A job with its spec, who runs it, and what it lacks."""
+
+    owner: OwnerShape | None = Field(description="null while nobody runs it")
+    max_crashes: int = Field(description="so many crashes since the last retry end it")
+    retried_after: int = Field(
+        description="the attempt that the last retry or extension came after: what had failed or timed out by then is "
+        "trained again; 0 when there was none"
+    )
+    missing: MissingShape
     spec: dict[str, Any]
 
 
@@ -142,6 +182,44 @@ def job_values(job: Job, progress: Progress) -> dict[str, Any]:
         "first_record_at": _time(job.first_record_at),
         "error": job.error,
         "progress": progress_values(job, progress),
+    }
+
+
+def detail_values(
+    job: Job, progress: Progress, ownership: Ownership | None, first_missing: Iterable[StoredRecord]
+) -> dict[str, Any]:
+    """Return the values of a `JobDetail`."""
+    owner = ownership and {
+        "id": ownership.owner,
+        "host": host_of(ownership.owner),
+        "heartbeat_age_s": ownership.heartbeat_age_s,
+        "lease_left_s": ownership.lease_left_s,
+    }
+    return {
+        **job_values(job, progress),
+        "owner": owner,
+        "max_crashes": job.max_crashes,
+        "retried_after": job.retried_after,
+        "missing": {
+            "total": progress.n_missing,
+            "untried": progress.total - progress.n_linked,
+            "failed": progress.failed,
+            "timed_out": progress.timed_out,
+            "first": [_missing_cell_values(stored) for stored in first_missing],
+        },
+        "spec": dict(job.spec),
+    }
+
+
+def _missing_cell_values(stored: StoredRecord) -> dict[str, Any]:
+    record = stored.record
+    return {
+        "task": stored.task,
+        "optimizer": stored.optimizer,
+        "hyperparameters": dict(record.hyperparameters),
+        "seed": record.seed,
+        "status": record.outcome.status,
+        "error": record.outcome.error,
     }
 
 

@@ -5,22 +5,31 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from benchmark import Status
 from benchmark.robustness import RobustnessTable
 from service.results import JobResults, job_results
 from service.settings import Settings
-from service.store import Store
+from service.states import JobState
+from service.store import Job, Progress, Store, StoredRecord
 
 N_CACHED_TABLES = 32
+N_FIRST_MISSING = 5
 
 
 class AppState:
-    """The store and the settings of one app."""
+    """The store and the settings of one app.
+
+    Attributes:
+        is_stopping: whether the server is about to end: a response that would go on for long ends now.
+    """
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
+        self.is_stopping = False
         # A job's revision grows with every record, so a table that is cached under it is never out of date.
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
+        self._first_missing = lru_cache(N_CACHED_TABLES)(self._read_first_missing)
 
     def results(self, job_id: str) -> JobResults:
         """Return what a job has so far; raises NotFoundError."""
@@ -29,6 +38,24 @@ class AppState:
     def table(self, job_id: str) -> RobustnessTable:
         """Return the robustness table of a job as it is now; raises NotFoundError."""
         return self._table(job_id, self.store.job(job_id).revision)
+
+    def first_missing(self, job: Job, progress: Progress) -> tuple[StoredRecord, ...]:
+        """Return the first few records of a job that failed, then of those that timed out; raises NotFoundError."""
+        counts = ((Status.FAILED, progress.failed), (Status.TIMED_OUT, progress.timed_out))
+        if not any(count for _, count in counts):
+            return ()
+        # To find one among many thousands takes a while, and whoever waits for a job asks twice a second.
+        return self._first_missing(job.id, job.attempt, job.state, counts)
+
+    def _read_first_missing(
+        self, job_id: str, _attempt: int, _state: JobState, counts: tuple[tuple[Status, int], ...]
+    ) -> tuple[StoredRecord, ...]:
+        found: list[StoredRecord] = []
+        for status, count in counts:
+            limit = min(count, N_FIRST_MISSING - len(found))
+            if limit:
+                found += self.store.records(job_id, limit=limit, status=status, curves=False)
+        return tuple(found)
 
     def _compute_table(self, job_id: str, _revision: int) -> RobustnessTable:
         return self.results(job_id).table()

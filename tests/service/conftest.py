@@ -121,10 +121,10 @@ def shared_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FastA
 
 
 @pytest.fixture
-def served(shared_app: tuple[FastAPI, str], store: Store) -> str:
-    """URL of a server of the test's own store."""
+def served(shared_app: tuple[FastAPI, str], store: Store, tmp_path: Path) -> str:
+    """URL of a server of the test's own store and data folder."""
     app, address = shared_app
-    app.state.rhobust = AppState(store, Settings(max_cells=1_000))
+    app.state.rhobust = AppState(store, Settings(max_cells=1_000, data_dir=tmp_path / "data"))
     return address
 
 

@@ -13,7 +13,7 @@ from benchmark import Spec, SpecError
 from service.client import Client, ClientError, ProblemError, ServerUnreachableError, WaitTimeoutError
 from service.states import JobState
 from service.store import Store
-from tests.service.filling import run_made_up, small_spec
+from tests.service.filling import failed, run_made_up, small_spec
 from tests.service.processes import free_port
 from tests.service.serving import serving
 
@@ -175,3 +175,40 @@ def test_a_server_that_is_not_ours() -> None:
         pytest.raises(ProblemError, match=r"404 Not Found: is http://example.test/api/v1/jobs/x a Rhobust server\?"),
     ):
         client.job("x")
+
+
+def test_the_log_is_read_and_followed(client: Client, store: Store, tmp_path: Path) -> None:
+    job = client.submit(small_spec())
+    with pytest.raises(ProblemError, match="has no log yet: no driver of it has started"):
+        job.logs()
+    path = tmp_path / "data" / "logs" / f"{job.id}.log"
+    path.parent.mkdir(parents=True)
+    path.write_text("one\ntwo\nthree\n")
+    assert (job.logs(), job.logs(tail=1)) == ("one\ntwo\nthree\n", "three\n")
+    lines = job.follow_logs(tail=2)
+    assert (next(lines), next(lines)) == ("two", "three")
+    with path.open("a") as log:
+        log.write("four\n")
+    assert next(lines) == "four"
+    job.cancel()
+    assert list(lines) == []
+    with pytest.raises(ProblemError, match="the request is not valid"):
+        next(job.follow_logs(tail=-1))
+
+
+def test_a_log_is_not_followed_where_nobody_serves_it(store: Store, tmp_path: Path) -> None:
+    port = free_port()
+    with Client(f"http://127.0.0.1:{port}") as client:
+        with serving(store, port=port):
+            job = client.submit(small_spec())
+        with pytest.raises(ServerUnreachableError, match="Is `rhobust serve` running"):
+            next(job.follow_logs())
+
+
+def test_a_job_of_a_list_tells_as_much_as_any(client: Client, store: Store) -> None:
+    run_made_up(store, store.job(client.submit(small_spec()).id), failed, state=None)
+    (job,) = client.jobs()
+    assert job.missing["failed"] == 20
+    assert job.missing["first"][0]["error"] == "RuntimeError: no luck"
+    assert job.owner is not None
+    assert job.owner["id"] == "a-dispatcher"

@@ -6,6 +6,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from service.client import Client
+from tests.service.filling import small_spec
 from tests.service.processes import answers, environment, free_port, processes_of, running, until
 
 pytestmark = pytest.mark.slow
@@ -36,6 +38,42 @@ def test_a_dispatcher_that_dies_is_started_again(tmp_path: Path) -> None:
         worker.kill()
         until(lambda: log.read_text().count("is ready") == 2, "another one is ready")
         assert [process.pid for process in workers(data_dir)] != [worker.pid]
+
+
+def test_every_dispatcher_is_kept_by_itself_and_all_end_in_order(tmp_path: Path) -> None:
+    port, data_dir, log = free_port(), tmp_path / "data", tmp_path / "log"
+    arguments = ("serve", "--port", str(port), "--jobs", "2", "--cpus", "3")
+    with running(*arguments, env=environment(data_dir), log=log) as process:
+        until(lambda: log.read_text().count("is ready") == 2, "both dispatchers are ready")
+        first, second = workers(data_dir)
+        assert sorted(worker.cmdline()[-1] for worker in (first, second)) == ["1", "2"], "CPUs"
+        first.kill()
+        until(lambda: log.read_text().count("is ready") == 3, "another one is ready")
+        assert second.is_running()
+        pids = {worker.pid for worker in workers(data_dir)}
+        assert second.pid in pids
+        assert len(pids) == 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+        assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_what_follows_a_log_does_not_hold_up_a_server_that_stops(tmp_path: Path) -> None:
+    port, data_dir, log = free_port(), tmp_path / "data", tmp_path / "log"
+    url = f"http://127.0.0.1:{port}"
+    with running("serve", "--port", str(port), "--no-dispatcher", env=environment(data_dir), log=log) as process:
+        until(lambda: answers(url), "the server is ready")
+        with Client(url) as client:
+            job = client.submit(small_spec())
+            path = data_dir / "logs" / f"{job.id}.log"
+            path.parent.mkdir()
+            path.write_text("a line\n")
+            lines = job.follow_logs()
+            assert next(lines) == "a line"
+            process.send_signal(signal.SIGTERM)
+            assert list(lines) == ["(the server stops; follow the log again when it is back)"]
+        assert process.wait(30) == 0
+    assert "Traceback" not in log.read_text()
 
 
 def test_the_dispatcher_ends_with_a_server_that_is_killed(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ async function show() {
   try {
     const job = await get(`/jobs/${id}`);
     showProgress(job);
+    showMissing(job.missing);
     if (job.revision !== shownRevision) {
       const [table, definitions] = await Promise.all([get(`/jobs/${id}/table`), get("/measures")]);
       showTables(table, definitions);
@@ -62,12 +63,43 @@ function showProgress(job) {
     cells: `${progress.completed} completed (${progress.collapsed} collapsed), ${progress.diverged} diverged, ` +
       `${progress.timed_out} timed out, ${progress.failed} failed; ${progress.reused} reused`,
     rate: rate + left,
+    missing: missingText(job.missing),
+    "run by": ownerText(job.owner),
+    attempt: `${job.attempt} (crashes: ${job.crashes} of ${job.max_crashes}` +
+      `${job.retried_after ? `, retried after attempt ${job.retried_after}` : ""})`,
     submitted: when(job.created_at),
     ended: when(job.finished_at),
     fingerprints: job.fingerprints.length > 1 ? `mixed: ${job.fingerprints.join(", ")}` : job.fingerprints.join(""),
   };
   document.getElementById("facts").replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
+  );
+}
+
+function missingText(missing) {
+  const { total, untried, failed, timed_out: timedOut } = missing;
+  return total ? `${total}: ${untried} untried, ${failed} failed, ${timedOut} timed out` : "none";
+}
+
+function ownerText(owner) {
+  if (owner === null) {
+    return "–";
+  }
+  const { heartbeat_age_s: age, lease_left_s: left } = owner;
+  const heartbeat = age === null ? "in the foreground" : `heard of ${Math.round(age)} s ago`;
+  const lease = left > 0 ? `its lease ends in ${Math.round(left)} s` : `its lease ended ${Math.round(-left)} s ago`;
+  return `${owner.id}, ${heartbeat}; ${lease}`;
+}
+
+// Show the first few cells that were tried without a result.
+function showMissing(missing) {
+  document.getElementById("missing").hidden = missing.first.length === 0;
+  document.getElementById("missing-cells").replaceChildren(
+    ...missing.first.map((cell) => {
+      const point = Object.entries({ ...cell.hyperparameters, seed: cell.seed }).map(([name, value]) => `${name}=${value}`);
+      const texts = [cell.task, cell.optimizer, point.join(" "), cell.status.replace("_", " "), cell.error ?? ""];
+      return element("tr", {}, ...texts.map((text) => element("td", {}, text)));
+    }),
   );
 }
 

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from service.states import JobState
 from service.store import Store
 from tests.service.cli.conftest import Cli
-from tests.service.filling import failed, landscape_spec, run_made_up, small_spec, submit, trained
+from tests.service.filling import failed, landscape_spec, mixed, run_made_up, small_spec, submit, trained
 from tests.service.processes import free_port
 
 
@@ -180,3 +181,44 @@ def test_what_there_is(cli: Cli) -> None:
     assert "msam" in cli("optimizers").out
     assert "digits-mlp" in cli("tasks").out
     assert cli("--version").out.startswith("rhobust 0.")
+
+
+def test_a_terminal_obeys_nothing_that_an_error_says(cli: Cli, url: str, store: Store) -> None:
+    job = run_made_up(store, submit(store), state=None)
+    store.finish(job.id, 1, JobState.FAILED, error="\x1b[2Jno luck\x9b2J")
+    shown = cli("show", job.id).out
+    assert "␛[2Jno luck�2J" in shown
+    assert "\x1b" not in shown
+
+
+def test_logs_prints_the_end_of_a_log_or_follows_it(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
+    job = submit(store)
+    missing = cli("logs", job.id)
+    assert (missing.code, missing.out) == (2, "")
+    assert "has no log yet" in missing.err
+    path = tmp_path / "data" / "logs" / f"{job.id}.log"
+    path.parent.mkdir(parents=True)
+    path.write_text("one\n[bold]two\nthree")
+    run_made_up(store, job)
+    assert cli("logs", job.id).out == "one\n[bold]two\nthree"
+    assert cli("logs", job.id, "-n", 2).out == "[bold]two\nthree"
+    followed = cli("logs", job.id, "-f", "-n", 1)
+    assert (followed.code, followed.out, followed.err) == (0, "three\n", "")
+
+
+def test_show_says_who_runs_a_job_and_what_it_lacks(cli: Cli, url: str, store: Store) -> None:
+    job = run_made_up(store, submit(store), failed, state=JobState.FAILED)
+    store.retry(job.id)
+    run_made_up(store, job, mixed, n=16, state=None)
+    shown = cli("show", job.id)
+    assert shown.code == 0
+    text = " ".join(shown.out.split())
+    assert re.search(r"a-dispatcher, in the foreground; its lease ends in \d+ s", text)
+    assert "2 (crashes: 0 of 3, retried after attempt 1)" in text
+    assert "10: 0 untried, 8 failed, 2 timed out" in text
+    assert len(re.findall(r"digits-mlp (?:gd|msam) lr=[^:]* seed=[01]: RuntimeError: no luck", text)) == 5
+    store.report_dispatcher("a-dispatcher", "a", 1, "0.1", {}, job.id)
+    store.renew(job.id, 2, 0)
+    assert re.search(r"a-dispatcher, heard of \d+ s ago; its lease ended \d+ s ago", cli("show", job.id).out)
+    store.finish(run_made_up(store, submit(store), state=None).id, 1, JobState.COMPLETED)
+    assert "missing" not in cli("show", store.jobs()[0].id).out

@@ -150,6 +150,32 @@ def test_a_run_of_one_job_neither_preempts_nor_counts_as_a_dispatcher(store: Sto
     assert seen == []
 
 
+def test_no_more_jobs_of_a_submitter_run_at_once_than_the_settings_allow(store: Store, settings: Settings) -> None:
+    limited = settings.model_copy(update={"max_running": 1})
+    running, waiting, other = submit(store), submit(store), submit(store, submitted_by="somebody else")
+    assert store.claim("another", 60, only=running.id)
+    dispatcher = Dispatcher(store, limited, lease_s=5.0, heartbeat_s=0.5, driver_module=FAKE)
+    states: set[JobState] = set()
+
+    def tick() -> None:
+        states.add(store.job(waiting.id).state)
+        if store.job(other.id).state is JobState.COMPLETED and store.job(running.id).state is JobState.RUNNING:
+            assert states == {JobState.QUEUED}, "its submitter runs one job already"
+            store.finish(running.id, 1, JobState.COMPLETED)
+        if store.job(waiting.id).state is JobState.COMPLETED:
+            dispatcher.stop()
+
+    with giving_up(dispatcher):
+        dispatcher.run(tick)
+    assert store.job(waiting.id).state is JobState.COMPLETED
+
+
+def test_a_job_in_the_foreground_runs_beside_any_number_of_others(store: Store, settings: Settings) -> None:
+    limited = settings.model_copy(update={"max_running": 1})
+    assert store.claim("another", 60, only=submit(store).id)
+    assert run_to_end(store, limited, submit(store)).state is JobState.COMPLETED
+
+
 def test_a_run_without_a_server_fails_at_once_without_ray(store: Store, settings: Settings) -> None:
     job = submit(store, small_spec(name="environment"))
     dispatcher = make_dispatcher(store, settings, job, environment_is_fatal=True)

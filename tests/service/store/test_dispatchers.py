@@ -2,7 +2,11 @@
 
 import time
 
-from service.store import Store
+import pytest
+
+from service.states import JobState
+from service.store import NotFoundError, Store
+from tests.service.store.samples import queue
 
 
 def test_a_dispatcher_is_listed_as_it_last_reported(store: Store) -> None:
@@ -26,3 +30,30 @@ def test_who_is_silent_or_gone_is_not_listed(store: Store) -> None:
     store.forget_dispatcher("a")
     store.forget_dispatcher("a")
     assert store.dispatchers(60) == []
+
+
+def test_who_runs_a_job_and_for_how_long(store: Store) -> None:
+    job = queue(store)
+    assert store.ownership(job.id) is None
+    store.claim("a-1-b", 600)
+    owned = store.ownership(job.id)
+    assert owned is not None
+    assert (owned.owner, owned.heartbeat_age_s) == ("a-1-b", None)
+    assert 590 < owned.lease_left_s <= 600
+    store.report_dispatcher("another", "b", 2, "0.1", {}, job.id)
+    store.report_dispatcher("a-1-b", "a", 1, "0.1", {}, job.id)
+    time.sleep(0.01)  # ages are not zero
+    owned = store.ownership(job.id)
+    assert owned is not None
+    assert owned.heartbeat_age_s is not None
+    assert 0 < owned.heartbeat_age_s < 60
+    store.renew(job.id, 1, 0)
+    time.sleep(0.01)
+    owned = store.ownership(job.id)
+    assert owned is not None
+    assert -60 < owned.lease_left_s < 0
+    store.finish(job.id, 1, JobState.COMPLETED)
+    assert store.ownership(job.id) is None
+    assert store.ownership("0000000000") is None
+    with pytest.raises(NotFoundError, match="there is no job 'No Job'"):
+        store.ownership("No Job")

@@ -223,6 +223,18 @@ def test_nobody_makes_room_while_a_dispatcher_is_idle(store: Store) -> None:
     assert asked.id == low.id
 
 
+def test_nobody_makes_room_for_a_job_of_a_submitter_who_runs_enough(store: Store) -> None:
+    store.submit(new_job(submitted_by="ann"))
+    low, _ = store.submit(new_job(submitted_by="bob"))
+    start(store)
+    start(store)
+    store.submit(new_job(submitted_by="ann", priority=5))
+    assert store.preempt_candidate(60, max_running=1) is None, "it could not be claimed"
+    asked = store.preempt_candidate(60, max_running=2)
+    assert asked is not None
+    assert asked.id == low.id
+
+
 def test_nobody_makes_room_for_an_equal_or_a_delayed_job(store: Store) -> None:
     high = queue(store, priority=5)
     start(store)

@@ -6,7 +6,7 @@ import pytest
 from benchmark import Spec, TaskDataError
 from service.states import JobState
 from service.store import Store
-from tests.service.filling import completed, diverged, failed, run_made_up, small_spec, submit
+from tests.service.filling import completed, diverged, failed, mixed, run_made_up, small_spec, submit
 
 JOBS = "/api/v1/jobs"
 NAN = float("nan")
@@ -244,3 +244,57 @@ def test_a_job_that_is_not_there(web: httpx.Client, path: str) -> None:
 
 def test_an_id_that_no_job_can_have(web: httpx.Client) -> None:
     assert web.get(f"{JOBS}/a%00b").status_code == 422
+
+
+def test_a_job_says_which_cells_have_no_result_and_why(web: httpx.Client, store: Store) -> None:
+    job = submit(store)
+    assert web.get(f"{JOBS}/{job.id}").json()["missing"] == {
+        "total": 20, "untried": 20, "failed": 0, "timed_out": 0, "first": [],
+    }  # fmt: skip
+    run_made_up(store, job, mixed, state=JobState.FAILED)
+    missing = web.get(f"{JOBS}/{job.id}").json()["missing"]
+    first = missing.pop("first")
+    assert missing == {"total": 8, "untried": 0, "failed": 4, "timed_out": 4}
+    assert [cell["status"] for cell in first] == ["failed"] * 4 + ["timed_out"]
+    assert sorted((cell["hyperparameters"]["lr"], cell["seed"]) for cell in first[:4]) == [
+        (0.01, 0), (0.01, 1), (0.1, 0), (0.1, 1),
+    ]  # fmt: skip
+    assert {(cell["task"], cell["optimizer"], cell["error"]) for cell in first[:4]} == {
+        ("digits-mlp", "gd", "RuntimeError: no luck")
+    }
+    assert (first[4]["optimizer"], first[4]["error"]) == ("msam", None)
+
+
+def test_a_retry_leaves_nothing_of_what_it_trained_again(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store), failed, state=JobState.FAILED)
+    before = web.get(f"{JOBS}/{job.id}").json()
+    assert (before["retried_after"], before["attempt"], len(before["missing"]["first"])) == (0, 1, 5)
+    assert web.post(f"{JOBS}/{job.id}/retry").json()["retried_after"] == 1
+    run_made_up(store, job)
+    after = web.get(f"{JOBS}/{job.id}").json()
+    assert (after["retried_after"], after["attempt"], after["crashes"], after["max_crashes"]) == (1, 2, 0, 3)
+    assert after["missing"] == {"total": 0, "untried": 0, "failed": 0, "timed_out": 0, "first": []}
+
+
+def test_a_job_says_who_runs_it(web: httpx.Client, store: Store) -> None:
+    job = submit(store)
+    assert web.get(f"{JOBS}/{job.id}").json()["owner"] is None
+    owner_id = "big-machine-12-abc"
+    store.claim(owner_id, 60)
+    owner = web.get(f"{JOBS}/{job.id}").json()["owner"]
+    assert (owner["id"], owner["host"], owner["heartbeat_age_s"]) == (owner_id, "big-machine", None)
+    assert 0 < owner["lease_left_s"] <= 60
+    store.report_dispatcher(owner_id, "big-machine", 12, "0.1", {}, job.id)
+    assert 0 <= web.get(f"{JOBS}/{job.id}").json()["owner"]["heartbeat_age_s"] < 60
+    store.finish(job.id, 1, JobState.PAUSED)
+    assert web.get(f"{JOBS}/{job.id}").json()["owner"] is None
+
+
+def test_a_list_of_jobs_asks_for_nothing_that_one_job_needs(
+    web: httpx.Client, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_made_up(store, submit(store), failed, state=None)
+    for name in ("ownership", "records"):
+        monkeypatch.setattr(store, name, None)
+    (item,) = web.get(JOBS).json()["items"]
+    assert not {"spec", "owner", "missing"} & item.keys()

@@ -3,14 +3,17 @@
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from benchmark import Outcome
+from benchmark.spec import Cell
+from service.states import JobState
 from service.store import Store
-from tests.service.filling import completed, diverged, run_made_up, small_spec, submit
+from tests.service.filling import completed, diverged, failed, mixed, run_made_up, small_spec, submit
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +78,30 @@ def test_a_job_shows_progress_table_and_a_heat_map_an_optimizer(visit: Visit, st
     titles = page.locator("#maps .annotation-text").all_text_contents()
     assert {"gd", "sam", "msam"} <= set(titles)
     assert page.locator("#maps .heatmaplayer image, #maps .heatmaplayer path").count() >= 3
+    assert visit.faults == []
+
+
+def test_a_job_shows_who_runs_it_and_which_cells_have_no_result(visit: Visit, store: Store) -> None:
+    def marked_up(cell: Cell) -> Outcome:
+        return replace(failed(cell), error="<img src=x onerror=alert(1)>") if cell.optimizer == "gd" else mixed(cell)
+
+    job = run_made_up(store, submit(store), marked_up, state=None)
+    page = visit.page
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_text("8: 0 untried, 4 failed, 4 timed out").wait_for()
+    assert page.get_by_text("a-dispatcher, in the foreground; its lease ends in").is_visible()
+    assert page.get_by_text("1 (crashes: 0 of 3)").is_visible()
+    assert page.get_by_role("link", name="driver's log").get_attribute("href") == f"/api/v1/jobs/{job.id}/logs"
+    cells = page.locator("#missing-cells tr")
+    assert cells.count() == 5
+    assert page.get_by_role("cell", name="<img src=x onerror=alert(1)>").count() == 4
+    assert page.locator("img").count() == 0
+    assert page.get_by_role("cell", name="timed out").count() == 1
+    store.finish(job.id, 1, JobState.COMPLETED)
+    other = run_made_up(store, submit(store, small_spec(name="whole", seeds={"base": 9, "count": 2})))
+    page.goto(f"/jobs/{other.id}")
+    page.get_by_text("20 of 20 cells", exact=True).wait_for()
+    assert not page.get_by_role("heading", name="Cells without a result").is_visible()
     assert visit.faults == []
 
 
