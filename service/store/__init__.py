@@ -2,7 +2,18 @@
 
 from service.states import IllegalTransitionError
 from service.store.backup import backup
-from service.store.entities import Dispatcher, Job, NewJob, PlacedRecord, Progress, StoredRecord, WantedCell
+from service.store.entities import (
+    Dispatcher,
+    Job,
+    NewJob,
+    PlacedRecord,
+    Progress,
+    Prunable,
+    PrunableJob,
+    Space,
+    StoredRecord,
+    WantedCell,
+)
 from service.store.errors import (
     IdempotencyConflictError,
     InvalidValueError,
@@ -26,7 +37,10 @@ __all__ = [
     "NotFoundError",
     "PlacedRecord",
     "Progress",
+    "Prunable",
+    "PrunableJob",
     "SchemaError",
+    "Space",
     "Store",
     "StoreError",
     "StoredRecord",

@@ -8,13 +8,14 @@ from service.store.database import Database
 from service.store.dispatchers import Dispatchers
 from service.store.estimating import Estimating
 from service.store.jobs import Jobs
+from service.store.pruning import Pruning
 from service.store.queue import Queue
 from service.store.reading import Reading
 from service.store.submitting import Submitting
 from service.store.writing import Writing
 
 
-class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating):
+class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating, Pruning):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 
     Args:
