@@ -1,7 +1,7 @@
 """The results store and the queue: the only place that knows SQLAlchemy and Alembic."""
 
 from service.states import IllegalTransitionError
-from service.store.backup import backup
+from service.store.backup import backup, restore
 from service.store.entities import (
     Dispatcher,
     Job,
@@ -49,5 +49,6 @@ __all__ = [
     "backup",
     "check",
     "downgrade",
+    "restore",
     "upgrade",
 ]
