@@ -18,6 +18,7 @@ from service.doctor.findings import Finding, ok, warning
 from service.jobs.child import DRIVER_MODULE
 
 QUIET_S = 60.0  # a folder that changed later may be in the making
+START_ERROR_S = 2.0  # the system tells the start of a process from that of the machine, in whole seconds
 _SCRATCH = re.compile(r"(rho|ray|tune)-[a-z0-9_]{8}")  # as tempfile names them
 
 
@@ -96,7 +97,7 @@ def _is_quiet(path: Path) -> bool:
 
 def _unused(paths: list[Path]) -> list[Path]:
     """Return the folders that no living process refers to, in its arguments, environment, place or open files."""
-    unused = {path: path.lstat().st_ctime for path in paths}
+    unused = {path: _made_at(path) for path in paths}
     for process in psutil.process_iter() if paths else ():
         with contextlib.suppress(psutil.Error):
             if process.uids().real != os.getuid():
@@ -104,11 +105,20 @@ def _unused(paths: list[Path]) -> list[Path]:
             try:
                 words = "\n".join(_references(process))
                 used = {path for path in unused if str(path) in words}
-            except psutil.AccessDenied:  # what cannot be looked into may use whatever was there after it started
-                used = {path for path, changed in unused.items() if process.create_time() >= changed}
+            except psutil.AccessDenied:  # it may use whatever was there when it started
+                started = process.create_time() + START_ERROR_S
+                used = {path for path, made in unused.items() if made <= started}
             for path in used:
                 del unused[path]
     return list(unused)
+
+
+def _made_at(path: Path) -> float:
+    """Return when a folder was made: its marker is written once, at the start; 0 where it has none."""
+    try:
+        return (path / MARKER).lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _references(process: psutil.Process) -> Iterator[str]:
