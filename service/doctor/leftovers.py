@@ -114,11 +114,11 @@ def _unused(paths: list[Path]) -> list[Path]:
 
 
 def _made_at(path: Path) -> float:
-    """Return when a folder was made: its marker is written once, at the start; 0 where it has none."""
+    """Return when a folder was made: its marker is written once, at the start. Without one, when it last changed."""
     try:
         return (path / MARKER).lstat().st_mtime
     except OSError:
-        return 0.0
+        return path.lstat().st_ctime
 
 
 def _references(process: psutil.Process) -> Iterator[str]:
