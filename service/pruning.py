@@ -1,12 +1,14 @@
 """Pruning: what ended long ago is deleted from the store, and its logs from the data folder."""
 
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.logs import log_bytes, logs_before, remove_log
 from service.settings import Settings
 from service.store import NotFoundError, Prunable, Space, Store
+
+PAUSE_S = 0.05  # between transactions: SQLite's writers do not queue, and one without a pause keeps the others out
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +56,26 @@ def plan_pruning(store: Store, settings: Settings, older_than_s: float) -> Plan:
     return Plan(prunable, present, sum(map(log_bytes, present)))
 
 
-def prune(store: Store, settings: Settings, plan: Plan, on_job: Callable[[], None] = lambda: None) -> Pruned:
+def prune(store: Store, settings: Settings, plan: Plan) -> Pruned:
     """Delete what a plan names, as far as it may still be deleted.
 
     Args:
         store: where the jobs are.
         settings: of the data folder.
         plan: made a moment ago.
-        on_job: called after each job.
     """
-    n_jobs = n_bytes = 0
+    n_jobs = n_records = 0
     kept: set[Path] = set()
     for job in plan.prunable.jobs:
         if store.prune_job(job.id, plan.prunable.before):
             n_jobs += 1
         elif _has_job(store, job.id):  # somebody has queued it again
             kept.add(settings.log_path(job.id))
-        on_job()
+        time.sleep(PAUSE_S)
     n_bytes = sum(remove_log(path) for path in plan.logs if path not in kept)
-    n_records = store.prune_records()
+    for n_deleted in store.prune_records():
+        n_records += n_deleted
+        time.sleep(PAUSE_S)
     return Pruned(n_jobs, n_records, store.prune_keys(), n_bytes, store.reclaim())
 
 

@@ -1,7 +1,7 @@
 """Pruning: what ended long ago is deleted in short transactions, so that whoever works beside it hardly waits."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import ColumnElement, Connection, Delete, and_, delete, exists, false, func, select, text
 
@@ -59,22 +59,21 @@ class Pruning(Part):
             connection.execute(delete(idempotency).where(idempotency.c.job_id == job_id))
             return True
 
-    def prune_records(self) -> int:
-        """Delete the records that no job uses and whose own job is gone; return their number."""
+    def prune_records(self) -> Iterator[int]:
+        """Delete the records that no job uses and whose own job is gone; yield their number after each transaction."""
         without_job = select(origin.c.seq).where(~exists().where(job.c.id == origin.c.job_id)).order_by(origin.c.seq)
         with self._database.read() as connection:
             origins = connection.execute(without_job).scalars().all()
-        n_deleted = 0
         for seq in origins:
             unused = select(record.c.seq).where(record.c.origin_seq == seq, _is_unused())
             with self._database.read() as connection:
                 found = connection.execute(unused).scalars().all()
-            n_deleted += sum(self._delete_unused(chunk) for chunk in chunks(found, IN_CHUNK))
+            for some in chunks(found, IN_CHUNK):
+                yield self._delete_unused(some)
         for some in chunks(origins, IN_CHUNK):
             empty = and_(origin.c.seq.in_(some), ~exists().where(record.c.origin_seq == origin.c.seq))
             with self._database.write() as connection:
                 connection.execute(delete(origin).where(empty))
-        return n_deleted
 
     def prune_keys(self) -> int:
         """Delete the idempotency keys that nobody can repeat any more; return their number."""
