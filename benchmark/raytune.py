@@ -3,9 +3,7 @@
 import contextlib
 import logging
 import math
-import shutil
 import socket
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +26,7 @@ from benchmark.packs import PACK_S, Pack, PackQueue, cut
 from benchmark.rayenv import RayOptions, short_folder
 from benchmark.raysearch import TpeSearch
 from benchmark.records import PackPlace, Record, Scalar
+from benchmark.scratch import scratch_folder
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Grid, Spec
 from benchmark.tasks import Task, adopt_task, registered_tasks
@@ -48,27 +47,26 @@ def ray_session(options: RayOptions) -> Iterator[None]:
     """
     if ray.is_initialized():  # what somebody else started is not ours to use or to shut down
         raise RayUnavailableError("this process is connected to a Ray already; call ray.shutdown() first.")
-    folder = tempfile.mkdtemp(prefix="ray-", dir=short_folder())
-    try:
-        with _translated(options):
-            if options.address:
-                _knock(options.address)
-                ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR)
-            else:
-                ray.init(
-                    address="local",
-                    num_cpus=options.n_cpus,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level=logging.ERROR,
-                    object_store_memory=OBJECT_STORE_BYTES,
-                    _node_ip_address="127.0.0.1",
-                    _temp_dir=folder,
-                )
-        yield
-    finally:
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
+    with scratch_folder("ray-", short_folder()) as folder:
+        try:
+            with _translated(options):
+                if options.address:
+                    _knock(options.address)
+                    ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR)
+                else:
+                    ray.init(
+                        address="local",
+                        num_cpus=options.n_cpus,
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                        object_store_memory=OBJECT_STORE_BYTES,
+                        _node_ip_address="127.0.0.1",
+                        _temp_dir=folder,
+                    )
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _knock(address: str) -> None:
@@ -202,30 +200,29 @@ def train_packs(
         limits,
         n_planned=len(cells),
     )
-    storage = tempfile.mkdtemp(prefix="tune-")
     try:
-        tune.Tuner(
-            trainable,
-            tune_config=tune.TuneConfig(
-                search_alg=_PackSearcher(run_id),
-                num_samples=-1,
-                max_concurrent_trials=spec.resources.max_concurrent,
-                reuse_actors=True,
-                trial_dirname_creator=_trial_name,
-                trial_name_creator=_trial_name,
-            ),
-            run_config=tune.RunConfig(
-                name="packs",
-                storage_path=storage,
-                callbacks=[_RecordCallback(run_id)],
-                failure_config=tune.FailureConfig(max_failures=0),
-                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                verbose=0,
-            ),
-        ).fit()
+        with scratch_folder("tune-") as storage:
+            tune.Tuner(
+                trainable,
+                tune_config=tune.TuneConfig(
+                    search_alg=_PackSearcher(run_id),
+                    num_samples=-1,
+                    max_concurrent_trials=spec.resources.max_concurrent,
+                    reuse_actors=True,
+                    trial_dirname_creator=_trial_name,
+                    trial_name_creator=_trial_name,
+                ),
+                run_config=tune.RunConfig(
+                    name="packs",
+                    storage_path=storage,
+                    callbacks=[_RecordCallback(run_id)],
+                    failure_config=tune.FailureConfig(max_failures=0),
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                    verbose=0,
+                ),
+            ).fit()
     finally:
         del _runs[run_id]
-        shutil.rmtree(storage, ignore_errors=True)
     is_done = run.queue.is_empty and not any(search.n_left for search in run.searches)
     if not is_done and not should_drain():
         raise BenchmarkError("Ray Tune ended before every pack was trained; the job's log says why.")

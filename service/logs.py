@@ -1,9 +1,14 @@
-"""The log of a job's drivers: its end, and what is appended to it, as text that is safe to show."""
+"""The logs of jobs in the data folder: read as text that is safe to show, and removed with their jobs."""
 
 import codecs
+import contextlib
+import logging
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+
+from service.settings import Settings
 
 BLOCK_BYTES = 64 * 1024
 MAX_TAIL_BYTES = 4 * 1024**2
@@ -11,6 +16,7 @@ MAX_TAIL_LINES = 10_000
 # A terminal obeys control characters: they become their pictures (ESC is U+241B), and those without one U+FFFD.
 _VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
 _VISIBLE |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+logger = logging.getLogger("rhobust.logs")
 
 
 def visible(text: str) -> str:
@@ -97,3 +103,30 @@ def _last_lines(descriptor: int, end: int, n_lines: int) -> bytes:
     if place < 0 < start:  # too long to go back to where its first line begins
         place = read.find(b"\n", 0, -1)
     return read[place + 1 :]
+
+
+def log_bytes(path: Path) -> int:
+    """Return the size of a log; 0 where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def remove_log(path: Path) -> int:
+    """Remove a log, if it is there, and return how large it was; one that cannot be removed is only a warning."""
+    size = log_bytes(path)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("the log %s cannot be removed: %s", path, error.strerror)
+        return 0
+    return size
+
+
+def logs_before(settings: Settings, before: float) -> Iterator[tuple[str, Path]]:
+    """Yield the id of a job and its log for each that was last written before a time, in seconds since 1970."""
+    for path in sorted(settings.log_path("any").parent.glob("*.log")):
+        with contextlib.suppress(FileNotFoundError):  # removed since it was listed
+            if path.lstat().st_mtime < before:
+                yield path.stem, path

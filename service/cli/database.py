@@ -1,10 +1,16 @@
 """Commands on the database."""
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
 from service.environment import make_data_dir
+from service.jobs.dispatcher import ALIVE_WITHIN_S
 from service.settings import Settings
+from service.store import backup as copy_database
 from service.store import check, upgrade
+from service.store import restore as restore_copy
 
 app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 
@@ -23,3 +29,21 @@ def check_database() -> None:
     """Check that the schema is what this version needs."""
     check(Settings().store_url)
     typer.echo("The schema is what this version needs.", err=True)
+
+
+@app.command("backup")
+def back_up_database(file: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")]) -> None:
+    """Copy the embedded database into a file, as it is now; nothing has to stop for that."""
+    copy_database(Settings().store_url, file)
+    typer.echo(f"The database is copied to {file}.", err=True)
+
+
+@app.command("restore")
+def restore_database(file: Annotated[Path, typer.Argument(help="A file that `rhobust db backup` wrote.")]) -> None:
+    """Put a backup in the place of the embedded database, which nobody may be using; what it replaces is kept."""
+    settings = Settings()
+    make_data_dir(settings)
+    kept = restore_copy(settings.store_url, file, ALIVE_WITHIN_S)
+    typer.echo(f"The database is that of {file} now.", err=True)
+    if kept is not None:
+        typer.echo(f"The one before is kept as {kept}; delete it when nobody misses it.", err=True)

@@ -4,11 +4,9 @@ import contextlib
 import ctypes
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -19,6 +17,7 @@ from typing import IO, Self
 import psutil
 
 from benchmark.rayenv import short_folder
+from benchmark.scratch import Scratch
 
 PR_SET_PDEATHSIG = 1
 STOP_GRACE_S = 3.0
@@ -87,7 +86,7 @@ class Orders:
 class DriverProcess:
     """A running driver. Make it in the main thread: the kernel ends it with the thread that started it."""
 
-    def __init__(self, process: subprocess.Popen[str], scratch: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], scratch: Scratch) -> None:
         self._process = process
         self._scratch = scratch
         self._draining = False
@@ -97,7 +96,7 @@ class DriverProcess:
         """Start a driver that appends its output to a log file; raises OSError when that cannot be."""
         log_path.parent.mkdir(parents=True, exist_ok=True)
         # What a killed driver and its Ray leave behind is in one folder; Ray's sockets in it need a short path.
-        scratch = Path(tempfile.mkdtemp(prefix="rho-", dir=short_folder()))
+        scratch = Scratch("rho-", short_folder())
         try:
             with log_path.open("a", encoding="utf-8") as log:
                 process = subprocess.Popen(  # noqa: S603  (our own module, by this interpreter)
@@ -106,11 +105,11 @@ class DriverProcess:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     text=True,
-                    env={**child_environment(os.environ), "TMPDIR": str(scratch)},
+                    env={**child_environment(os.environ), "TMPDIR": str(scratch.path)},
                     start_new_session=True,
                 )
         except OSError:
-            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.remove()
             raise
         driver = cls(process, scratch)
         driver._tell(json.dumps(asdict(orders)))
@@ -154,7 +153,7 @@ class DriverProcess:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.remove()
 
     def last_words(self) -> str:
         """Return what an ended driver said, in a sentence, of why it ended; empty if it did not come to that."""

@@ -1,8 +1,20 @@
 """The results store and the queue: the only place that knows SQLAlchemy and Alembic."""
 
 from service.states import IllegalTransitionError
-from service.store.backup import backup
-from service.store.entities import Dispatcher, Job, NewJob, Ownership, PlacedRecord, Progress, StoredRecord, WantedCell
+from service.store.backup import backup, restore
+from service.store.entities import (
+    Dispatcher,
+    Job,
+    NewJob,
+    Ownership,
+    PlacedRecord,
+    Progress,
+    Prunable,
+    PrunableJob,
+    Space,
+    StoredRecord,
+    WantedCell,
+)
 from service.store.errors import (
     IdempotencyConflictError,
     InvalidValueError,
@@ -27,7 +39,10 @@ __all__ = [
     "Ownership",
     "PlacedRecord",
     "Progress",
+    "Prunable",
+    "PrunableJob",
     "SchemaError",
+    "Space",
     "Store",
     "StoreError",
     "StoredRecord",
@@ -36,5 +51,6 @@ __all__ = [
     "backup",
     "check",
     "downgrade",
+    "restore",
     "upgrade",
 ]

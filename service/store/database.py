@@ -99,6 +99,19 @@ class Database:
                 if self.is_sqlite:
                     raw.execute("PRAGMA foreign_keys = ON")
 
+    def rewrite(self) -> None:
+        """Write a SQLite file anew, without its free pages; raises UnavailableError while somebody else is in it."""
+        with self._translated(), self.engine.connect() as connection:
+            raw: Any = connection.connection.dbapi_connection
+            raw.execute("PRAGMA busy_timeout = 0")
+            try:
+                raw.execute("VACUUM")
+                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            except sqlite3.Error as error:
+                raise UnavailableError(f"the database {self.shown} cannot be written anew: {error}.") from error
+            finally:
+                raw.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+
     def lock(self, connection: Connection, number: int, *, shared: bool = False) -> None:
         """Hold an advisory lock until the transaction ends; SQLite's writers exclude each other anyway."""
         if not self.is_sqlite:

@@ -203,3 +203,47 @@ class Dispatcher:
     heartbeat: float
     age_s: float
     job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PrunableJob:
+    """A job that ended long enough ago to be deleted.
+
+    Attributes:
+        age_s: seconds since it ended, by the database's clock.
+    """
+
+    id: str
+    name: str
+    state: JobState
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prunable:
+    """What pruning would delete.
+
+    Attributes:
+        before: the time before which the jobs ended, in seconds since 1970 by the database's clock.
+        jobs: the jobs, longest ended first.
+        n_records: records that no other job uses or has trained.
+        n_keys: idempotency keys that are too old, or of these jobs.
+    """
+
+    before: float
+    jobs: tuple[PrunableJob, ...]
+    n_records: int
+    n_keys: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Space:
+    """The size of a database file.
+
+    Attributes:
+        free_bytes: the part of it that holds nothing now.
+    """
+
+    before_bytes: int
+    after_bytes: int
+    free_bytes: int

@@ -82,9 +82,13 @@ def require_schema(database: Database) -> None:
     needed = f"this version needs revision {REVISION}"
     if found is None:
         raise SchemaError(f"the database {database.shown} has no schema of Rhobust, {needed}; {UPGRADE_HINT}.")
-    known = {script.revision for script in ScriptDirectory.from_config(_config(MIGRATIONS)).walk_revisions()}
-    remedy = UPGRADE_HINT if found in known else "a newer version made it: install that version"
+    remedy = UPGRADE_HINT if found in known_revisions() else "a newer version made it: install that version"
     raise SchemaError(f"the database {database.shown} is at revision {found}, {needed}; {remedy}.")
+
+
+def known_revisions() -> set[str]:
+    """Return the revisions that this version has or can upgrade."""
+    return {script.revision for script in ScriptDirectory.from_config(_config(MIGRATIONS)).walk_revisions()}
 
 
 def current_revision(database: Database) -> str | None:

@@ -7,14 +7,16 @@ from service.store import migrate
 from service.store.database import Database
 from service.store.dispatchers import Dispatchers
 from service.store.estimating import Estimating
+from service.store.inspecting import Inspecting
 from service.store.jobs import Jobs
+from service.store.pruning import Pruning
 from service.store.queue import Queue
 from service.store.reading import Reading
 from service.store.submitting import Submitting
 from service.store.writing import Writing
 
 
-class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating):
+class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating, Pruning, Inspecting):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 
     Args:
@@ -45,6 +47,11 @@ class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating):
             database.close()
             raise
         return cls(database)
+
+    @property
+    def address(self) -> str:
+        """The address of the database, without its password."""
+        return self._database.shown
 
     def close(self) -> None:
         """Close all connections."""

@@ -14,6 +14,7 @@ from benchmark.extension import extension_problems
 from benchmark.parsing import parse_text
 from benchmark.spec.models import Limits
 from service.estimates import Estimate, estimate
+from service.logs import remove_log
 from service.states import Action, JobState, require_allowed
 from service.store import Job
 from service.submission import new_job
@@ -143,8 +144,9 @@ def get_job(state: State, job_id: JobId) -> JobDetail:
 
 @router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT)
 def delete_job(state: State, job_id: JobId) -> None:
-    """Delete a finished job and the records that no other job uses."""
+    """Delete a finished job, its log where it is on this machine, and the records that no other job uses."""
     state.store.delete(job_id)
+    remove_log(state.settings.log_path(job_id))
 
 
 @router.post("/{job_id}/pause", status_code=HTTPStatus.ACCEPTED)

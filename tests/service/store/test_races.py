@@ -81,7 +81,19 @@ def test_one_job_alone_is_asked_to_make_room(database_url: str) -> None:
     assert sum(job is not None for job in asked) == 1
 
 
-def test_records_are_reused_while_their_job_is_deleted(database_url: str) -> None:
+def delete_one(store: Store, job_id: str) -> None:
+    store.delete(job_id)
+
+
+def prune_all(store: Store, job_id: str) -> None:
+    plan = store.prunable(0)
+    for job in plan.jobs:
+        store.prune_job(job.id, plan.before)
+    assert sum(store.prune_records()) <= 80
+
+
+@pytest.mark.parametrize("remove", [delete_one, prune_all])
+def test_records_are_reused_while_their_job_is_deleted(database_url: str, remove: Callable[[Store, str], None]) -> None:
     with Store.open(database_url) as store:
         doomed = []
         for _ in range(N_RACERS // 2):
@@ -93,7 +105,7 @@ def test_records_are_reused_while_their_job_is_deleted(database_url: str) -> Non
 
     def act(store: Store, number: int) -> None:
         if number % 2:
-            store.delete(doomed[number // 2])
+            remove(store, doomed[number // 2])
         else:
             heir = heirs[number // 2]
             store.link_reusable(heir.id, heir.attempt, want(*range(20)), TTL_S)

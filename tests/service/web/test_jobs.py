@@ -1,11 +1,15 @@
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from benchmark import Spec, TaskDataError
+from service.settings import Settings
 from service.states import JobState
 from service.store import Store
+from service.web.state import AppState
 from tests.service.filling import completed, diverged, failed, mixed, run_made_up, small_spec, submit
 
 JOBS = "/api/v1/jobs"
@@ -198,6 +202,20 @@ def test_steering_follows_the_states(web: httpx.Client, store: Store) -> None:
     assert web.post(f"{url}/cancel").json()["state"] == "cancelled"
     assert web.delete(url).status_code == 204
     assert web.get(url).status_code == 404
+
+
+def test_a_deleted_job_takes_its_log_along(
+    web: httpx.Client, shared_app: tuple[FastAPI, str], store: Store, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path)
+    shared_app[0].state.rhobust = AppState(store, settings)
+    jobs = [run_made_up(store, submit(store)), submit(store)]
+    logs = [settings.log_path(job.id) for job in jobs]
+    logs[0].parent.mkdir()
+    for log in logs:
+        log.write_text("a line")
+    assert [web.delete(f"{JOBS}/{job.id}").status_code for job in jobs] == [204, 409]
+    assert [log.exists() for log in logs] == [False, True]
 
 
 def test_a_job_is_extended_by_a_spec_that_holds_its_cells(web: httpx.Client, store: Store) -> None:
