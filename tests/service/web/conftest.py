@@ -15,5 +15,5 @@ def backend() -> str:
 @pytest.fixture
 def web(served: str) -> Iterator[httpx.Client]:
     """A plain HTTP client of the app."""
-    with httpx.Client(base_url=served) as client:
+    with httpx.Client(base_url=served, timeout=60.0) as client:
         yield client
