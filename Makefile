@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TORCH := 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast soak lint format bench lock clean
+.PHONY: help install demo test test-all test-fast soak lint format bench lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,7 +25,10 @@ demo: export RHOBUST_DATA_DIR ?= $(CURDIR)/data
 demo: $(STAMP) ## run the quickstart on a server of its own and show its table
 	@$(BIN)/rhobust demo examples/quickstart.yaml
 
-test: $(STAMP) ## all tests
+test: $(STAMP) ## the tests, in less than a quarter of an hour
+	$(BIN)/pytest -m "not long"
+
+test-all: $(STAMP) ## all tests, also those that take minutes each: what CI runs
 	$(BIN)/pytest
 
 test-fast: $(STAMP) ## the tests of every day, without Ray and long training

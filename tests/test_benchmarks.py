@@ -11,6 +11,7 @@ PROGRAMS = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py"))
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_smoke(program: str) -> None:
     command = [sys.executable, "-m", f"benchmarks.{program}", "--smoke"]

@@ -41,6 +41,7 @@ def below(pid: int) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_two_jobs_run_at_once_and_nothing_is_left_when_the_parent_ends(tmp_path: Path, number: signal.Signals) -> None:
     data_dir, log = tmp_path / "data", tmp_path / "log"

@@ -22,7 +22,7 @@ from tests.service.filling import small_spec, submit
 from tests.service.jobs.short_leases import LEASE_S
 from tests.service.processes import environment, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 N_CELLS = 30
 N_FIRST = 8
 JOB_S = 150.0

@@ -16,7 +16,7 @@ from service.client import Client
 from tests.service.filling import small_spec
 from tests.service.processes import processes_of, server, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 N_JOBS = int(os.environ.get("RHOBUST_SOAK_JOBS", "2"))
 JOB_S = 150.0
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  (where Linux keeps it)
