@@ -2,11 +2,14 @@
 
 import contextlib
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from service.settings import Settings
+from service.store.submitting import ID_ALPHABET, ID_LENGTH
 
+_JOB_ID = re.compile(rf"[{ID_ALPHABET}]{{{ID_LENGTH}}}")  # what people put there under other names is theirs
 logger = logging.getLogger("rhobust.logs")
 
 
@@ -33,5 +36,5 @@ def logs_before(settings: Settings, before: float) -> Iterator[tuple[str, Path]]
     """Yield the id of a job and its log for each that was last written before a time, in seconds since 1970."""
     for path in sorted(settings.log_path("any").parent.glob("*.log")):
         with contextlib.suppress(FileNotFoundError):  # removed since it was listed
-            if path.lstat().st_mtime < before:
+            if _JOB_ID.fullmatch(path.stem) and path.lstat().st_mtime < before:
                 yield path.stem, path
