@@ -4,11 +4,13 @@ import codecs
 import contextlib
 import logging
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from service.settings import Settings
+from service.store.submitting import ID_ALPHABET, ID_LENGTH
 
 BLOCK_BYTES = 64 * 1024
 MAX_TAIL_BYTES = 4 * 1024**2
@@ -16,6 +18,7 @@ MAX_TAIL_LINES = 10_000
 # A terminal obeys control characters: they become their pictures (ESC is U+241B), and those without one U+FFFD.
 _VISIBLE = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"}
 _VISIBLE |= {0x7F: 0x2421} | dict.fromkeys(range(0x80, 0xA0), 0xFFFD)
+_JOB_ID = re.compile(rf"[{ID_ALPHABET}]{{{ID_LENGTH}}}")  # what people put there under other names is theirs
 logger = logging.getLogger("rhobust.logs")
 
 
@@ -128,5 +131,5 @@ def logs_before(settings: Settings, before: float) -> Iterator[tuple[str, Path]]
     """Yield the id of a job and its log for each that was last written before a time, in seconds since 1970."""
     for path in sorted(settings.log_path("any").parent.glob("*.log")):
         with contextlib.suppress(FileNotFoundError):  # removed since it was listed
-            if path.lstat().st_mtime < before:
+            if _JOB_ID.fullmatch(path.stem) and path.lstat().st_mtime < before:
                 yield path.stem, path

@@ -83,14 +83,12 @@ def test_nothing_goes_where_nobody_can_be_asked_or_the_answer_is_no(
 
 
 def test_logs_of_jobs_that_are_gone_go_when_they_are_old(cli: Cli, embedded: Store) -> None:
-    old, young = write_log("deleted1", age_s=3 * 86_400), write_log("deleted2")
+    old, young = write_log("0123456789", age_s=3 * 86_400), write_log("abcdefghjk")
     alive = submit(embedded)
     used = write_log(alive.id, age_s=3 * 86_400)
-    other = used.with_name("notes.txt")
-    other.write_text("mine")
-    os.utime(other, (0, 0))
+    others = [write_log(name, age_s=3 * 86_400) for name in ("server", "dispatcher", "ABCDEFGHJK")]
     assert cli("prune", "--older-than", "2d", "-y").code == 0
-    assert [path.exists() for path in (old, young, used, other)] == [False, True, True, True]
+    assert [path.exists() for path in (old, young, used, *others)] == [False, True, True, True, True, True]
 
 
 def test_logs_of_unknown_jobs_stay_where_several_stores_may_share_the_folder(
@@ -98,7 +96,7 @@ def test_logs_of_unknown_jobs_stay_where_several_stores_may_share_the_folder(
 ) -> None:
     Settings().data_dir.mkdir()
     monkeypatch.setenv("RHOBUST_DATABASE_URL", database_url)
-    unknown = write_log("elsewhere", age_s=3 * 86_400)
+    unknown = write_log("0123456789", age_s=3 * 86_400)
     _, log = ended(store)
     time.sleep(0.01)
     assert cli("prune", "--older-than", "0d", "-y").code == 0

@@ -35,8 +35,8 @@ def test_a_row_that_breaks_a_rule_of_its_table_is_damage(database_url: str, stor
     store.close()
     file = Path(database_url.removeprefix("sqlite:///"))
     content = file.read_bytes()
-    rows, n_changed = re.subn(rb"(?<!')completed(?!')", b"complited", content)  # in quotes it stands in the rules
-    assert n_changed >= 400
+    rows, n_changed = re.subn(rb"(?<!')completed", b"complited", content)  # in quotes it stands in the rules
+    assert n_changed > 300
     file.write_bytes(rows)
     with Store.open(database_url) as reopened:
         assert reopened.damage()
