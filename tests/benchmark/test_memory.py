@@ -23,6 +23,8 @@ from benchmark.spec import expand
 from benchmark.tasks import load_task
 from tests.benchmark.toys import CPU, make_spec
 
+pytestmark = pytest.mark.slow
+
 GIB = 1 << 30
 TRACING = 500_000  # bytes, whatever the number of cells
 

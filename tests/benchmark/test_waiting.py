@@ -22,6 +22,8 @@ from optimizers.functional import initial_memory, looks_twice, update
 from tests.benchmark.toys import CPU, make_spec
 from tests.optimizers.cases import CASES
 
+pytestmark = pytest.mark.slow
+
 aten = torch.ops.aten
 RULES: dict[str, dict[str, Any]] = {
     case.name: {} if case.name == "gd" else {"rho": 0.1, "rho_warmup": 0.5, **case.hyperparameters} for case in CASES

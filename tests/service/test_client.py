@@ -17,6 +17,8 @@ from tests.service.filling import failed, run_made_up, small_spec
 from tests.service.processes import free_port
 from tests.service.serving import serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def backend() -> str:

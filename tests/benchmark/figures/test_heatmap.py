@@ -18,6 +18,8 @@ from benchmark.robustness import TaskScoring, infer_grids
 from benchmark.surface import surfaces
 from tests.benchmark.robustness.runs import ACCURACY, LRS, RHOS, frame_of, noisy_scores
 
+pytestmark = pytest.mark.slow
+
 Surfaces = list[dict[str, Any]]
 
 

@@ -16,6 +16,8 @@ from benchmark.robustness import AxisInfo, GridInfo
 from benchmark.surface import surfaces
 from tests.benchmark.robustness.runs import ACCURACY, frame_of
 
+pytestmark = pytest.mark.slow
+
 Surface = dict[str, Any]
 SCALES = {"lr": "log", "rho": "log", "momentum": "linear"}
 PLACES = [{"lr": 0.3, "rho": 0.2}, {"lr": 0.1, "rho": 0.5}, {"lr": 0.7, "rho": 0.05}, {"lr": 0.02, "rho": 0.9}]

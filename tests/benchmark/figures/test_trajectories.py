@@ -18,6 +18,8 @@ from benchmark.records import PackPlace, Record, Status
 from benchmark.spec import expand
 from tests.benchmark.toys import CPU, document
 
+pytestmark = pytest.mark.slow
+
 PAPER = Path(__file__).parents[3] / "examples" / "paper"
 Records = dict[str, Record]
 

@@ -16,6 +16,8 @@ from torch.utils import _pytree as pytree
 
 from benchmark.fused.graph import reuse_memory, take_away, traced
 
+pytestmark = pytest.mark.slow
+
 CONSTANT = torch.tensor([1.0, -2.0, 3.0])
 
 

@@ -10,6 +10,8 @@ from benchmark.errors import TableError
 from benchmark.robustness import paired_difference, robustness_table
 from tests.benchmark.robustness.runs import ACCURACY, frame_of, noisy_scores
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_interval_is_that_of_the_paired_t_test() -> None:
     scores = noisy_scores(5)

@@ -24,6 +24,8 @@ from benchmark.robustness import (
 from benchmark.surface import surfaces
 from tests.benchmark.robustness.runs import ACCURACY, frame_of
 
+pytestmark = pytest.mark.slow
+
 STATUS = st.sampled_from(["completed", "completed", "completed", "diverged", "timed_out", "failed", "missing"])
 SCORE = st.sampled_from([0.1, 0.1, 0.5, 0.9, 0.9000000001, 1e-300, -3.0, 1e12])
 RUN = st.fixed_dictionaries(

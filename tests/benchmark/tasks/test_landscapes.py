@@ -21,6 +21,8 @@ from benchmark.tasks.landscapes import LANDSCAPES, SERIES_BELOW, Banana, Himmelb
 from benchmark.training import train
 from tests.benchmark.toys import CPU, document
 
+pytestmark = pytest.mark.slow
+
 PAPER = Path(__file__).parents[3] / "examples" / "paper"
 BATCH = (torch.zeros(1, 1),)
 

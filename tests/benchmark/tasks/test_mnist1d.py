@@ -12,6 +12,8 @@ from benchmark.errors import TaskDataError
 from benchmark.tasks import mnist1d
 from benchmark.tasks.mnist1d import MNIST1DCNN
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -9,6 +9,8 @@ import pytest
 from service.doctor import leftovers
 from tests.service.cli.conftest import Cli
 
+pytestmark = pytest.mark.slow
+
 CHECKS = ["python", "packages", "torch", "ray", "data folder", "disk", "database", "processes", "folders"]
 
 

@@ -14,6 +14,8 @@ from tests.service.cli.conftest import Cli
 from tests.service.filling import failed, landscape_spec, mixed, run_made_up, small_spec, submit, trained
 from tests.service.processes import free_port
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:

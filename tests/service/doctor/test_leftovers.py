@@ -15,6 +15,8 @@ from service.doctor import Finding, Verdict, leftovers
 from service.jobs.child import DRIVER_MODULE
 from tests.service.processes import until
 
+pytestmark = pytest.mark.slow
+
 KILLED_MAKER = """
 import os, sys
 from benchmark.scratch import Scratch

@@ -17,6 +17,8 @@ from service.store.part import read_job
 from service.store.tables import db_now, job
 from tests.service.store.machine import QueueMachine
 
+pytestmark = pytest.mark.slow
+
 
 def run_machine(
     template: Path, *, n_examples: int, n_steps: int, derandomize: bool = False, shrink: bool = True

@@ -11,6 +11,8 @@ from service.store.database import Database
 from tests.service.store.clocks import TurnedClock, turned_clock
 from tests.service.store.samples import TTL_S, make_record, new_job, queue, running, start, want, write
 
+pytestmark = pytest.mark.slow
+
 DAY_S = 24 * 3600.0
 
 

@@ -11,6 +11,8 @@ from service.states import JobState
 from service.store import Store, StoreError
 from tests.service.store.samples import TTL_S, make_record, new_job, queue, register, running, want, write
 
+pytestmark = pytest.mark.slow
+
 N_RACERS = 8
 
 

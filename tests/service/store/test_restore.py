@@ -23,6 +23,8 @@ from service.store import (
 )
 from tests.service.store.samples import make_record, queue, running, write
 
+pytestmark = pytest.mark.slow
+
 ALIVE_WITHIN_S = 45.0
 N_CELLS = 50
 

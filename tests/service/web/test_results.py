@@ -9,6 +9,8 @@ import pytest
 from service.store import Store, WantedCell
 from tests.service.filling import completed, diverged, landscape_spec, run_made_up, small_spec, submit, trained
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def job_url(store: Store) -> str:
