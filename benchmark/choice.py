@@ -217,7 +217,7 @@ def _can_be_trained_alone(cells: Sequence[Cell], device: torch.device) -> bool:
         task = load_task(setting.task, setting.task_params)
         for cell in {cell.seed: cell for cell in _spread(cells, N_FUSED)}.values():
             training.step_s(task, setting, cell.hyperparameters, cell.seed, device=device, n_steps=1)
-    except Exception:  # noqa: BLE001  (whatever a task raises)
+    except Exception:  # noqa: BLE001  (whatever a task raises: then the fault is not with fusing)
         return False
     return True
 

@@ -87,7 +87,7 @@ class _Peak(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
     """Sums up the memory behind tensors from their making to their end."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.largest = self._now = 0
         self._seen: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 

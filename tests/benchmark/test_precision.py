@@ -96,7 +96,7 @@ def test_the_perturbations_of_sam_and_monge_sam_are_parallel_in_bf16_too() -> No
             model = task.model(3)
         before = [p.detach().clone() for p in model.parameters()]
         optimizer = kind(model.parameters(), torch.optim.SGD, rho=0.5, lr=0.1)
-        task.loss(in_precision(model, "bf16", CPU), batch).backward()  # type: ignore[no-untyped-call]
+        task.loss(in_precision(model, "bf16", CPU), batch).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.first_step()
         norms.append(float(optimizer.grad_norm))
         moved = zip(model.parameters(), before, strict=True)

@@ -41,7 +41,7 @@ class Waits(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves
     """Notes the kernels that wait for a device: what reads a number, and what takes tensors of two devices."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self.seen: set[str] = set()
         self.is_armed = True
 
