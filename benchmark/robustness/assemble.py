@@ -64,7 +64,7 @@ def assemble_row(
         reason,
         _trace(cells, scoring) if cells.grid.is_adaptive else None,
     )
-    return Row(cells.grid.task, cells.grid.optimizer, reason is None, grid, best, measures, samples)
+    return Row(cells.grid.task, cells.grid.optimizer, reason is None, grid, best, measures, samples=samples)
 
 
 def _measure(

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,13 +12,14 @@ from benchmark.robustness.across import across_tasks
 from benchmark.robustness.assemble import assemble_row
 from benchmark.robustness.cells import TaskCells, read_cells
 from benchmark.robustness.common import common_grid, place
-from benchmark.robustness.comparison import differences_of, mark_leaders
+from benchmark.robustness.comparison import Difference, differences_of, mark_leaders, with_ranks
 from benchmark.robustness.evaluate import Reference, evaluate
 from benchmark.robustness.inference import infer_grids
 from benchmark.robustness.intervals import MIN_BOOTSTRAP_SEEDS, seed_weights
 from benchmark.robustness.rows import Row
 from benchmark.robustness.scoring import FloatArray, GridInfo, TaskScoring
 from benchmark.robustness.table import Missing, MissingCell, RobustnessTable, TaskSummary
+from benchmark.robustness.wins import Wins, on_common_grid, paired_wins
 
 N_FIRST_MISSING = 20
 NOTHING_LEARNED = "the reference is not above the floor: nothing has been learned"
@@ -61,9 +63,10 @@ def robustness_table(
         fingerprints=tuple(sorted(set(fingerprints))),
         mixed=mixed,
         view="equal_steps",
-        tasks=tuple(summary for summary, _ in parts),
-        rows=tuple(itertools.chain.from_iterable(rows for _, rows in parts)),
-        differences=tuple(itertools.chain.from_iterable(differences_of(rows) for _, rows in parts)),
+        tasks=tuple(part.summary for part in parts),
+        rows=tuple(itertools.chain.from_iterable(part.rows for part in parts)),
+        differences=tuple(itertools.chain.from_iterable(part.differences for part in parts)),
+        wins=tuple(itertools.chain.from_iterable(part.wins for part in parts)),
         across_tasks=across_tasks(tasks, references),
     )
 
@@ -101,9 +104,17 @@ def _reference(task: TaskCells, given: Mapping[str, float]) -> Reference:
     return Reference(score, None if learned else NOTHING_LEARNED)
 
 
-def _task(
-    task: TaskCells, reference: Reference, given: Mapping[str, float], resamples: _Resamples
-) -> tuple[TaskSummary, tuple[Row, ...]]:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What the table says of one task."""
+
+    summary: TaskSummary
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+    wins: tuple[Wins, ...]
+
+
+def _task(task: TaskCells, reference: Reference, given: Mapping[str, float], resamples: _Resamples) -> _Part:
     scoring = task.scoring
     common = common_grid(task.optimizers)
     summary = TaskSummary(
@@ -126,7 +137,25 @@ def _task(
         where = place(cells, common)
         estimates = evaluate(cells, scoring, reference, where.repeats, weights)
         rows.append(assemble_row(cells, scoring, reference, where, estimates))
-    return summary, mark_leaders(_ordered(rows))
+    ordered = with_ranks(mark_leaders(_ordered(rows)))
+    ranked = [row.optimizer for row in ordered if row.ranked]
+    scores = {
+        cells.grid.optimizer: on_common_grid(cells, common)
+        for cells in task.optimizers
+        if cells.grid.optimizer in ranked
+    }
+    return _Part(
+        summary,
+        ordered,
+        differences_of(ordered, _normalised_tolerance(scoring, reference)),
+        tuple(paired_wins(scoring.task, *pair, scores, weights) for pair in itertools.combinations(ranked, 2)),
+    )
+
+
+def _normalised_tolerance(scoring: TaskScoring, reference: Reference) -> float | None:
+    if reference.score is None or reference.problem is not None:
+        return None
+    return scoring.tolerance / (reference.score - scoring.oriented_floor)
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:

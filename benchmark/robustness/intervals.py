@@ -64,6 +64,11 @@ class Sample:
         )
         return Sample(by_seed, resampled, self.n_seeds, self.is_order_statistic or other.is_order_statistic)
 
+    def negated(self) -> "Sample":
+        """Return the sample of the measure with the other sign."""
+        by_seed, resampled = (None if part is None else -part for part in (self.by_seed, self.resampled))
+        return Sample(by_seed, resampled, self.n_seeds, self.is_order_statistic)
+
 
 def interval_of(value: float, sample: Sample, level: float = LEVEL) -> Interval | NoInterval:
     """Return the interval of a measure as far as its seeds allow one.
