@@ -10,6 +10,7 @@ from benchmark.robustness.cells import Cells
 from benchmark.robustness.columns import DIAGNOSTICS
 from benchmark.robustness.failures import failure_rates
 from benchmark.robustness.intervals import Sample, resampled_means
+from benchmark.robustness.reference import Reference
 from benchmark.robustness.registry import TRIALS
 from benchmark.robustness.scoring import BoolArray, FloatArray, TaskScoring
 from benchmark.robustness.tuning import expected_best
@@ -38,14 +39,6 @@ class Estimate:
     sample: Sample | None = None
     reason: str | None = None
     flags: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The oriented score against which a task's scores are judged, and why it cannot serve, where it cannot."""
-
-    score: float | None
-    problem: str | None
 
 
 def evaluate(

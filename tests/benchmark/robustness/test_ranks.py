@@ -42,7 +42,7 @@ def test_seeds_needed_are_those_of_a_textbook() -> None:
 def test_the_power_is_that_of_the_test_simulated() -> None:
     rng, n_tables = np.random.default_rng(0), 4_000
     differences = 0.8 + rng.standard_normal((n_tables, 8))
-    found = np.mean([stats.ttest_1samp(own, 0.0).pvalue < 0.05 for own in differences])
+    found = float(np.mean([stats.ttest_1samp(own, 0.0).pvalue < 0.05 for own in differences]))
     expected = power_of(8, 0.8)
     assert abs(found - expected) < BINOMIAL * np.sqrt(expected * (1 - expected) / n_tables)
 
