@@ -7,6 +7,7 @@ import pandas as pd
 
 from benchmark.known import known_cells
 from benchmark.records import Cost, Record
+from benchmark.sharpness import columns_of
 from benchmark.spec import Spec
 from benchmark.tasks import task_class
 
@@ -19,7 +20,8 @@ def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
 
     Columns are `task`, `optimizer` (labels), `seed`, `config_key`, `status` (`missing` for a cell without a record),
     `collapsed`, `diverged_at_step`, every hyperparameter (NaN where an optimizer has none of that name), every metric
-    (NaN unless completed), `grad_norm`, `delta_over_rho` and the parts of the cost.
+    and every measure of sharpness that the spec asks for (NaN unless completed), `grad_norm`, `delta_over_rho` and the
+    parts of the cost.
 
     Args:
         spec: whose cells are the rows.
@@ -76,4 +78,6 @@ def _columns(spec: Spec) -> list[str]:
     ]
     ending = ["seed", "status", "collapsed", "diverged_at_step", "train_loss"]
     measured = ["grad_norm", "delta_over_rho", *COST_COLUMNS, "config_key"]
-    return list(dict.fromkeys(["task", "optimizer", *swept, *fixed, *ending, *scores, *measured]))
+    return list(
+        dict.fromkeys(["task", "optimizer", *swept, *fixed, *ending, *scores, *columns_of(spec.sharpness), *measured])
+    )

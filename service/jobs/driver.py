@@ -12,6 +12,7 @@ from benchmark.choice import choose_execution, device_name, timing_key
 from benchmark.execution import Execution, cell_fingerprint, device_for
 from benchmark.known import known_cells, sample_cells
 from benchmark.run import train_missing
+from benchmark.sharpness import columns_of
 from benchmark.spec import Cell
 from service.jobs.child import DRAIN, DriverExit, Orders, end_with_parent, private_stdout
 from service.jobs.sink import RecordSink
@@ -73,7 +74,10 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     store.register({key: setting.to_dict() for key, setting in settings.items()}, {})
     store.set_execution(job.id, orders.attempt, _by_label(spec, executions))
     if spec.reuse:
-        wanted = [WantedCell(cell.key, made_by[cell.setting.key], cell.task, cell.optimizer, True) for cell in missing]
+        needed = columns_of(spec.sharpness)
+        wanted = [
+            WantedCell(cell.key, made_by[cell.setting.key], cell.task, cell.optimizer, True, needed) for cell in missing
+        ]
         linked = store.link_reusable(job.id, orders.attempt, wanted, orders.lease_s)
         missing = [cell for cell in missing if cell.key not in linked]
         if linked and records:

@@ -135,6 +135,7 @@ class WantedCell:
         task: label of its task.
         optimizer: label of its optimizer.
         needs_curve: whether only a record with a curve will do.
+        needs_metrics: metrics that a completed record must have; a diverged one has none.
     """
 
     config_key: str
@@ -142,6 +143,7 @@ class WantedCell:
     task: str
     optimizer: str
     needs_curve: bool = False
+    needs_metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Writing records: inserted once, linked to the job that uses them, counted in the same transaction."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -107,7 +107,8 @@ class Writing(Part):
     def link_reusable(self, job_id: str, attempt: int, wanted: Sequence[WantedCell], ttl_s: float) -> set[str]:
         """Link a job to the newest completed or diverged records of any job for the cells that it wants.
 
-        A record has a curve if it was written with the names of its series, be they empty.
+        A record has a curve if it was written with the names of its series, be they empty. A completed record counts
+        only if it has the metrics that the cell needs.
 
         Returns:
             The config_keys that were linked.
@@ -116,10 +117,8 @@ class Writing(Part):
             LostLeaseError: if the job was taken over, released or finished.
         """
         linked: set[str] = set()
-        ordered = sorted(wanted, key=lambda cell: (cell.fingerprint, cell.needs_curve, cell.config_key))
-        for (fingerprint, needs_curve), group in groupby(
-            ordered, key=lambda cell: (cell.fingerprint, cell.needs_curve)
-        ):
+        ordered = sorted(wanted, key=lambda cell: (*_needs(cell), cell.config_key))
+        for (fingerprint, needs_curve, needs_metrics), group in groupby(ordered, key=_needs):
             for cells in chunks(list(group), IN_CHUNK):
                 with self._database.write() as connection:
                     self._database.lock(connection, RECORDS_LOCK, shared=True)
@@ -127,7 +126,14 @@ class Writing(Part):
                     seq = self._fingerprints.seqs(connection, [fingerprint]).get(fingerprint)
                     if seq is None:
                         continue
-                    uses = _reusable(connection, job_id, seq, cells, needs_curve=needs_curve)
+                    rows = _reusable(connection, seq, cells, needs_curve=needs_curve)
+                    by_key = {cell.config_key: cell for cell in cells}
+                    newest = {
+                        row.config_key: row
+                        for row in rows
+                        if has_metrics(self._shapes.document(connection, row.shape_seq), row.status, needs_metrics)
+                    }
+                    uses = [_use_of(row, by_key[key], reused=row.job_id != job_id) for key, row in newest.items()]
                     fresh = _use(connection, owned.seq, uses)
                     if fresh:
                         grown = update(job).where(job.c.seq == owned.seq).values(revision=job.c.revision + 1)
@@ -169,28 +175,37 @@ def _written(connection: Connection, origin_seq: int, placed: Sequence[PlacedRec
     return [_use_of(rows[item.record.config_key], item, reused=False) for item in placed]
 
 
+def has_metrics(shape: Mapping[str, Any], status: str, needed: Collection[str]) -> bool:
+    """Return whether a record has the metrics that are needed: a diverged one has none and needs none."""
+    return status != str(Status.COMPLETED) or set(needed) <= set(shape["metrics"])
+
+
+def _needs(cell: WantedCell) -> tuple[str, bool, tuple[str, ...]]:
+    return cell.fingerprint, cell.needs_curve, cell.needs_metrics
+
+
 def _reusable(
-    connection: Connection, job_id: str, fingerprint_seq: int, cells: Sequence[WantedCell], *, needs_curve: bool
-) -> list[_Use]:
+    connection: Connection, fingerprint_seq: int, cells: Sequence[WantedCell], *, needs_curve: bool
+) -> Sequence[_Row]:
+    """Return the results of these cells under a fingerprint, in the order in which they were written."""
     columns = (
         record.c.seq,
         record.c.config_key,
         record.c.fingerprint_seq,
         record.c.status,
         record.c.collapsed,
+        record.c.shape_seq,
         origin.c.job_id,
     )
-    by_key = {cell.config_key: cell for cell in cells}
     fitting = [
-        record.c.config_key.in_(by_key),
+        record.c.config_key.in_([cell.config_key for cell in cells]),
         record.c.fingerprint_seq == fingerprint_seq,
         record.c.status.in_(RESULTS),
     ]
     if needs_curve:
         fitting.append(record.c.curve.is_not(None))
-    rows = connection.execute(select(*columns).join_from(record, origin).where(*fitting).order_by(record.c.seq))
-    newest = {row.config_key: row for row in rows}
-    return [_use_of(row, by_key[key], reused=row.job_id != job_id) for key, row in newest.items()]
+    statement = select(*columns).join_from(record, origin).where(*fitting).order_by(record.c.seq)
+    return connection.execute(statement).all()
 
 
 def _use_of(row: _Row, labels: PlacedRecord | WantedCell, *, reused: bool) -> _Use:
