@@ -35,6 +35,7 @@ class Figure(StrEnum):
     """What can be drawn of a job."""
 
     HEATMAP = "heatmap"
+    SHARPNESS = "sharpness"
     TRAJECTORIES = "trajectories"
 
 
@@ -150,7 +151,10 @@ def table(job_id: JobId, url: UrlOption = None, output: OutputOption = Output.TA
 def plot(
     job_id: JobId,
     file: Annotated[Path, typer.Argument(help="File to write; its ending says how: .svg, .png or .pdf.")],
-    figure: Annotated[Figure, typer.Option(help="What to draw; trajectories are for landscapes.")] = Figure.HEATMAP,
+    figure: Annotated[
+        Figure,
+        typer.Option(help="What to draw; trajectories are for landscapes, sharpness is where a spec asks for it."),
+    ] = Figure.HEATMAP,
     task: Annotated[str | None, typer.Option(help="Label of the task; the first one by default.")] = None,
     url: UrlOption = None,
 ) -> None:

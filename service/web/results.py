@@ -8,9 +8,15 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
 from benchmark import Spec, Status, TableError
-from benchmark.figures import heatmap_matplotlib, heatmap_plotly, trajectories_matplotlib
+from benchmark.figures import (
+    heatmap_matplotlib,
+    heatmap_plotly,
+    sharpness_matplotlib,
+    sharpness_plotly,
+    trajectories_matplotlib,
+)
 from benchmark.frame import results_frame
-from benchmark.robustness import RobustnessTable
+from benchmark.robustness import RobustnessTable, TaskScoring
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown
 from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
@@ -85,18 +91,21 @@ def get_surface(
 def get_figure(
     state: State,
     job_id: JobId,
-    name: Literal["heatmap", "trajectories"],
+    name: Literal["heatmap", "sharpness", "trajectories"],
     task: Annotated[str | None, Query(max_length=200, description="label of the task; the first by default")] = None,
     image_format: Annotated[
-        Literal["json", "svg", "png", "pdf"], Query(alias="format", description="json: for Plotly, heatmap only")
+        Literal["json", "svg", "png", "pdf"], Query(alias="format", description="json: for Plotly; not of trajectories")
     ] = "svg",
 ) -> Response:
     """Return a figure of a job.
 
-    `heatmap`: the score over the hyperparameters, a panel an optimizer. `trajectories`: the paths over a landscape.
+    `heatmap`: the score over the hyperparameters, a panel an optimizer. `sharpness`: each measure of sharpness that the
+    spec asks for against the test score, with rank correlations. `trajectories`: the paths over a landscape.
     """
     if name == "heatmap":
         return _heatmap(state, job_id, task, image_format)
+    if name == "sharpness":
+        return _sharpness(state, job_id, task, image_format)
     if image_format == "json":
         raise TableError("trajectories have no json form; ask for svg, png or pdf.")
     results = job_results(state.store, job_id, curves=True)
@@ -104,21 +113,39 @@ def get_figure(
     return _download(image, IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
 
 
+def _sharpness(
+    state: State, job_id: str, task: str | None, image_format: Literal["json", "svg", "png", "pdf"]
+) -> Response:
+    results = state.results(job_id)
+    scoring = _scoring(results, task)
+    frame = results_frame(results.spec, results.records)
+    if image_format == "json":
+        return JSONResponse(sharpness_plotly(frame, scoring))
+    image = sharpness_matplotlib(frame, scoring, image_format=image_format)
+    return _download(image, IMAGE_TYPES[image_format], f"{job_id}-sharpness.{image_format}")
+
+
 def _heatmap(
     state: State, job_id: str, task: str | None, image_format: Literal["json", "svg", "png", "pdf"]
 ) -> Response:
     results = state.results(job_id)
-    label = task or results.spec.tasks[0].title
-    scoring = next((scoring for scoring in scorings(results.spec) if scoring.task == label), None)
-    if scoring is None:
-        raise NotFoundError(f"job {job_id} has no task '{label}'.")
-    y_ref = next(summary.y_ref for summary in state.table(job_id).tasks if summary.task == label)
+    scoring = _scoring(results, task)
+    y_ref = next(summary.y_ref for summary in state.table(job_id).tasks if summary.task == scoring.task)
     frame = results_frame(results.spec, results.records)
     shown, selection = (_surfaces(results.spec, frame, split) for split in ("test", "validation"))
     if image_format == "json":
         return JSONResponse(heatmap_plotly(shown, scoring, selection=selection, y_ref=y_ref))
     image = heatmap_matplotlib(shown, scoring, image_format=image_format, selection=selection, y_ref=y_ref)
     return _download(image, IMAGE_TYPES[image_format], f"{job_id}-heatmap.{image_format}")
+
+
+def _scoring(results: JobResults, task: str | None) -> TaskScoring:
+    """Return how a task of a job is scored; the first one where none is named."""
+    label = task or results.spec.tasks[0].title
+    scoring = next((scoring for scoring in scorings(results.spec) if scoring.task == label), None)
+    if scoring is None:
+        raise NotFoundError(f"job {results.job.id} has no task '{label}'.")
+    return scoring
 
 
 @records_router.get("/{record_id}")

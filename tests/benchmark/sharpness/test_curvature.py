@@ -23,7 +23,8 @@ def signs(n: int, *shape: int) -> list[Tensor]:
 
 def symmetric(*eigenvalues: float, seed: int = 7) -> Tensor:
     q, _ = torch.linalg.qr(normal(len(eigenvalues), len(eigenvalues), seed=seed))
-    return q @ torch.diag(torch.tensor(eigenvalues, dtype=torch.float64)) @ q.mT
+    matrix: Tensor = q @ torch.diag(torch.tensor(eigenvalues, dtype=torch.float64)) @ q.mT
+    return matrix
 
 
 def product_with(*matrices: Tensor) -> Callable[[Tensor], Tensor]:

@@ -106,7 +106,7 @@ def test_the_reference_batch_is_fixed() -> None:
     first, second = reference_batch(large), reference_batch(large)
     assert torch.equal(first[0], second[0])
     assert torch.equal(10 * first[0], first[1])
-    assert len(first[0].unique()) == 512
+    assert len(set(first[0].tolist())) == 512
     assert first[0].max() > 1_500  # from the whole split, and not its beginning
 
 
