@@ -1,4 +1,4 @@
-"""Figures of surfaces, trajectories and sharpness: prepared once, drawn by Plotly for web pages and by matplotlib for papers."""
+"""Figures of results: prepared once, drawn by Plotly for web pages and by matplotlib for papers."""
 
 from benchmark.figures.heatmap import Heatmap, prepare_heatmap
 from benchmark.figures.matplotlib_heatmap import heatmap_matplotlib
