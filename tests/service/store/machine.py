@@ -215,15 +215,14 @@ class QueueMachine(RuleBasedStateMachine):
         data=st.data(),
         actions=st.lists(st.sampled_from(["pause", "cancel"]), max_size=2),
         seconds=st.sampled_from([6, 11]),
-        owner=OWNERS,
     )
-    def fall_silent(self, data: st.DataObject, actions: list[str], seconds: int, owner: str) -> None:
+    def fall_silent(self, data: st.DataObject, actions: list[str], seconds: int) -> None:
         """Dispatchers are heard of no more, whatever they were asked to do, and another one looks for work."""
         job = data.draw(st.sampled_from(self._running()))
         for action in actions:
             self._steer(job, action)
         self.clock.turn(seconds)
-        self._claim(owner)
+        self._claim("two" if job.owner == "one" else "one")
 
     @precondition(lambda self: self._running())
     @rule(data=st.data(), first=OUTCOMES, second=OUTCOMES)
