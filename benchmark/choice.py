@@ -35,7 +35,7 @@ class StepTiming:
     """How long a step takes, on one thread as a worker has it.
 
     Attributes:
-        fused_s: seconds of a step of one cell, its share where cells are trained together; None where they cannot be.
+        fused_s: seconds of a step of one cell, its share where cells are trained together; None where not measured.
         sequential_s: seconds of a step of one cell by the plain loop.
     """
 
@@ -109,7 +109,20 @@ def choose_execution(
         choice.executions[key] = _choose(wanted, own, device, timings or {}, choice)
         if choice.executions[key] == "sequential" and device.type != "cpu":
             _measure_alone(own[0], device, choice)
+        _probe(own[0], device, timings or {}, choice)
     return choice
+
+
+def probed_s(settings: Iterable[Setting], device: str, timings: Mapping[str, StepTiming]) -> dict[str, float]:
+    """Return the seconds of a step of one cell alone, by the key of the setting, as far as they were measured.
+
+    Args:
+        settings: whose steps are meant.
+        device: its name.
+        timings: what was measured, by `timing_key`.
+    """
+    keys = {setting.key: timing_key(setting, device) for setting in settings}
+    return {key: timings[timing].sequential_s for key, timing in keys.items() if timing in timings}
 
 
 def expected_execution(pack: str | int, setting: Setting, n_cells: int, timing: StepTiming | None) -> Execution | None:
@@ -126,7 +139,7 @@ def expected_execution(pack: str | int, setting: Setting, n_cells: int, timing: 
         return wanted
     if not can_train_together(load_task(setting.task, setting.task_params), setting):
         return "sequential"
-    return None if timing is None else _faster(timing)
+    return None if timing is None or timing.fused_s is None else _faster(timing)
 
 
 def _wanted(pack: str | int, n_cells: int) -> Execution | None:
@@ -151,7 +164,7 @@ def _choose(
             n_bytes = fused.cell_bytes(task, setting, _run(cells[0]), device=device)
             key = timing_key(setting, device_name(device))
             timing = known.get(key) or to.timings.get(key)
-            if timing is None:
+            if timing is None or timing.fused_s is None:
                 timing = to.timings[key] = _timed(task, cells, device, n_bytes)
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
@@ -178,8 +191,7 @@ def _faster(timing: StepTiming) -> Execution:
 def _timed(task: Task, cells: Sequence[Cell], device: torch.device, n_bytes: int) -> StepTiming:
     """Train one cell for a few steps, and then as many together as memory, of which each needs so much, allows."""
     setting = cells[0].setting
-    first = _run(cells[0])
-    sequential_s = training.step_s(task, setting, first.hyperparameters, first.seed, device=device, n_steps=N_STEPS)
+    sequential_s = _alone_s(cells[0], device)
     by_memory = MEMORY_SHARE * free_bytes(device) / max(1, n_bytes)
     by_time = PROBE_S / (2 * N_STEPS + 1) / max(sequential_s, 1e-9)  # the steps that are timed are done twice
     n = max(1, int(min(N_FUSED, by_memory, by_time)))
@@ -208,6 +220,21 @@ def _measure_alone(cell: Cell, device: torch.device, to: Choice) -> None:
             task = load_task(setting.task, setting.task_params)
             n_bytes = training.cell_bytes(task, setting, cell.hyperparameters, cell.seed, device=device)
         to.footprints[setting.key] = Footprint(0.0, n_bytes)
+
+
+def _probe(cell: Cell, device: torch.device, known: Mapping[str, StepTiming], to: Choice) -> None:
+    """Write down the seconds of a step of a cell alone, for tables at equal seconds, where none are known."""
+    key = timing_key(cell.setting, device_name(device))
+    if key in known or key in to.timings:
+        return
+    with contextlib.suppress(Exception), _one_thread(device):  # its cells will say so one by one
+        to.timings[key] = StepTiming(None, _alone_s(cell, device))
+
+
+def _alone_s(cell: Cell, device: torch.device) -> float:
+    setting = cell.setting
+    task = load_task(setting.task, setting.task_params)
+    return training.step_s(task, setting, cell.hyperparameters, cell.seed, device=device, n_steps=N_STEPS)
 
 
 def _can_be_trained_alone(cells: Sequence[Cell], device: torch.device) -> bool:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from benchmark.adaptive import adaptive_searches
-from benchmark.choice import choose_execution
+from benchmark.choice import choose_execution, device_name, probed_s
 from benchmark.execution import Execution, device_for
 from benchmark.fingerprint import Fingerprint
 from benchmark.frame import results_frame
@@ -18,7 +18,7 @@ from benchmark.memory import free_bytes, pack_bytes
 from benchmark.packs import Footprint, in_order, most_of, plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
-from benchmark.robustness import RobustnessTable
+from benchmark.robustness import RobustnessTable, View
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
@@ -27,10 +27,17 @@ from benchmark.tasks import load_task
 
 @dataclass(frozen=True)
 class Records:
-    """The records of one spec."""
+    """The records of one spec.
+
+    Attributes:
+        spec: what was run.
+        records: one a cell that was trained.
+        step_s: seconds of a step of one cell alone, by the key of the setting, from a short probe before the run.
+    """
 
     spec: Spec
     records: tuple[Record, ...]
+    step_s: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -39,9 +46,17 @@ class Records:
         """Return one row a cell of the spec, as `benchmark.frame.results_frame` describes."""
         return results_frame(self.spec, self._by_key)
 
-    def table(self) -> RobustnessTable:
-        """Return the robustness table of the spec."""
-        return spec_table(self.spec, self._by_key)
+    def table(self, *, view: View | None = None) -> RobustnessTable:
+        """Return the robustness table of the spec.
+
+        Args:
+            view: what is held equal between optimizers: `equal_steps`, `equal_gradient_evaluations`, `equal_seconds`;
+                by default what the budgets hold equal.
+
+        Raises:
+            TableError: where the view cannot be read off the curves, with the reason and the remedy.
+        """
+        return spec_table(self.spec, self._by_key, view=view, step_s=self.step_s)
 
     @property
     def _by_key(self) -> dict[str, Record]:
@@ -99,7 +114,8 @@ def run(
         executions=choice.executions,
         footprints=choice.footprints,
     )
-    return Records(spec, tuple(sink.records))
+    step_s = probed_s([grid.setting for grid in spec.grids], device_name(device), choice.timings)
+    return Records(spec, tuple(sink.records), step_s)
 
 
 def train_missing(

@@ -1,11 +1,12 @@
 """The robustness table and the surfaces of a spec and its records."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
-from benchmark.frame import results_frame
 from benchmark.records import Record
-from benchmark.robustness import AxisInfo, GridInfo, RobustnessTable, TaskScoring, robustness_table
+from benchmark.robustness import AxisInfo, GridInfo, RobustnessTable, TaskScoring, View, robustness_table
 from benchmark.spec import Grid, Spec
+from benchmark.views import budget_view, view_frame
 
 
 def scorings(spec: Spec) -> tuple[TaskScoring, ...]:
@@ -32,18 +33,33 @@ def _grid_info(grid: Grid, n_seeds: int) -> GridInfo:
     return GridInfo(grid.task, grid.optimizer, axes_of, "tpe", n_planned=grid.n_configurations * n_seeds)
 
 
-def spec_table(spec: Spec, records: Mapping[str, Record]) -> RobustnessTable:
+def spec_table(
+    spec: Spec,
+    records: Mapping[str, Record],
+    *,
+    view: View | None = None,
+    step_s: Mapping[str, float] = MappingProxyType({}),
+) -> RobustnessTable:
     """Return the robustness table of a spec.
 
     Args:
         spec: its cells, tasks and metrics.
-        records: by config_key; cells without one are missing.
+        records: by config_key; cells without one are missing. They need their curves where a view is given.
+        view: what is held equal between optimizers; by default what the budgets hold equal.
+        step_s: seconds of a step of one cell alone, by the key of the setting; for `equal_seconds`.
+
+    Raises:
+        TableError: where the view cannot be read off the curves, with the reason and the remedy.
     """
+    view = view or budget_view(spec)
+    frame, readings = view_frame(spec, records, view, step_s)
     made_by = {(record.setting, record.fingerprint) for record in records.values()}
     return robustness_table(
-        results_frame(spec, records),
+        frame,
         scorings(spec),
         grid_infos(spec),
+        view=view,
+        readings=readings,
         fingerprints={fingerprint for _, fingerprint in made_by},
         mixed=len(made_by) > len({setting for setting, _ in made_by}),
     )

@@ -5,9 +5,9 @@ from benchmark.robustness.comparison import Difference, paired_difference
 from benchmark.robustness.inference import infer_grids
 from benchmark.robustness.registry import MeasureInfo, measures
 from benchmark.robustness.rendering import render_csv, render_json, render_latex, render_markdown, render_rich
-from benchmark.robustness.rows import Measure, Row
+from benchmark.robustness.rows import Measure, Row, View
 from benchmark.robustness.scoring import AxisInfo, GridInfo, TaskScoring
-from benchmark.robustness.table import RobustnessTable
+from benchmark.robustness.table import Reading, RobustnessTable
 
 __all__ = [
     "AxisInfo",
@@ -15,9 +15,11 @@ __all__ = [
     "GridInfo",
     "Measure",
     "MeasureInfo",
+    "Reading",
     "RobustnessTable",
     "Row",
     "TaskScoring",
+    "View",
     "infer_grids",
     "measures",
     "paired_difference",

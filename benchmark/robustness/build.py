@@ -15,9 +15,9 @@ from benchmark.robustness.comparison import differences_of, mark_leaders
 from benchmark.robustness.evaluate import Reference, evaluate
 from benchmark.robustness.inference import infer_grids
 from benchmark.robustness.intervals import MIN_BOOTSTRAP_SEEDS, seed_weights
-from benchmark.robustness.rows import Row
+from benchmark.robustness.rows import Row, View
 from benchmark.robustness.scoring import FloatArray, GridInfo, TaskScoring
-from benchmark.robustness.table import Missing, MissingCell, RobustnessTable, TaskSummary
+from benchmark.robustness.table import Missing, MissingCell, Reading, RobustnessTable, TaskSummary
 
 N_FIRST_MISSING = 20
 NOTHING_LEARNED = "the reference is not above the floor: nothing has been learned"
@@ -30,17 +30,21 @@ def robustness_table(
     grids: Sequence[GridInfo] | None = None,
     *,
     y_ref: Mapping[str, float] | None = None,
+    view: View = "equal_steps",
+    readings: Iterable[Reading] = (),
     fingerprints: Iterable[str] = (),
     mixed: bool = False,
     rng: np.random.Generator | None = None,
 ) -> RobustnessTable:
-    """Return the robustness table of runs at equal numbers of steps.
+    """Return the robustness table of runs.
 
     Args:
         frame: a row a run; `benchmark.robustness.columns` says which columns.
         scorings: how each task is scored.
         grids: what was planned, one an optimizer and task; inferred from the frame where not given.
         y_ref: reference by task, in raw units, as of a baseline; else the best validation mean over all optimizers.
+        view: what the frame holds equal between optimizers, to be told in the table.
+        readings: where the runs were read for that, to be told in the table.
         fingerprints: of the records behind the frame, to be told in the table.
         mixed: whether runs that differ in nothing but hyperparameters and seed have different ones.
         rng: draws the resamples; by default the same for every table with as many seeds.
@@ -60,7 +64,8 @@ def robustness_table(
         missing=_missing(tasks),
         fingerprints=tuple(sorted(set(fingerprints))),
         mixed=mixed,
-        view="equal_steps",
+        view=view,
+        readings=tuple(readings),
         tasks=tuple(summary for summary, _ in parts),
         rows=tuple(itertools.chain.from_iterable(rows for _, rows in parts)),
         differences=tuple(itertools.chain.from_iterable(differences_of(rows) for _, rows in parts)),

@@ -8,7 +8,7 @@ from benchmark.records import Scalar
 from benchmark.robustness.intervals import Sample
 from benchmark.robustness.scoring import AxisInfo, Design
 
-View = Literal["equal_steps"]
+View = Literal["equal_steps", "equal_gradient_evaluations", "equal_seconds", "by_budget"]
 
 
 @dataclass(frozen=True, slots=True)

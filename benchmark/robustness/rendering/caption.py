@@ -8,7 +8,7 @@ from benchmark.robustness.registry import BY_NAME
 from benchmark.robustness.rendering.numbers import difference_and_interval, plain
 from benchmark.robustness.rows import Row
 from benchmark.robustness.scoring import AxisInfo
-from benchmark.robustness.table import RobustnessTable, TaskSummary
+from benchmark.robustness.table import Reading, RobustnessTable, TaskSummary
 
 
 def title(task: TaskSummary) -> str:
@@ -33,7 +33,7 @@ def caption(table: RobustnessTable, task: TaskSummary) -> list[str]:
         else "no validation split: one score picks and reports"
     )
     sentences = [
-        f"{task.n_seeds} seeds; equal steps; {_grid(task)}; {picked}.",
+        f"{task.n_seeds} seeds; {_view(table, task)}; {_grid(task)}; {picked}.",
         f"Scores are (y - floor) / (y_ref - floor) with raw y beside; floor {plain(task.floor)}, y_ref {reference}.",
         f"Good is a validation mean within {plain(task.tolerance)} (raw) of y_ref.",
         "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
@@ -75,6 +75,22 @@ def notes(table: RobustnessTable, task: TaskSummary, shown: Sequence[str]) -> li
             f"{cell.optimizer}{point}, seed {cell.seed} ({cell.status})."
         )
     return found
+
+
+def _view(table: RobustnessTable, task: TaskSummary) -> str:
+    """Return what is held equal, and at which step each optimizer was read where it was read off curves."""
+    held = "each task by its own budget" if table.view == "by_budget" else table.view.replace("_", " ")
+    own = [reading for reading in table.readings if reading.task == task.task]
+    if not own:
+        return held
+    probe = " of steps by a sequential probe" if table.view == "equal_seconds" else ""
+    places = ", ".join(f"{one.optimizer} at step {_steps(one)}" for one in own)
+    return f"{held} ({plain(own[0].amount)}{probe}: of {own[0].n_steps} steps {places}, its last evaluation by then)"
+
+
+def _steps(reading: Reading) -> str:
+    first, last = reading.first_step, reading.last_step
+    return str(first) if first == last else f"{first} to {last}"
 
 
 def _grid(task: TaskSummary) -> str:
