@@ -37,7 +37,18 @@ def frame(request: pytest.FixtureRequest) -> pd.DataFrame:
 
 def test_shape_of_the_document(frame: pd.DataFrame) -> None:
     document = robustness_table(frame, ACCURACY, fingerprints=["b", "a", "a"]).to_dict()
-    keys = ("complete", "missing", "fingerprints", "mixed", "view", "tasks", "rows", "differences", "across_tasks")
+    keys = (
+        "complete",
+        "missing",
+        "fingerprints",
+        "mixed",
+        "view",
+        "tasks",
+        "rows",
+        "differences",
+        "wins",
+        "across_tasks",
+    )
     assert tuple(document) == keys
     assert document["fingerprints"] == ["a", "b"]
     assert document["view"] == "equal_steps"
@@ -131,7 +142,7 @@ def test_a_task_without_split_says_so() -> None:
 def test_intervals_by_number_of_seeds() -> None:
     few = robustness_table(frame_of(noisy_scores(9)), ACCURACY).row("digits", "sam").measures
     with_interval = {name for name, measure in few.items() if measure.low is not None}
-    assert with_interval == {"grid_mean", "expected_best_1", "expected_best_4"}
+    assert with_interval == {"grid_mean", "iqm", "expected_best_1", "expected_best_4"}
     assert few["best"].reason == "an interval needs 10 seeds, there are 9"
     many = robustness_table(frame_of(noisy_scores(10)), ACCURACY).row("digits", "sam").measures
     for name, measure in many.items():
