@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -109,8 +110,29 @@ def choose_execution(
         choice.executions[key] = _choose(wanted, own, device, timings or {}, choice)
         if choice.executions[key] == "sequential" and device.type != "cpu":
             _measure_alone(own[0], device, choice)
-        _probe(own[0], device, timings or {}, choice)
     return choice
+
+
+def probe(
+    cells: Iterable[Cell], device: torch.device, known: Mapping[str, StepTiming] = MappingProxyType({})
+) -> dict[str, StepTiming]:
+    """Train a cell of each setting alone for a few steps, for tables at equal seconds; return how long a step took.
+
+    Args:
+        cells: of the settings; one whose cell cannot be trained is left out.
+        device: on which.
+        known: what was measured before, by `timing_key`; it is not measured again.
+
+    Returns:
+        What was measured, by `timing_key`.
+    """
+    timings: dict[str, StepTiming] = {}
+    for cell in {cell.setting.key: cell for cell in cells}.values():
+        key = timing_key(cell.setting, device_name(device))
+        if key not in known:
+            with contextlib.suppress(Exception), _one_thread(device):  # its cells will say so one by one
+                timings[key] = StepTiming(None, _alone_s(cell, device))
+    return timings
 
 
 def probed_s(settings: Iterable[Setting], device: str, timings: Mapping[str, StepTiming]) -> dict[str, float]:
@@ -220,15 +242,6 @@ def _measure_alone(cell: Cell, device: torch.device, to: Choice) -> None:
             task = load_task(setting.task, setting.task_params)
             n_bytes = training.cell_bytes(task, setting, cell.hyperparameters, cell.seed, device=device)
         to.footprints[setting.key] = Footprint(0.0, n_bytes)
-
-
-def _probe(cell: Cell, device: torch.device, known: Mapping[str, StepTiming], to: Choice) -> None:
-    """Write down the seconds of a step of a cell alone, for tables at equal seconds, where none are known."""
-    key = timing_key(cell.setting, device_name(device))
-    if key in known or key in to.timings:
-        return
-    with contextlib.suppress(Exception), _one_thread(device):  # its cells will say so one by one
-        to.timings[key] = StepTiming(None, _alone_s(cell, device))
 
 
 def _alone_s(cell: Cell, device: torch.device) -> float:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from benchmark.adaptive import adaptive_searches
-from benchmark.choice import choose_execution, device_name, probed_s
+from benchmark.choice import choose_execution, device_name, probe, probed_s
 from benchmark.execution import Execution, device_for
 from benchmark.fingerprint import Fingerprint
 from benchmark.frame import results_frame
@@ -18,7 +18,7 @@ from benchmark.memory import free_bytes, pack_bytes
 from benchmark.packs import Footprint, in_order, most_of, plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
-from benchmark.robustness import RobustnessTable, View
+from benchmark.robustness import HeldEqual, RobustnessTable
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
@@ -46,7 +46,7 @@ class Records:
         """Return one row a cell of the spec, as `benchmark.frame.results_frame` describes."""
         return results_frame(self.spec, self._by_key)
 
-    def table(self, *, view: View | None = None) -> RobustnessTable:
+    def table(self, *, view: HeldEqual | None = None) -> RobustnessTable:
         """Return the robustness table of the spec.
 
         Args:
@@ -106,6 +106,7 @@ def run(
     sink = _Memory(on_progress)
     cells, device = tuple(expand(spec)), device_for(use_gpu=spec.resources.gpus_per_pack != 0)
     choice = choose_execution(spec, (*cells, *sample_cells(spec)), device)
+    timings = choice.timings | probe((*cells, *sample_cells(spec)), device, choice.timings)
     train_missing(
         spec,
         cells,
@@ -114,7 +115,7 @@ def run(
         executions=choice.executions,
         footprints=choice.footprints,
     )
-    step_s = probed_s([grid.setting for grid in spec.grids], device_name(device), choice.timings)
+    step_s = probed_s([grid.setting for grid in spec.grids], device_name(device), timings)
     return Records(spec, tuple(sink.records), step_s)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from benchmark.records import Record
-from benchmark.robustness import AxisInfo, GridInfo, RobustnessTable, TaskScoring, View, robustness_table
+from benchmark.robustness import AxisInfo, GridInfo, HeldEqual, RobustnessTable, TaskScoring, robustness_table
 from benchmark.spec import Grid, Spec
 from benchmark.views import budget_view, view_frame
 
@@ -37,7 +37,7 @@ def spec_table(
     spec: Spec,
     records: Mapping[str, Record],
     *,
-    view: View | None = None,
+    view: HeldEqual | None = None,
     step_s: Mapping[str, float] = MappingProxyType({}),
 ) -> RobustnessTable:
     """Return the robustness table of a spec.
@@ -51,14 +51,14 @@ def spec_table(
     Raises:
         TableError: where the view cannot be read off the curves, with the reason and the remedy.
     """
-    view = view or budget_view(spec)
-    frame, readings = view_frame(spec, records, view, step_s)
+    held = view or budget_view(spec)
+    frame, readings = view_frame(spec, records, held, step_s)
     made_by = {(record.setting, record.fingerprint) for record in records.values()}
     return robustness_table(
         frame,
         scorings(spec),
         grid_infos(spec),
-        view=view,
+        view=held,
         readings=readings,
         fingerprints={fingerprint for _, fingerprint in made_by},
         mixed=len(made_by) > len({setting for setting, _ in made_by}),

@@ -5,7 +5,7 @@ from benchmark.robustness.comparison import Difference, paired_difference
 from benchmark.robustness.inference import infer_grids
 from benchmark.robustness.registry import MeasureInfo, measures
 from benchmark.robustness.rendering import render_csv, render_json, render_latex, render_markdown, render_rich
-from benchmark.robustness.rows import Measure, Row, View
+from benchmark.robustness.rows import HeldEqual, Measure, Row, View
 from benchmark.robustness.scoring import AxisInfo, GridInfo, TaskScoring
 from benchmark.robustness.table import Reading, RobustnessTable
 
@@ -13,6 +13,7 @@ __all__ = [
     "AxisInfo",
     "Difference",
     "GridInfo",
+    "HeldEqual",
     "Measure",
     "MeasureInfo",
     "Reading",

@@ -9,7 +9,8 @@ from benchmark.robustness.intervals import Sample
 from benchmark.robustness.ranks import Rank
 from benchmark.robustness.scoring import AxisInfo, Design
 
-View = Literal["equal_steps", "equal_gradient_evaluations", "equal_seconds", "by_budget"]
+HeldEqual = Literal["equal_steps", "equal_gradient_evaluations", "equal_seconds"]
+View = Literal[HeldEqual, "by_budget"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from service.cli.output import (
     ListOutput,
     Output,
     OutputOption,
+    ViewOption,
     print_facts,
     print_json,
     print_rows,
@@ -141,10 +142,10 @@ def logs(
             typer.echo(line)
 
 
-def table(job_id: JobId, url: UrlOption = None, output: OutputOption = Output.TABLE) -> None:
+def table(job_id: JobId, url: UrlOption = None, view: ViewOption = None, output: OutputOption = Output.TABLE) -> None:
     """Print the robustness table of a job, of what is recorded so far."""
     with Client(url) as client:
-        print_table(client.job(job_id).table(), output)
+        print_table(client.job(job_id).table(view=view), output)
 
 
 def plot(

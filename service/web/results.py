@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from benchmark import Spec, Status, TableError
 from benchmark.figures import heatmap_matplotlib, heatmap_plotly, trajectories_matplotlib
 from benchmark.frame import results_frame
-from benchmark.robustness import RobustnessTable
+from benchmark.robustness import HeldEqual, RobustnessTable
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown
 from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
@@ -60,9 +60,14 @@ def get_table(
     state: State,
     job_id: JobId,
     table_format: Annotated[Literal["json", "csv", "md", "tex"], Query(alias="format")] = "json",
+    view: Annotated[HeldEqual | None, Query(description="what is held equal; by default what the budgets do")] = None,
 ) -> Response:
-    """Return the robustness table, of what is recorded so far."""
-    table = state.table(job_id)
+    """Return the robustness table, of what is recorded so far.
+
+    In a view other than that of the budgets, the runs are read on their way, off their curves; 422 where that would not
+    be honest, with the reason and the remedy.
+    """
+    table = state.table(job_id, view)
     if table_format == "json":
         return JSONResponse(table.to_dict())
     media_type, render = RENDERERS[table_format]

@@ -89,6 +89,7 @@ def test_results_come_out_as_table_frame_and_surface(client: Client, store: Stor
     table = job.table()
     assert table.complete
     assert {row.optimizer for row in table.rows} == {"gd", "sam", "msam"}
+    assert job.table(view="equal_gradient_evaluations").readings[0].last_step == 16
     frame = job.records()
     assert isinstance(frame, pd.DataFrame)
     assert (len(frame), set(frame["status"])) == (20, {"completed"})

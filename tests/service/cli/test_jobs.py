@@ -45,6 +45,17 @@ def test_submit_and_watch_print_the_table_or_say_why_not(cli: Cli, url: str, sto
     assert "20 of 20 cells failed" in watched.err
 
 
+def test_table_in_a_view(cli: Cli, url: str, store: Store) -> None:
+    job = run_made_up(store, submit(store))
+    result = cli("table", job.id, "--view", "equal_gradient_evaluations")
+    assert result.code == 0
+    assert "sam at step 5" in " ".join(result.out.split())
+    refused = cli("table", job.id, "--view", "equal_seconds")
+    assert (refused.code, refused.out) == (2, "")
+    assert "none is known of gd on digits-mlp" in " ".join(refused.err.split())
+    assert cli("table", job.id, "--view", "equal_joy").code == 2
+
+
 @pytest.mark.parametrize("output", ["table", "json", "csv", "md", "tex"])
 def test_table_in_every_form(cli: Cli, url: str, store: Store, output: str) -> None:
     job = run_made_up(store, submit(store))
