@@ -25,6 +25,7 @@ from optimizers import optimizer_info
 MIN_CELLS = 16  # of a setting; with fewer, tracing takes longer than it saves
 N_FUSED = 32  # cells that are timed together, where memory and time allow
 N_STEPS = 5  # that are timed
+N_TIMES = 3  # that a cell alone is timed; the least counts, for whatever else the machine does only adds to it
 PROBE_S = 10.0  # that the cells that are timed together may take, about
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -247,7 +248,8 @@ def _measure_alone(cell: Cell, device: torch.device, to: Choice) -> None:
 def _alone_s(cell: Cell, device: torch.device) -> float:
     setting = cell.setting
     task = load_task(setting.task, setting.task_params)
-    return training.step_s(task, setting, cell.hyperparameters, cell.seed, device=device, n_steps=N_STEPS)
+    given = task, setting, cell.hyperparameters, cell.seed
+    return min(training.step_s(*given, device=device, n_steps=N_STEPS) for _ in range(N_TIMES))
 
 
 def _can_be_trained_alone(cells: Sequence[Cell], device: torch.device) -> bool:
