@@ -1,5 +1,6 @@
 """Figures of lines for papers: svg, png or pdf by matplotlib."""
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from benchmark.figures.styles import style_of
 PANEL_INCHES, HEIGHT_INCHES, MIN_INCHES = 3.2, 3.3, 4.2
 MAX_MARKED_POINTS = 60  # a line of more bears no markers
 BAND_ALPHA = 0.15
+LETTERS_PER_INCH = 18  # of a note
 
 
 def lines_matplotlib(shown: LineFigure, *, image_format: Format = "svg", dpi: int = 200) -> bytes:
@@ -45,8 +47,6 @@ def _draw(shown: LineFigure) -> Figure:
         else:
             axes.set_ylabel(panel.y_title, parse_math=False)
     figure.suptitle(shown.title, x=0.01, ha="left", fontsize=10, parse_math=False)
-    if shown.note:
-        figure.supxlabel(shown.note, x=0.01, ha="left", fontsize=7, wrap=True, parse_math=False)
     legend = figure.legend(
         list(handles.values()),
         list(handles),
@@ -55,8 +55,11 @@ def _draw(shown: LineFigure) -> Figure:
         frameon=False,
         fontsize=8,
         handlelength=3.0,
+        title="\n".join(textwrap.wrap(shown.note, int(width * LETTERS_PER_INCH))) or None,
+        title_fontsize=7,
+        alignment="left",
     )
-    for text in legend.get_texts():
+    for text in (legend.get_title(), *legend.get_texts()):
         text.set_parse_math(False)
     return figure
 

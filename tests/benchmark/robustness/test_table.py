@@ -95,6 +95,31 @@ def test_minimising_the_negated_scores_is_the_same(frame: pd.DataFrame) -> None:
     assert raw(table, "sam", "best") < 0
 
 
+def test_names_and_order_of_optimizers_do_not_matter(frame: pd.DataFrame) -> None:
+    """Other labels, which come in another order, change nothing but the labels: not even a rank or a p-value."""
+    labels = {"gd": "z", "sam": "y", "msam": "x"}
+    renamed = frame.assign(optimizer=frame["optimizer"].map(labels)).sort_values("optimizer", kind="stable")
+    before, after = robustness_table(frame, ACCURACY), robustness_table(renamed, ACCURACY)
+    assert [row.optimizer for row in after.rows] == [labels[row.optimizer] for row in before.rows]
+    for first, second in zip(before.rows, after.rows, strict=True):
+        assert (first.measures, first.rank) == (second.measures, second.rank)
+    assert [(one.value, one.p_adjusted, one.n_seeds_needed) for one in before.differences] == [
+        (one.value, one.p_adjusted, one.n_seeds_needed) for one in after.differences
+    ]
+    assert [one.share for one in before.wins] == [one.share for one in after.wins]
+
+
+def test_a_worse_configuration_lowers_every_mean_and_leaves_the_best(frame: pd.DataFrame) -> None:
+    worse = frame.query("rho == 10").assign(rho=100.0, val_accuracy=0.1, test_accuracy=0.1)
+    before, after = robustness_table(frame, ACCURACY), robustness_table(pd.concat([frame, worse]), ACCURACY)
+    for name in ("sam", "msam"):
+        first, second = before.row("digits", name).measures, after.row("digits", name).measures
+        assert second["best"].value == first["best"].value
+        for measure in ("grid_mean", "iqm", "expected_best_4", "good_share", "p10", "worst"):
+            assert (second[measure].value or 0.0) <= (first[measure].value or 0.0)
+        assert (second["grid_mean"].value or 0.0) < (first["grid_mean"].value or 0.0)
+
+
 def test_another_optimizer_changes_nothing_but_the_reference(frame: pd.DataFrame) -> None:
     every = robustness_table(frame, ACCURACY)
     y_ref = every.tasks[0].y_ref
