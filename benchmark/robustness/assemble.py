@@ -109,11 +109,9 @@ def _trace(cells: Cells, scoring: TaskScoring) -> tuple[float, ...]:
 
 
 def _best_point(cells: Cells) -> BestPoint | None:
-    complete = cells.complete.nonzero()[0]
-    if not len(complete):
+    if cells.best is None:
         return None
-    picked = int(complete[best_configuration(cells.validation[complete].mean(axis=1))])
-    hyperparameters = cells.grid.hyperparameters(picked)
+    hyperparameters = cells.grid.hyperparameters(cells.best)
     borders = []
     for axis in cells.grid.axes if cells.grid.design == "grid" else ():
         if len(axis.values) < 2 or any(isinstance(value, bool) for value in axis.values):
