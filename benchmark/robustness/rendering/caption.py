@@ -166,8 +166,8 @@ def _row_notes(row: Row, shown: Sequence[str]) -> Iterable[str]:
         names = ", ".join(row.grid.broadcast)
         yield f"{row.optimizer} has no {names} and is constant along it; best of k draws from its own configurations."
     if row.best is not None and row.best.borders:
-        ends = ", ".join(f"{border.axis} ({border.end} end)" for border in row.best.borders)
-        yield f"{row.optimizer} is best on the border of its grid, which should go on there: {ends}."
+        advice = "; ".join(border.advice for border in row.best.borders)
+        yield f"{row.optimizer} is best on the border of its grid: {advice}; rhobust extend takes it."
     flags = {flag for measure in row.measures.values() for flag in measure.flags}
     if "tied" in flags:
         yield f"{row.optimizer}: several configurations tie for the best; the first of them is reported."
