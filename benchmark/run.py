@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -24,6 +25,9 @@ from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
 from benchmark.tasks import load_task
 
+if TYPE_CHECKING:
+    from benchmark.figures import Figure
+
 
 @dataclass(frozen=True)
 class Records:
@@ -42,6 +46,21 @@ class Records:
     def table(self) -> RobustnessTable:
         """Return the robustness table of the spec."""
         return spec_table(self.spec, self._by_key)
+
+    def plot(self, kind: str = "heatmap", *, task: str | None = None, optimizers: Sequence[str] = ()) -> "Figure":
+        """Return a figure, which a notebook shows, and `save` writes into a file.
+
+        Args:
+            kind: `benchmark.figures.figure_kinds` lists them.
+            task: label; by default the first one that can be shown, or all.
+            optimizers: labels of those to show; by default all.
+
+        Raises:
+            TableError: for an unknown kind, and where the runs do not allow the figure, with the reason.
+        """
+        from benchmark.figures import FigureData, figure_of  # matplotlib takes half a second to load
+
+        return figure_of(FigureData.of_records(self.spec, self._by_key), kind, task=task, optimizers=optimizers)
 
     @property
     def _by_key(self) -> dict[str, Record]:
