@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -23,6 +24,9 @@ from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
 from benchmark.tasks import load_task
+
+if TYPE_CHECKING:
+    from benchmark.figures import Figure
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,21 @@ class Records:
             TableError: where the view cannot be read off the curves, with the reason and the remedy.
         """
         return spec_table(self.spec, self._by_key, view=view, step_s=self.step_s)
+
+    def plot(self, kind: str = "heatmap", *, task: str | None = None, optimizers: Sequence[str] = ()) -> "Figure":
+        """Return a figure, which a notebook shows, and `save` writes into a file.
+
+        Args:
+            kind: `benchmark.figures.figure_kinds` lists them.
+            task: label; by default the first one that can be shown, or all.
+            optimizers: labels of those to show; by default all.
+
+        Raises:
+            TableError: for an unknown kind, and where the runs do not allow the figure, with the reason.
+        """
+        from benchmark.figures import FigureData, figure_of  # matplotlib takes half a second to load
+
+        return figure_of(FigureData.of_records(self.spec, self._by_key), kind, task=task, optimizers=optimizers)
 
     @property
     def _by_key(self) -> dict[str, Record]:

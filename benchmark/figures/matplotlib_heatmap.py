@@ -1,6 +1,5 @@
 """Heat maps for papers: svg, png or pdf by matplotlib."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,9 +12,9 @@ from matplotlib.path import Path
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from benchmark.figures.axes import FigureAxis
-from benchmark.figures.heatmap import NO_POINTS, Heatmap, Panel, Surface, prepare_heatmap
+from benchmark.figures.heatmap import NO_POINTS, Heatmap, Panel
 from benchmark.figures.matplotlib_image import INK, PAPER, Format, image_of
-from benchmark.robustness.scoring import BoolArray, TaskScoring
+from benchmark.robustness.scoring import BoolArray
 
 PANEL_INCHES, STRIP_INCHES, MARGIN_INCHES, HEIGHT_INCHES = 2.6, 0.75, 2.0, 3.4
 MAX_VECTOR_CELLS = 2_500  # a figure of more cells holds them as pixels: a viewer would choke on the shapes
@@ -23,34 +22,22 @@ DOT_POINTS = 9  # across a point of a design, where there are few
 FAINT = "#8a8a8a"
 
 
-def heatmap_matplotlib(
-    surfaces: Sequence[Surface],
-    scoring: TaskScoring,
-    *,
-    image_format: Format = "svg",
-    selection: Sequence[Surface] | None = None,
-    y_ref: float | None = None,
-    dpi: int = 200,
-) -> bytes:
-    """Return the heat map of one task as an image; the same bytes for the same surfaces.
+def heatmap_matplotlib(shown: Heatmap, *, image_format: Format = "svg", dpi: int = 200) -> bytes:
+    """Return the heat map of one task as an image; the same bytes for the same heat map.
 
     One row of panels, an optimizer each, on shared colours (bright is better): the cells of a grid, or the points of a
     random, Sobol or TPE search. Those within the tolerance of the reference are outlined, the best one bears a star,
     diverged ones are hatched.
 
     Args:
-        surfaces: what is shown; those of other tasks are left out.
-        scoring: how the task is scored.
+        shown: what to draw.
         image_format: svg, png or pdf.
-        selection: surfaces of the validation scores, which choose best and good cells; by default those shown.
-        y_ref: reference in raw units; by default the best mean of the selection.
         dpi: pixels an inch, of a png and of the cells of a large grid or design.
 
     Raises:
-        TableError: for another format, and where no surface is of the task or the selection does not match.
+        TableError: for another format.
     """
-    heatmap = prepare_heatmap(surfaces, scoring, selection=selection, y_ref=y_ref)
-    return image_of(lambda: _draw(heatmap), image_format, dpi)
+    return image_of(lambda: _draw(shown), image_format, dpi)
 
 
 def _draw(heatmap: Heatmap) -> Figure:

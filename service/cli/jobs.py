@@ -1,7 +1,6 @@
 """Commands on jobs of a server."""
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,13 +29,6 @@ JobId = Annotated[str, typer.Argument(help="Id of a job.")]
 SpecPath = Annotated[Path, typer.Argument(help="A spec, as YAML or JSON.")]
 
 IMAGE_ENDINGS = (".svg", ".png", ".pdf")
-
-
-class Figure(StrEnum):
-    """What can be drawn of a job."""
-
-    HEATMAP = "heatmap"
-    TRAJECTORIES = "trajectories"
 
 
 def register(app: typer.Typer) -> None:
@@ -150,16 +142,20 @@ def table(job_id: JobId, url: UrlOption = None, view: ViewOption = None, output:
 
 def plot(
     job_id: JobId,
-    file: Annotated[Path, typer.Argument(help="File to write; its ending says how: .svg, .png or .pdf.")],
-    figure: Annotated[Figure, typer.Option(help="What to draw; trajectories are for landscapes.")] = Figure.HEATMAP,
-    task: Annotated[str | None, typer.Option(help="Label of the task; the first one by default.")] = None,
+    file: Annotated[Path, typer.Option("--output", "-o", help="File; its ending says how: .svg, .png or .pdf.")],
+    kind: Annotated[str, typer.Option(help="What to draw; `rhobust figures` lists the kinds.")] = "heatmap",
+    task: Annotated[str | None, typer.Option(help="Label of the task; by default the first, or all.")] = None,
+    optimizer: Annotated[
+        list[str] | None, typer.Option(help="Label of one to show, more than once for several; by default all.")
+    ] = None,
     url: UrlOption = None,
 ) -> None:
     """Draw a figure of a job, of what is recorded so far, into a file."""
+    image_format = file.suffix.removeprefix(".")
     if file.suffix not in IMAGE_ENDINGS:
         raise typer.BadParameter(f"the file must end in {', '.join(IMAGE_ENDINGS)}, but got {file.name!r}.")
     with Client(url) as client:
-        image = client.job(job_id).figure(figure, task=task, image_format=file.suffix.removeprefix("."))
+        image = client.job(job_id).figure(kind, task=task, optimizers=optimizer or (), image_format=image_format)
     try:
         file.write_bytes(image)
     except OSError as error:

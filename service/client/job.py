@@ -1,10 +1,11 @@
 """A job of a server as an object."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol, Self
+from urllib.parse import quote
 
 import httpx
 import pandas as pd
@@ -159,16 +160,28 @@ class Job:
         surfaces = self._client.json("GET", f"{self._path}/surface", params={"split": split})["surfaces"]
         return list(surfaces)
 
-    def figure(self, name: str = "heatmap", *, task: str | None = None, image_format: str = "svg") -> bytes:
+    def figure(
+        self,
+        name: str = "heatmap",
+        *,
+        task: str | None = None,
+        optimizers: Sequence[str] = (),
+        image_format: str = "svg",
+    ) -> bytes:
         """Return a figure of what is recorded so far, as a file's bytes.
 
         Args:
-            name: `heatmap`, or `trajectories` of a landscape.
-            task: label of the task; the first one by default.
-            image_format: svg, png or pdf.
+            name: kind of figure; `GET /figures` lists them.
+            task: label of the task; by default the first that can be shown, or all.
+            optimizers: labels of those to show; by default all.
+            image_format: svg, png or pdf; json for Plotly.
+
+        Raises:
+            ProblemError: for an unknown name, and where the runs do not allow the figure, with the reason.
         """
-        params = {"format": image_format} | ({} if task is None else {"task": task})
-        return self._client.request("GET", f"{self._path}/figures/{name}", params=params).content
+        params: dict[str, Any] = {"format": image_format, "optimizer": list(optimizers)}
+        params |= {} if task is None else {"task": task}
+        return self._client.request("GET", f"{self._path}/figures/{quote(name, safe='')}", params=params).content
 
     def records(self) -> pd.DataFrame:
         """Return one row a cell: what it is, how it ended, its scores and cost."""

@@ -7,8 +7,8 @@ import pandas as pd
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from benchmark import Spec, Status, TableError
-from benchmark.figures import heatmap_matplotlib, heatmap_plotly, trajectories_matplotlib
+from benchmark import Spec, Status
+from benchmark.figures import FigureData, figure_kind, figure_of
 from benchmark.frame import results_frame
 from benchmark.robustness import HeldEqual, RobustnessTable
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown
@@ -16,7 +16,6 @@ from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
 from service.results import JobResults, job_results
-from service.store import NotFoundError
 from service.web.jobs import MAX_PAGE_SIZE, JobId
 from service.web.shapes import RecordPage, RecordShape, record_values
 from service.web.state import State
@@ -90,40 +89,23 @@ def get_surface(
 def get_figure(
     state: State,
     job_id: JobId,
-    name: Literal["heatmap", "trajectories"],
-    task: Annotated[str | None, Query(max_length=200, description="label of the task; the first by default")] = None,
+    name: Annotated[str, Path(max_length=50, description="kind of figure; /figures lists them")],
+    task: Annotated[
+        str | None, Query(max_length=200, description="label of the task; by default the first, or all")
+    ] = None,
+    optimizer: Annotated[list[str] | None, Query(max_length=100, description="labels to show; all by default")] = None,
     image_format: Annotated[
-        Literal["json", "svg", "png", "pdf"], Query(alias="format", description="json: for Plotly, heatmap only")
+        Literal["json", "svg", "png", "pdf"], Query(alias="format", description="json: for Plotly")
     ] = "svg",
 ) -> Response:
-    """Return a figure of a job.
-
-    `heatmap`: the score over the hyperparameters, a panel an optimizer. `trajectories`: the paths over a landscape.
-    """
-    if name == "heatmap":
-        return _heatmap(state, job_id, task, image_format)
+    """Return a figure of a job, of what is recorded so far."""
+    kind = figure_kind(name)
+    results = job_results(state.store, job_id, curves=kind.needs_curves)
+    data = FigureData.of_records(results.spec, results.records)
+    figure = figure_of(data, name, task=task, optimizers=optimizer or ())
     if image_format == "json":
-        raise TableError("trajectories have no json form; ask for svg, png or pdf.")
-    results = job_results(state.store, job_id, curves=True)
-    image = trajectories_matplotlib(results.spec, results.records, task=task, image_format=image_format)
-    return _download(image, IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
-
-
-def _heatmap(
-    state: State, job_id: str, task: str | None, image_format: Literal["json", "svg", "png", "pdf"]
-) -> Response:
-    results = state.results(job_id)
-    label = task or results.spec.tasks[0].title
-    scoring = next((scoring for scoring in scorings(results.spec) if scoring.task == label), None)
-    if scoring is None:
-        raise NotFoundError(f"job {job_id} has no task '{label}'.")
-    y_ref = next(summary.y_ref for summary in state.table(job_id).tasks if summary.task == label)
-    frame = results_frame(results.spec, results.records)
-    shown, selection = (_surfaces(results.spec, frame, split) for split in ("test", "validation"))
-    if image_format == "json":
-        return JSONResponse(heatmap_plotly(shown, scoring, selection=selection, y_ref=y_ref))
-    image = heatmap_matplotlib(shown, scoring, image_format=image_format, selection=selection, y_ref=y_ref)
-    return _download(image, IMAGE_TYPES[image_format], f"{job_id}-heatmap.{image_format}")
+        return JSONResponse(figure.plotly())
+    return _download(figure.image(image_format), IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
 
 
 @records_router.get("/{record_id}")

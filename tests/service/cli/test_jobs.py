@@ -73,14 +73,14 @@ def test_table_in_every_form(cli: Cli, url: str, store: Store, output: str) -> N
 def test_plot_writes_a_figure(cli: Cli, url: str, store: Store, tmp_path: Path, ending: str, start: bytes) -> None:
     job = run_made_up(store, submit(store))
     file = tmp_path / f"heat map.{ending}"
-    result = cli("plot", job.id, file)
+    result = cli("plot", job.id, "-o", file)
     assert (result.code, result.out, result.err) == (0, "", "")
     assert file.read_bytes().startswith(start)
 
 
 def test_plot_draws_trajectories(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
     job = run_made_up(store, submit(store, landscape_spec()), trained)
-    assert cli("plot", job.id, tmp_path / "a.svg", "--figure", "trajectories", "--task", "banana").code == 0
+    assert cli("plot", job.id, "-o", tmp_path / "a.svg", "--kind", "trajectories", "--task", "banana").code == 0
     assert b'id="run-' in (tmp_path / "a.svg").read_bytes()
 
 
@@ -90,14 +90,16 @@ def test_plot_draws_trajectories(cli: Cli, url: str, store: Store, tmp_path: Pat
         ("a.gif", (), 2, "must end in .svg, .png, .pdf"),
         ("nowhere/a.svg", (), 2, "cannot write"),
         ("a.svg", ("--task", "elsewhere"), 2, "elsewhere"),
-        ("a.svg", ("--figure", "trajectories"), 2, "digits-mlp"),
+        ("a.svg", ("--kind", "trajectories"), 2, "digits-mlp"),
+        ("a.svg", ("--kind", "heatmpa"), 2, "did you mean 'heatmap'?"),
+        ("a.svg", ("--optimizer", "msma"), 2, "did you mean 'msam'?"),
     ],
 )
 def test_plot_says_what_it_cannot_draw(
     cli: Cli, url: str, store: Store, tmp_path: Path, file: str, options: tuple[str, ...], code: int, message: str
 ) -> None:
     job = run_made_up(store, submit(store))
-    result = cli("plot", job.id, tmp_path / file, *options)
+    result = cli("plot", job.id, "-o", tmp_path / file, *options)
     assert result.code == code
     assert message in " ".join(result.err.replace("│", " ").split())
     assert not (tmp_path / file).exists()

@@ -199,10 +199,28 @@ def test_the_heat_map_of_a_search_that_is_no_grid(web: httpx.Client, store: Stor
         assert web.get(url, params={"format": image_format}).status_code == 200
 
 
+def test_every_kind_of_figure_is_drawn_or_refused_with_a_reason(web: httpx.Client, job_url: str) -> None:
+    kinds = [kind["name"] for kind in web.get("/api/v1/figures").json()]
+    assert {"heatmap", "profiles", "trajectories"} <= set(kinds)
+    for kind in kinds:
+        for image_format in ("svg", "json"):
+            response = web.get(f"{job_url}/figures/{kind}", params={"format": image_format})
+            if kind == "trajectories":
+                assert (response.status_code, "is none" in response.json()["detail"]) == (422, True)
+            else:
+                assert response.status_code == 200, (kind, response.text)
+
+
+def test_a_figure_of_some_optimizers(web: httpx.Client, job_url: str) -> None:
+    params = {"format": "json", "optimizer": ["gd", "msam"]}
+    figure = web.get(f"{job_url}/figures/heatmap", params=params).json()
+    assert [note["text"] for note in figure["layout"]["annotations"]] == ["gd", "msam"]
+
+
 def test_a_figure_or_task_that_is_not_there(web: httpx.Client, job_url: str) -> None:
     assert web.get(f"{job_url}/figures/pie").status_code == 422
     missing = web.get(f"{job_url}/figures/heatmap", params={"task": "elsewhere"})
-    assert (missing.status_code, "elsewhere" in missing.json()["detail"]) == (404, True)
+    assert (missing.status_code, "elsewhere" in missing.json()["detail"]) == (422, True)
 
 
 def test_reused_records_are_told(web: httpx.Client, store: Store) -> None:
@@ -225,8 +243,8 @@ def test_the_trajectories_of_a_landscape(web: httpx.Client, store: Store) -> Non
     image = web.get(url)
     assert image.status_code == 200
     assert image.content.count(b'id="run-') == 2
-    refused = web.get(url, params={"format": "json"})
-    assert (refused.status_code, "no json form" in refused.json()["detail"]) == (422, True)
+    figure = web.get(url, params={"format": "json"}).json()
+    assert sum(trace["type"] == "contour" for trace in figure["data"]) == 1
 
 
 def test_only_a_landscape_has_trajectories(web: httpx.Client, job_url: str) -> None:
