@@ -160,6 +160,14 @@ class Job:
         surfaces = self._client.json("GET", f"{self._path}/surface", params={"split": split})["surfaces"]
         return list(surfaces)
 
+    def slices(self) -> list[dict[str, Any]]:
+        """Return the score along each hyperparameter through the best of each optimizer, and what is lost off it."""
+        return list(self._client.json("GET", f"{self._path}/slices")["slices"])
+
+    def tuning(self) -> list[dict[str, Any]]:
+        """Return the expected best score of k trials for each optimizer, over k."""
+        return list(self._client.json("GET", f"{self._path}/tuning")["curves"])
+
     def figure(
         self,
         name: str = "heatmap",

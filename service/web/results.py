@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from benchmark import Spec, Status
 from benchmark.figures import FigureData, figure_kind, figure_of
 from benchmark.frame import results_frame
-from benchmark.robustness import HeldEqual, RobustnessTable
+from benchmark.robustness import HeldEqual, RobustnessTable, slices, tuning_curves
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown
 from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
@@ -83,6 +83,28 @@ def get_surface(
     results = state.results(job_id)
     frame = results_frame(results.spec, results.records)
     return JSONResponse({"surfaces": _surfaces(results.spec, frame, split)})
+
+
+@router.get("/slices")
+def get_slices(state: State, job_id: JobId) -> Response:
+    """Return the score along each hyperparameter through the best configuration of each optimizer.
+
+    With the others as the best configuration has them, with pointwise intervals, and what is lost where the
+    hyperparameter is off by a factor.
+    """
+    results = state.results(job_id)
+    frame = results_frame(results.spec, results.records)
+    found = slices(frame, scorings(results.spec), grid_infos(results.spec))
+    return JSONResponse({"slices": [one.to_dict() for one in found]})
+
+
+@router.get("/tuning")
+def get_tuning(state: State, job_id: JobId) -> Response:
+    """Return the tuning curve of every optimizer: the expected best score of k trials, with pointwise intervals."""
+    results = state.results(job_id)
+    frame = results_frame(results.spec, results.records)
+    found = tuning_curves(frame, scorings(results.spec), grid_infos(results.spec))
+    return JSONResponse({"curves": [one.to_dict() for one in found]})
 
 
 @router.get("/figures/{name}")

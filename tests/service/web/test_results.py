@@ -1,5 +1,6 @@
 import io
 import json
+import math
 from typing import Any
 
 import httpx
@@ -126,6 +127,28 @@ def test_equal_seconds_by_what_jobs_measured(web: httpx.Client, job_url: str, st
     assert readings[0]["amount"] == pytest.approx(16e-3), "of the device of which all are known"
 
 
+def test_slices_and_tuning_curves(web: httpx.Client, job_url: str) -> None:
+    """Scores get better with lr and worse with rho: the best of sam is at the ends of both axes."""
+    found = web.get(f"{job_url}/slices").json()["slices"]
+    assert {(one["optimizer"], one["axis"]) for one in found} == {
+        (optimizer, axis) for optimizer in ("gd", "sam", "msam") for axis in ("rho", "lr")
+    }
+    sam = next(one for one in found if (one["optimizer"], one["axis"]) == ("sam", "rho"))
+    assert (sam["best"], sam["others"], sam["values"]) == (0.1, {"lr": 0.1}, [0.1, 1.0])
+    assert {drop["factor"]: drop["value"] for drop in sam["drops"]} == {
+        0.1: None,
+        0.5: None,
+        2.0: pytest.approx(0.18 * math.log10(2)),
+        10.0: pytest.approx(0.18),
+    }
+    curves = web.get(f"{job_url}/tuning").json()["curves"]
+    assert {one["optimizer"]: one["trials"] for one in curves} == {
+        "gd": [1, 2],
+        "sam": [1, 2, 3, 4],
+        "msam": [1, 2, 3, 4],
+    }
+
+
 def test_a_view_that_would_not_be_honest_is_refused(web: httpx.Client, store: Store) -> None:
     job = run_made_up(store, submit(store, small_spec(budget={"epochs": 1, "schedule": "cosine"})))
     response = web.get(f"/api/v1/jobs/{job.id}/table", params={"view": "equal_gradient_evaluations"})
@@ -201,7 +224,7 @@ def test_the_heat_map_of_a_search_that_is_no_grid(web: httpx.Client, store: Stor
 
 def test_every_kind_of_figure_is_drawn_or_refused_with_a_reason(web: httpx.Client, job_url: str) -> None:
     kinds = [kind["name"] for kind in web.get("/api/v1/figures").json()]
-    assert {"heatmap", "profiles", "trajectories"} <= set(kinds)
+    assert {"heatmap", "profiles", "slices", "trajectories", "tuning"} <= set(kinds)
     for kind in kinds:
         for image_format in ("svg", "json"):
             response = web.get(f"{job_url}/figures/{kind}", params={"format": image_format})
