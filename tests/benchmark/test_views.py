@@ -255,24 +255,32 @@ def test_a_run_without_a_point_so_early_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "tasks",
+    ("task", "budget"),
     [
-        [{"name": "digits-mlp", "params": {"hidden": 8}}],
-        [{"name": "banana", "params": {"start": [-1.5, 0.5]}, "metric": {"name": "loss"}}],
+        ({"name": "digits-mlp", "params": {"hidden": 8}}, {"epochs": 4, "batch_size": 256}),
+        (
+            {"name": "banana", "params": {"start": [-1.5, 0.5]}, "metric": {"name": "loss"}},
+            {"epochs": 40, "batch_size": 1},
+        ),
     ],
     ids=["digits", "landscape"],
 )
-def test_sam_read_at_half_its_steps_is_sam_trained_for_half_as_long(tasks: list[dict[str, Any]]) -> None:
-    """Real runs: those of twice the epochs, read at equal evaluations, score as those whose budget says so."""
-    optimizers = [{"name": "sam", "fixed": {"rho": 0.1}}]
-    change: dict[str, Any] = {"tasks": tasks, "space": {"lr": {"values": [0.01, 0.02]}}}
-    batch = 256 if tasks[0]["name"] == "digits-mlp" else 1
-    spec = make_spec(optimizers, budget={"epochs": 4, "batch_size": batch}, **change)
+def test_sam_read_at_half_its_steps_is_sam_trained_for_half_as_long(
+    task: dict[str, Any], budget: dict[str, Any]
+) -> None:
+    """Real runs: those of equal steps, read at equal evaluations, score as those whose budget says so."""
+    change: dict[str, Any] = {
+        "optimizers": [{"name": "sam", "fixed": {"rho": 0.1}}],
+        "tasks": [task],
+        "space": {"lr": {"values": [0.01, 0.02]}},
+    }
+    spec = make_spec(budget=budget, **change)
     table = spec_table(spec, trained(spec), view="equal_gradient_evaluations")
     gd, sam = table.readings
     assert (gd.last_step, sam.last_step) == (gd.n_steps, gd.n_steps // 2)
-    spent = make_spec(optimizers, budget={"gradient_evaluations": gd.n_steps, "batch_size": batch}, **change)
-    meant = spec_table(spent, trained(spent))
+    spent = {"gradient_evaluations": gd.n_steps, "batch_size": budget["batch_size"]}
+    meant_spec = make_spec(budget=spent, **change)
+    meant = spec_table(meant_spec, trained(meant_spec))
     for name in ("best", "grid_mean", "worst", "gradient_evaluations"):
         assert raw(table, "sam", name) == raw(meant, "sam", name)
         assert raw(table, "gd", name) == raw(meant, "gd", name)
