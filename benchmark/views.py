@@ -2,7 +2,7 @@
 
 import bisect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -57,35 +57,49 @@ def view_frame(
     cells: dict[tuple[str, str], list[Cell]] = {}
     for cell in known_cells(spec, records):
         cells.setdefault((cell.task, cell.optimizer), []).append(cell)
-    seen, readings, are_cut = dict(records), [], False
+    cut: dict[str, Record] = {}
+    readings: list[Reading] = []
     for task in dict.fromkeys(grid.task for grid in spec.grids):
         grids = [grid for grid in spec.grids if grid.task == task]
-        if view in ("by_budget", _held(grids[0])):
-            continue
-        planned = [(grid, cell) for grid in grids for cell in cells.get((task, grid.optimizer), ())]
-        pace = _Pace(task, view, [records[cell.key] for _, cell in planned if cell.key in records], step_s)
-        amount = min(pace.per_step(*run) * pace.length(*run) for run in planned)
-        steps: dict[str, list[int]] = {grid.optimizer: [] for grid in grids}
-        for grid, cell in planned:
-            limit, length = math.floor(amount / pace.per_step(grid, cell) + SLACK), pace.length(grid, cell)
+        if view not in ("by_budget", _held(grids[0])):
+            planned = {grid.optimizer: (grid, cells.get((task, grid.optimizer), [])) for grid in grids}
+            readings += _read_task(task, planned, records, view, step_s, cut)
+    frame = results_frame(spec, {**records, **cut})
+    return frame.drop(columns="collapsed") if cut else frame, tuple(readings)
+
+
+def _read_task(
+    task: str,
+    planned: Mapping[str, tuple[Grid, Sequence[Cell]]],
+    records: Mapping[str, Record],
+    view: View,
+    step_s: Mapping[str, float],
+    cut: dict[str, Record],
+) -> Iterator[Reading]:
+    """Yield where each optimizer of a task is read; write down what is read before its end."""
+    whole = [records[cell.key].outcome for _, cells in planned.values() for cell in cells if cell.key in records]
+    pace = _Pace(task, view, whole, step_s)
+    runs = [(grid, cell) for grid, cells in planned.values() for cell in cells]
+    amount = min(pace.per_step(*run) * pace.length(*run) for run in runs)
+    longest = max(pace.length(*run) for run in runs)
+    for optimizer, (grid, cells) in planned.items():
+        steps, scores = set(), _score_names(grid)
+        for cell in cells:
             if cell.key not in records:
                 continue
+            record, length = records[cell.key], pace.length(grid, cell)
+            limit = math.floor(amount / pace.per_step(grid, cell) + SLACK)
             if limit >= length:
-                steps[grid.optimizer].append(length)
+                steps.add(length)
                 continue
-            are_cut = True
             _refuse_what_depends_on_the_end(grid, cell, view)
-            read = seen[cell.key] = read_at(records[cell.key], limit, _score_names(grid))
+            read = read_at(record, limit, scores)
+            if read is not record:
+                cut[cell.key] = read
             if read.outcome.status is Status.COMPLETED:
-                steps[grid.optimizer].append(read.outcome.cost.steps)
-        whole = max(pace.length(*run) for run in planned)
-        readings += [
-            Reading(task, optimizer, amount, min(found), max(found), whole)
-            for optimizer, found in steps.items()
-            if found
-        ]
-    frame = results_frame(spec, seen)
-    return frame.drop(columns="collapsed") if are_cut else frame, tuple(readings)
+                steps.add(read.outcome.cost.steps)
+        if steps:
+            yield Reading(task, optimizer, amount, min(steps), max(steps), longest)
 
 
 def read_at(record: Record, limit: int, scores: Sequence[str]) -> Record:
@@ -136,8 +150,7 @@ def read_at(record: Record, limit: int, scores: Sequence[str]) -> Record:
 class _Pace:
     """How much of what a view holds equal a step of each run takes, and how many steps it was to have."""
 
-    def __init__(self, task: str, view: View, records: Sequence[Record], step_s: Mapping[str, float]) -> None:
-        outcomes = [record.outcome for record in records]
+    def __init__(self, task: str, view: View, outcomes: Sequence[Outcome], step_s: Mapping[str, float]) -> None:
         whole = [outcome.cost.steps for outcome in outcomes if outcome.status is Status.COMPLETED]
         if not whole:
             raise TableError(
