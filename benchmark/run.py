@@ -19,7 +19,7 @@ from benchmark.memory import free_bytes, pack_bytes
 from benchmark.packs import Footprint, in_order, most_of, plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
-from benchmark.robustness import RobustnessTable
+from benchmark.robustness import RobustnessTable, render_html
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
@@ -46,6 +46,9 @@ class Records:
     def table(self) -> RobustnessTable:
         """Return the robustness table of the spec."""
         return spec_table(self.spec, self._by_key)
+
+    def _repr_html_(self) -> str:
+        return render_html(self.table())
 
     def plot(self, kind: str = "heatmap", *, task: str | None = None, optimizers: Sequence[str] = ()) -> "Figure":
         """Return a figure, which a notebook shows, and `save` writes into a file.

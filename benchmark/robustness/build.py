@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -33,6 +35,7 @@ def robustness_table(
     y_ref: Mapping[str, float] | None = None,
     fingerprints: Iterable[str] = (),
     mixed: bool = False,
+    notes: Mapping[str, Sequence[str]] = MappingProxyType({}),
     rng: np.random.Generator | None = None,
 ) -> RobustnessTable:
     """Return the robustness table of runs at equal numbers of steps.
@@ -44,6 +47,7 @@ def robustness_table(
         y_ref: reference by task, in raw units, as of a baseline; else the best validation mean over all optimizers.
         fingerprints: of the records behind the frame, to be told in the table.
         mixed: whether runs that differ in nothing but hyperparameters and seed have different ones.
+        notes: sentences by task on how its runs were made, to be told in the table.
         rng: draws the resamples; by default the same for every table with as many seeds.
 
     Raises:
@@ -67,6 +71,8 @@ def robustness_table(
         differences=tuple(itertools.chain.from_iterable(part.differences for part in parts)),
         wins=tuple(itertools.chain.from_iterable(part.wins for part in parts)),
         across_tasks=across_tasks(tasks, references),
+        notes={task.scoring.task: tuple(notes.get(task.scoring.task, ())) for task in tasks},
+        version=version("rhobust"),
     )
 
 
