@@ -19,7 +19,7 @@ from benchmark.memory import free_bytes, pack_bytes
 from benchmark.packs import Footprint, in_order, most_of, plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
-from benchmark.robustness import HeldEqual, RobustnessTable
+from benchmark.robustness import HeldEqual, RobustnessTable, render_html
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
@@ -61,6 +61,9 @@ class Records:
             TableError: where the view cannot be read off the curves, with the reason and the remedy.
         """
         return spec_table(self.spec, self._by_key, view=view, step_s=self.step_s)
+
+    def _repr_html_(self) -> str:
+        return render_html(self.table())
 
     def plot(self, kind: str = "heatmap", *, task: str | None = None, optimizers: Sequence[str] = ()) -> "Figure":
         """Return a figure, which a notebook shows, and `save` writes into a file.

@@ -25,9 +25,9 @@ REMEDIES: Mapping[View, str] = {
 }
 
 
-def budget_view(spec: Spec) -> View:
-    """Return what the budgets of a spec hold equal; `by_budget` where those of its tasks differ in that."""
-    held = {_held(grid) for grid in spec.grids}
+def budget_view(*specs: Spec) -> View:
+    """Return what the budgets of specs hold equal; `by_budget` where those of their tasks differ in that."""
+    held = {_held(grid) for spec in specs for grid in spec.grids}
     return held.pop() if len(held) == 1 else "by_budget"
 
 

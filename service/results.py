@@ -1,11 +1,14 @@
 """What a job has so far: its spec, the records it uses, and its robustness table."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark import Record, Spec
 from benchmark.choice import device_name, probed_s, timing_key
 from benchmark.execution import device_for
 from benchmark.robustness import HeldEqual, RobustnessTable
+from benchmark.several import Source, several_table
 from benchmark.tables import spec_table
 from service.store import Job, Store
 
@@ -57,6 +60,20 @@ def probed_steps(store: Store, results: JobResults) -> dict[str, float]:
     known = store.timings(keys)
     found = [probed_s(settings, name, known) for name in dict.fromkeys(names)]
     return max(found, key=len, default={})
+
+
+def jobs_table(store: Store, job_ids: Sequence[str]) -> RobustnessTable:
+    """Return one table over several jobs; one whose name is not unique among them goes by its id.
+
+    Raises:
+        NotFoundError: when there is no job of an id.
+        TableError: where the jobs do not fit together, with what differs.
+    """
+    every = [job_results(store, job_id) for job_id in job_ids]
+    counts = Counter(results.job.name for results in every)
+    return several_table(
+        [Source(one.job.name if counts[one.job.name] == 1 else one.job.id, one.spec, one.records) for one in every]
+    )
 
 
 def job_records(store: Store, job_id: str, *, curves: bool = False) -> dict[str, Record]:

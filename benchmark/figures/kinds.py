@@ -10,12 +10,15 @@ from typing import Any, Generic, TypeVar
 
 from benchmark.errors import TableError
 from benchmark.figures.data import FigureData
+from benchmark.figures.difference import DifferenceMap, prepare_difference
 from benchmark.figures.heatmap import Heatmap, prepare_heatmap
 from benchmark.figures.lines import LineFigure
+from benchmark.figures.matplotlib_difference import difference_matplotlib
 from benchmark.figures.matplotlib_heatmap import heatmap_matplotlib
 from benchmark.figures.matplotlib_image import METADATA, Format
 from benchmark.figures.matplotlib_lines import lines_matplotlib
 from benchmark.figures.matplotlib_trajectories import trajectories_matplotlib
+from benchmark.figures.plotly_difference import difference_plotly
 from benchmark.figures.plotly_heatmap import heatmap_plotly
 from benchmark.figures.plotly_lines import lines_plotly
 from benchmark.figures.plotly_trajectories import trajectories_plotly
@@ -134,6 +137,10 @@ def _heatmap(data: FigureData) -> Heatmap:
     return prepare_heatmap(shown, task.scoring, selection=selection, y_ref=data.y_ref.get(task.scoring.task))
 
 
+def _difference(data: FigureData) -> DifferenceMap:
+    return prepare_difference(data.tasks[0], data.optimizers)
+
+
 def _trajectories(data: FigureData) -> Trajectories:
     if data.spec is None or data.records is None:
         raise TableError("trajectories need the records of a spec with their curves, but got a frame of runs.")
@@ -163,6 +170,13 @@ _KINDS: tuple[FigureKind[Any], ...] = (
         _heatmap,
         heatmap_matplotlib,
         heatmap_plotly,
+    ),
+    FigureKind(
+        "difference",
+        "The paired difference between two optimizers in every cell of their common grid, a panel a pair.",
+        _difference,
+        difference_matplotlib,
+        difference_plotly,
     ),
     _lines("profiles", "The share of runs that reach a score, over the score, a line an optimizer.", _profiles),
     _lines("slices", "The score along each hyperparameter through the best of each optimizer, with bands.", _slices),

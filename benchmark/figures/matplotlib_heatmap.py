@@ -49,8 +49,8 @@ def _draw(heatmap: Heatmap) -> Figure:
     for column, (axes, panel) in enumerate(zip(grid[0], heatmap.panels, strict=True)):
         mapped = _panel(axes, panel, heatmap, handles)
         first = column == 0 or panel.y.name != heatmap.panels[column - 1].y.name
-        _axis(axes, panel.y, "y", with_labels=first or not np.array_equal(panel.y.edges, heatmap.panels[0].y.edges))
-        _axis(axes, panel.x, "x", with_labels=True)
+        draw_axis(axes, panel.y, "y", with_labels=first or not np.array_equal(panel.y.edges, heatmap.panels[0].y.edges))
+        draw_axis(axes, panel.x, "x", with_labels=True)
     figure.suptitle(heatmap.title, x=0.01, ha="left", fontsize=10, parse_math=False)
     bar = figure.colorbar(mapped, ax=list(grid[0]), pad=0.02, aspect=25)
     bar.outline.set_visible(False)
@@ -87,7 +87,7 @@ def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) 
             colour, ground = (FAINT, PAPER) if name == "no result" else (PAPER, FAINT)
             style: dict[str, Any] = {"edgecolor": colour, "hatch": hatch, "linewidth": 0}
             if panel.is_grid:
-                axes.add_patch(PathPatch(_area(panel, mask), facecolor="none", **style))
+                axes.add_patch(PathPatch(area_of(mask, panel.x, panel.y), facecolor="none", **style))
             else:
                 axes.scatter(panel.xs[mask], panel.ys[mask], _area_of_dot(panel), facecolor="none", **style)
             handles[name] = Patch(facecolor=ground, **style)
@@ -135,18 +135,19 @@ def _area_of_dot(panel: Panel) -> float:
     return float((DOT_POINTS * panel.dot_scale) ** 2)
 
 
-def _area(panel: Panel, mask: BoolArray) -> Path:
+def area_of(mask: BoolArray, x: FigureAxis, y: FigureAxis) -> Path:
     """Return the marked cells as one path, a rectangle for each run of them in a row: one path is hatched once."""
     padded = np.pad(mask, ((0, 0), (1, 1)))
     rows, starts = np.nonzero(padded[:, 1:] & ~padded[:, :-1])
     _, ends = np.nonzero(padded[:, :-1] & ~padded[:, 1:])
-    left, right, low, high = panel.x.edges[starts], panel.x.edges[ends], panel.y.edges[rows], panel.y.edges[rows + 1]
+    left, right, low, high = x.edges[starts], x.edges[ends], y.edges[rows], y.edges[rows + 1]
     corners = np.array([[left, low], [right, low], [right, high], [left, high], [left, low]])
     codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(rows))
     return Path(corners.transpose(2, 0, 1).reshape(-1, 2), codes)
 
 
-def _axis(axes: Axes, axis: FigureAxis, which: Literal["x", "y"], *, with_labels: bool) -> None:
+def draw_axis(axes: Axes, axis: FigureAxis, which: Literal["x", "y"], *, with_labels: bool) -> None:
+    """Give one side of a panel of cells its scale, limits, ticks and title."""
     drawn = axes.xaxis if which == "x" else axes.yaxis
     set_scale, set_limits = (axes.set_xscale, axes.set_xlim) if which == "x" else (axes.set_yscale, axes.set_ylim)
     set_scale("log" if axis.is_log else "linear")

@@ -46,8 +46,8 @@ def heatmap_plotly(heatmap: Heatmap) -> dict[str, Any]:
             text = NO_POINTS.replace(" ", "<br>")
             middle = {"x": 0.5, "y": 0.5, "xref": "x domain", "yref": "y domain", "showarrow": False}
             figure.add_annotation(text=text, **middle, row=1, col=column)
-        figure.update_xaxes(**_axis(panel.x), row=1, col=column)
-        figure.update_yaxes(**_axis(panel.y, with_title=column == 1), row=1, col=column)
+        figure.update_xaxes(**web_axis(panel.x), row=1, col=column)
+        figure.update_yaxes(**web_axis(panel.y, with_title=column == 1), row=1, col=column)
     figure.update_layout(
         template={},
         title={"text": html.escape(heatmap.title), "x": 0.0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
@@ -138,7 +138,8 @@ def _hover(panel: Panel, metric: str) -> list[Any]:
     return list(texts.tolist())
 
 
-def _axis(axis: FigureAxis, *, with_title: bool = True) -> dict[str, Any]:
+def web_axis(axis: FigureAxis, *, with_title: bool = True) -> dict[str, Any]:
+    """Return scale, limits, ticks and title of one side of a panel of cells."""
     ticks = axis.ticks()
     return {
         "type": "log" if axis.is_log else "linear",

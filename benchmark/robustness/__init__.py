@@ -5,7 +5,15 @@ from benchmark.robustness.comparison import Difference, paired_difference
 from benchmark.robustness.inference import infer_grids
 from benchmark.robustness.marginal import Drop, Slice, slices
 from benchmark.robustness.registry import MeasureInfo, measures
-from benchmark.robustness.rendering import render_csv, render_json, render_latex, render_markdown, render_rich
+from benchmark.robustness.rendering import (
+    render_csv,
+    render_html,
+    render_json,
+    render_latex,
+    render_markdown,
+    render_parquet,
+    render_rich,
+)
 from benchmark.robustness.rows import HeldEqual, Measure, Row, View
 from benchmark.robustness.scoring import AxisInfo, GridInfo, TaskScoring
 from benchmark.robustness.table import Reading, RobustnessTable
@@ -30,9 +38,11 @@ __all__ = [
     "measures",
     "paired_difference",
     "render_csv",
+    "render_html",
     "render_json",
     "render_latex",
     "render_markdown",
+    "render_parquet",
     "render_rich",
     "robustness_table",
     "slices",

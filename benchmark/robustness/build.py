@@ -3,6 +3,8 @@
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -35,6 +37,7 @@ def robustness_table(
     readings: Iterable[Reading] = (),
     fingerprints: Iterable[str] = (),
     mixed: bool = False,
+    notes: Mapping[str, Sequence[str]] = MappingProxyType({}),
     rng: np.random.Generator | None = None,
 ) -> RobustnessTable:
     """Return the robustness table of runs.
@@ -48,6 +51,7 @@ def robustness_table(
         readings: where the runs were read for that, to be told in the table.
         fingerprints: of the records behind the frame, to be told in the table.
         mixed: whether runs that differ in nothing but hyperparameters and seed have different ones.
+        notes: sentences by task on how its runs were made, to be told in the table.
         rng: draws the resamples; by default the same for every table with as many seeds.
 
     Raises:
@@ -72,6 +76,8 @@ def robustness_table(
         differences=tuple(itertools.chain.from_iterable(part.differences for part in parts)),
         wins=tuple(itertools.chain.from_iterable(part.wins for part in parts)),
         across_tasks=across_tasks(tasks, references),
+        notes={task.scoring.task: tuple(notes.get(task.scoring.task, ())) for task in tasks},
+        version=version("rhobust"),
     )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
+import pandas as pd
+
 from benchmark.errors import TableError
 from benchmark.records import Scalar
 from benchmark.robustness.comparison import Difference
@@ -125,6 +127,8 @@ class RobustnessTable:
         differences: of all pairs of ranked rows of a task, paired by seed, in the measures that are compared.
         wins: of all pairs of ranked rows of a task, how often the first has the better score in the same cell.
         across_tasks: measures of an optimizer over all tasks.
+        notes: sentences by task on how its runs were made and put together.
+        version: of this package, whose definitions of the measures hold.
     """
 
     missing: Missing
@@ -137,6 +141,8 @@ class RobustnessTable:
     differences: tuple[Difference, ...]
     wins: tuple[Wins, ...]
     across_tasks: tuple[AcrossTasks, ...]
+    notes: Mapping[str, tuple[str, ...]]
+    version: str
 
     @property
     def complete(self) -> bool:
@@ -176,7 +182,21 @@ class RobustnessTable:
                 {"optimizer": item.optimizer, "measures": {name: one.to_dict() for name, one in item.measures.items()}}
                 for item in self.across_tasks
             ],
+            "notes": {task: list(notes) for task, notes in self.notes.items()},
+            "version": self.version,
         }
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the table in long form, as `benchmark.robustness.rendering.long_frame` describes."""
+        from benchmark.robustness.rendering import long_frame  # rendering is made of tables
+
+        return long_frame(self)
+
+    def _repr_html_(self) -> str:
+        """Return the table for a notebook."""
+        from benchmark.robustness.rendering import render_html  # rendering is made of tables
+
+        return render_html(self)
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
@@ -196,4 +216,6 @@ class RobustnessTable:
                 AcrossTasks(item["optimizer"], {name: Measure.from_dict(one) for name, one in item["measures"].items()})
                 for item in document["across_tasks"]
             ),
+            notes={task: tuple(notes) for task, notes in document["notes"].items()},
+            version=document["version"],
         )

@@ -11,21 +11,28 @@ from benchmark import Spec, Status
 from benchmark.figures import FigureData, figure_kind, figure_of
 from benchmark.frame import results_frame
 from benchmark.robustness import HeldEqual, RobustnessTable, slices, tuning_curves
-from benchmark.robustness.rendering import render_csv, render_latex, render_markdown
+from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_parquet
 from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
-from service.results import JobResults, job_results
-from service.web.jobs import MAX_PAGE_SIZE, JobId
+from service.results import JobResults, job_results, jobs_table
+from service.web.jobs import JOB_ID, MAX_PAGE_SIZE, JobId
 from service.web.shapes import RecordPage, RecordShape, record_values
 from service.web.state import State
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
-RENDERERS: dict[str, tuple[str, Callable[[RobustnessTable], str]]] = {
+RENDERERS: dict[str, tuple[str, Callable[[RobustnessTable], str | bytes]]] = {
     "csv": ("text/csv", render_csv),
     "md": ("text/markdown", render_markdown),
+    "parquet": ("application/vnd.apache.parquet", render_parquet),
     "tex": ("application/x-tex", render_latex),
 }
+TableFormat = Annotated[
+    Literal["json", "csv", "md", "parquet", "tex"],
+    Query(alias="format", description="json: the document; csv and parquet: a row a measure"),
+]
+tables_router = APIRouter(prefix="/tables", tags=["results"])
+MAX_JOBS = 20
 records_router = APIRouter(prefix="/records", tags=["results"])
 IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
 
@@ -58,7 +65,7 @@ def list_records(
 def get_table(
     state: State,
     job_id: JobId,
-    table_format: Annotated[Literal["json", "csv", "md", "tex"], Query(alias="format")] = "json",
+    table_format: TableFormat = "json",
     view: Annotated[HeldEqual | None, Query(description="what is held equal; by default what the budgets do")] = None,
 ) -> Response:
     """Return the robustness table, of what is recorded so far.
@@ -66,11 +73,24 @@ def get_table(
     In a view other than that of the budgets, the runs are read on their way, off their curves; 422 where that would not
     be honest, with the reason and the remedy.
     """
-    table = state.table(job_id, view)
-    if table_format == "json":
-        return JSONResponse(table.to_dict())
-    media_type, render = RENDERERS[table_format]
-    return _download(render(table), media_type, f"{job_id}-table.{table_format}")
+    return _table(state.table(job_id, view), table_format, f"{job_id}-table")
+
+
+@tables_router.get("")
+def get_table_of_jobs(
+    state: State,
+    job: Annotated[
+        list[Annotated[str, Query(pattern=JOB_ID)]],
+        Query(min_length=1, max_length=MAX_JOBS, description="ids of the jobs; of a cell in several, the first counts"),
+    ],
+    table_format: TableFormat = "json",
+) -> Response:
+    """Return one robustness table over several jobs, of what is recorded so far.
+
+    An optimizer with the same label, setting and grid in several jobs is one row; with another setting or grid it is a
+    row for each, `label@job`. Tasks of one label must be the same, and rows are compared over the seeds that all have.
+    """
+    return _table(jobs_table(state.store, job), table_format, "table")
 
 
 @router.get("/surface")
@@ -146,6 +166,13 @@ def _records_csv(results: JobResults) -> str:
     for label in ("task", "optimizer"):
         frame[label] = frame[label].map(csv_text)
     return str(frame.to_csv(index=False))
+
+
+def _table(table: RobustnessTable, table_format: str, name: str) -> Response:
+    if table_format == "json":
+        return JSONResponse(table.to_dict())
+    media_type, render = RENDERERS[table_format]
+    return _download(render(table), media_type, f"{name}.{table_format}")
 
 
 def _download(content: str | bytes, media_type: str, name: str) -> Response:

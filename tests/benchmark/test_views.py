@@ -12,6 +12,7 @@ from benchmark.errors import TableError
 from benchmark.execution import train_cell
 from benchmark.robustness import Reading, RobustnessTable, render_markdown
 from benchmark.run import Records
+from benchmark.several import Source, several_table
 from benchmark.spec import Cell, expand
 from benchmark.tables import spec_table
 from benchmark.views import budget_view, read_at
@@ -128,6 +129,13 @@ def test_equal_steps_of_a_budget_in_gradient_evaluations_cuts_the_cheaper_one() 
     table = spec_table(spec, records_of(spec), view="equal_steps")
     assert [(one.optimizer, one.last_step) for one in table.readings] == [("gd", 8), ("sam", 8)]
     assert raw(table, "gd") == raw(table, "sam") == pytest.approx(0.28)
+
+
+def test_a_table_of_several_jobs_says_what_their_budgets_hold_equal() -> None:
+    spec = make_spec(budget={"gradient_evaluations": 16, "batch_size": 256})
+    table = several_table([Source("one", spec, records_of(spec))])
+    assert table.view == "equal_gradient_evaluations"
+    assert budget_view(spec, make_spec()) == "by_budget"
 
 
 def test_tasks_with_other_budgets_are_read_each_by_its_own() -> None:

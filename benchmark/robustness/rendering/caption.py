@@ -56,7 +56,7 @@ def caption(table: RobustnessTable, task: TaskSummary) -> list[str]:
     if table.fingerprints:
         label = "Fingerprint" if len(table.fingerprints) == 1 else "Fingerprints"
         sentences.append(f"{label} {', '.join(table.fingerprints)}.")
-    return sentences
+    return [*sentences, *table.notes[task.task], f"Rhobust {table.version}."]
 
 
 def notes(table: RobustnessTable, task: TaskSummary, shown: Sequence[str]) -> list[str]:

@@ -49,6 +49,8 @@ def test_shape_of_the_document(frame: pd.DataFrame) -> None:
         "differences",
         "wins",
         "across_tasks",
+        "notes",
+        "version",
     )
     assert tuple(document) == keys
     assert document["fingerprints"] == ["a", "b"]

@@ -169,6 +169,38 @@ def test_a_job_without_records_has_an_incomplete_table_and_an_empty_surface(web:
     assert web.get(f"/api/v1/jobs/{job.id}/figures/heatmap", params={"format": "json"}).status_code == 200
 
 
+def test_a_table_of_several_jobs(web: httpx.Client, store: Store) -> None:
+    jobs = [
+        run_made_up(store, submit(store, small_spec(optimizers=[{"name": name, "fixed": {"rho": 0.1}}])))
+        for name in ("sam", "msam")
+    ]
+    params = {"job": [job.id for job in jobs]}
+    table = web.get("/api/v1/tables", params=params).json()
+    assert [row["optimizer"] for row in table["rows"]] == ["gd", "sam", "msam"]
+    assert any(f"Jobs: {jobs[0].id}, {jobs[1].id}." in note for note in table["notes"]["digits-mlp"]), "one name: ids"
+    frames = {
+        "csv": pd.read_csv(io.StringIO(web.get("/api/v1/tables", params=params | {"format": "csv"}).text)),
+        "parquet": pd.read_parquet(
+            io.BytesIO(web.get("/api/v1/tables", params=params | {"format": "parquet"}).content)
+        ),
+    }
+    for frame in frames.values():
+        raw = frame[frame["measure"] == "grid_mean"].set_index("optimizer")["raw"]
+        assert raw.to_dict() == {row["optimizer"]: row["measures"]["grid_mean"]["raw"] for row in table["rows"]}
+    assert r"\toprule" in web.get("/api/v1/tables", params=params | {"format": "tex"}).text
+
+
+def test_jobs_that_do_not_fit_together_are_refused(web: httpx.Client, store: Store) -> None:
+    jobs = [submit(store), submit(store, small_spec(name="longer", budget={"epochs": 2}))]
+    refused = web.get("/api/v1/tables", params={"job": [job.id for job in jobs]})
+    assert refused.status_code == 422
+    assert "budget.epochs is 1 in small and 2 in longer" in refused.json()["detail"]
+    assert web.get("/api/v1/tables", params={"job": [jobs[0].id, "nojob"]}).status_code == 404
+    assert web.get("/api/v1/tables", params={"job": [jobs[0].id] * 2}).status_code == 422
+    assert web.get("/api/v1/tables").status_code == 422
+    assert web.get("/api/v1/tables", params={"job": "no/job"}).status_code == 422
+
+
 def test_the_table_is_new_after_new_records(web: httpx.Client, store: Store) -> None:
     job = submit(store)
     url = f"/api/v1/jobs/{job.id}/table"
