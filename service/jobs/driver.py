@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from benchmark import BenchmarkError, FusionError, RayOptions, RayUnavailableError, Spec, TaskDataError
-from benchmark.choice import choose_execution, device_name, timing_key
+from benchmark.choice import choose_execution, device_name, probe, timing_key
 from benchmark.execution import Execution, cell_fingerprint, device_for
 from benchmark.known import known_cells, sample_cells
 from benchmark.run import train_missing
@@ -74,7 +74,8 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     timings = store.timings([timing_key(setting, device_name(device)) for setting in settings.values()])
     choice = choose_execution(spec, kinds, device, known=_known(spec, job.execution), timings=timings)
     executions = choice.executions
-    store.remember_timings(choice.timings)
+    timings |= choice.timings
+    store.remember_timings(choice.timings | probe(kinds, device, timings))
     made_by = _fingerprints(kinds, device, executions)
     store.register({key: setting.to_dict() for key, setting in settings.items()}, {})
     store.set_execution(job.id, orders.attempt, _by_label(spec, executions))

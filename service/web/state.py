@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from benchmark import Status
-from benchmark.robustness import RobustnessTable
-from service.results import JobResults, job_results
+from benchmark.robustness import HeldEqual, RobustnessTable
+from service.results import JobResults, job_results, job_table
 from service.settings import Settings
 from service.store import Job, Progress, Store, StoredRecord
 
@@ -35,9 +35,9 @@ class AppState:
         """Return what a job has so far; raises NotFoundError."""
         return job_results(self.store, job_id)
 
-    def table(self, job_id: str) -> RobustnessTable:
-        """Return the robustness table of a job as it is now; raises NotFoundError."""
-        return self._table(job_id, self.store.job(job_id).revision)
+    def table(self, job_id: str, view: HeldEqual | None = None) -> RobustnessTable:
+        """Return the robustness table of a job as it is now; raises NotFoundError, and TableError for no such view."""
+        return self._table(job_id, self.store.job(job_id).revision, view)
 
     def first_missing(self, job: Job, progress: Progress) -> tuple[StoredRecord, ...]:
         """Return the first few records of a job that failed, then of those that timed out; raises NotFoundError."""
@@ -57,8 +57,8 @@ class AppState:
                 found += self.store.records(job_id, limit=limit, status=status, curves=False)
         return tuple(found)
 
-    def _compute_table(self, job_id: str, _revision: int) -> RobustnessTable:
-        return self.results(job_id).table()
+    def _compute_table(self, job_id: str, _revision: int, view: HeldEqual | None) -> RobustnessTable:
+        return job_table(self.store, job_id, view)
 
 
 def _state(request: Request) -> AppState:
