@@ -10,6 +10,7 @@ from benchmark.errors import (
     TaskDataError,
     UnknownTaskError,
 )
+from benchmark.own_runs import table
 from benchmark.rayenv import RayOptions
 from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Status
 from benchmark.run import Records, run
@@ -34,4 +35,5 @@ __all__ = [
     "TaskDataError",
     "UnknownTaskError",
     "run",
+    "table",
 ]

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from benchmark.adaptive import adaptive_searches
-from benchmark.choice import choose_execution
+from benchmark.choice import choose_execution, device_name, probe, probed_s
 from benchmark.execution import Execution, device_for
 from benchmark.fingerprint import Fingerprint
 from benchmark.frame import results_frame
@@ -18,19 +19,29 @@ from benchmark.memory import free_bytes, pack_bytes
 from benchmark.packs import Footprint, in_order, most_of, plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
-from benchmark.robustness import RobustnessTable
+from benchmark.robustness import HeldEqual, RobustnessTable, render_html
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
 from benchmark.tasks import load_task
 
+if TYPE_CHECKING:
+    from benchmark.figures import Figure
+
 
 @dataclass(frozen=True)
 class Records:
-    """The records of one spec."""
+    """The records of one spec.
+
+    Attributes:
+        spec: what was run.
+        records: one a cell that was trained.
+        step_s: seconds of a step of one cell alone, by the key of the setting, from a short probe before the run.
+    """
 
     spec: Spec
     records: tuple[Record, ...]
+    step_s: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -39,9 +50,35 @@ class Records:
         """Return one row a cell of the spec, as `benchmark.frame.results_frame` describes."""
         return results_frame(self.spec, self._by_key)
 
-    def table(self) -> RobustnessTable:
-        """Return the robustness table of the spec."""
-        return spec_table(self.spec, self._by_key)
+    def table(self, *, view: HeldEqual | None = None) -> RobustnessTable:
+        """Return the robustness table of the spec.
+
+        Args:
+            view: what is held equal between optimizers: `equal_steps`, `equal_gradient_evaluations`, `equal_seconds`;
+                by default what the budgets hold equal.
+
+        Raises:
+            TableError: where the view cannot be read off the curves, with the reason and the remedy.
+        """
+        return spec_table(self.spec, self._by_key, view=view, step_s=self.step_s)
+
+    def _repr_html_(self) -> str:
+        return render_html(self.table())
+
+    def plot(self, kind: str = "heatmap", *, task: str | None = None, optimizers: Sequence[str] = ()) -> "Figure":
+        """Return a figure, which a notebook shows, and `save` writes into a file.
+
+        Args:
+            kind: `benchmark.figures.figure_kinds` lists them.
+            task: label; by default the first one that can be shown, or all.
+            optimizers: labels of those to show; by default all.
+
+        Raises:
+            TableError: for an unknown kind, and where the runs do not allow the figure, with the reason.
+        """
+        from benchmark.figures import FigureData, figure_of  # matplotlib takes half a second to load
+
+        return figure_of(FigureData.of_records(self.spec, self._by_key), kind, task=task, optimizers=optimizers)
 
     @property
     def _by_key(self) -> dict[str, Record]:
@@ -91,6 +128,7 @@ def run(
     sink = _Memory(on_progress)
     cells, device = tuple(expand(spec)), device_for(use_gpu=spec.resources.gpus_per_pack != 0)
     choice = choose_execution(spec, (*cells, *sample_cells(spec)), device)
+    timings = choice.timings | probe((*cells, *sample_cells(spec)), device, choice.timings)
     train_missing(
         spec,
         cells,
@@ -99,7 +137,8 @@ def run(
         executions=choice.executions,
         footprints=choice.footprints,
     )
-    return Records(spec, tuple(sink.records))
+    step_s = probed_s([grid.setting for grid in spec.grids], device_name(device), timings)
+    return Records(spec, tuple(sink.records), step_s)
 
 
 def train_missing(

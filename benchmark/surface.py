@@ -1,6 +1,6 @@
 """The response surface: each optimizer's scores over its hyperparameters, averaged over the seeds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +37,11 @@ def surfaces(
     """
     given = (scorings,) if isinstance(scorings, TaskScoring) else tuple(scorings)
     tasks = read_cells(frame, given, infer_grids(frame, given) if grids is None else grids)
+    return surfaces_of(tasks, split)
+
+
+def surfaces_of(tasks: Iterable[TaskCells], split: Split = "test") -> list[dict[str, Any]]:
+    """Return the surfaces of runs that are arranged already, as `surfaces` does."""
     return [_surface(task, cells, split) for task in tasks for cells in task.optimizers]
 
 

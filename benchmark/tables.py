@@ -1,11 +1,13 @@
 """The robustness table and the surfaces of a spec and its records."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-from benchmark.frame import results_frame
 from benchmark.records import Record
-from benchmark.robustness import AxisInfo, GridInfo, RobustnessTable, TaskScoring, robustness_table
+from benchmark.robustness import AxisInfo, GridInfo, HeldEqual, RobustnessTable, TaskScoring, robustness_table
 from benchmark.spec import Grid, Spec
+from benchmark.tasks import task_class
+from benchmark.views import budget_view, view_frame
 
 
 def scorings(spec: Spec) -> tuple[TaskScoring, ...]:
@@ -32,18 +34,68 @@ def _grid_info(grid: Grid, n_seeds: int) -> GridInfo:
     return GridInfo(grid.task, grid.optimizer, axes_of, "tpe", n_planned=grid.n_configurations * n_seeds)
 
 
-def spec_table(spec: Spec, records: Mapping[str, Record]) -> RobustnessTable:
+def spec_table(
+    spec: Spec,
+    records: Mapping[str, Record],
+    *,
+    view: HeldEqual | None = None,
+    step_s: Mapping[str, float] = MappingProxyType({}),
+) -> RobustnessTable:
     """Return the robustness table of a spec.
 
     Args:
         spec: its cells, tasks and metrics.
-        records: by config_key; cells without one are missing.
+        records: by config_key; cells without one are missing. They need their curves where a view is given.
+        view: what is held equal between optimizers; by default what the budgets hold equal.
+        step_s: seconds of a step of one cell alone, by the key of the setting; for `equal_seconds`.
+
+    Raises:
+        TableError: where the view cannot be read off the curves, with the reason and the remedy.
     """
-    made_by = {(record.setting, record.fingerprint) for record in records.values()}
+    held = view or budget_view(spec)
+    frame, readings = view_frame(spec, records, held, step_s)
     return robustness_table(
-        results_frame(spec, records),
+        frame,
         scorings(spec),
         grid_infos(spec),
-        fingerprints={fingerprint for _, fingerprint in made_by},
-        mixed=len(made_by) > len({setting for setting, _ in made_by}),
+        view=held,
+        readings=readings,
+        fingerprints={record.fingerprint for record in records.values()},
+        mixed=is_mixed(records.values()),
+        notes=about_tasks(spec),
     )
+
+
+def is_mixed(records: Iterable[Record]) -> bool:
+    """Whether records that differ in nothing but hyperparameters and seed were made under different fingerprints."""
+    made_by = {(record.setting, record.fingerprint) for record in records}
+    return len(made_by) > len({setting for setting, _ in made_by})
+
+
+def about_tasks(spec: Spec) -> dict[str, tuple[str, ...]]:
+    """Return what was trained on each task, as a reader of its table must know: a sentence on all, and on some rows."""
+    notes: dict[str, tuple[str, ...]] = {}
+    for task in dict.fromkeys(grid.task for grid in spec.grids):
+        grids = [grid for grid in spec.grids if grid.task == task]
+        setting = grids[0].setting
+        defaults = task_class(setting.task).Parameters()
+        changed = {name: value for name, value in setting.task_params.items() if value != getattr(defaults, name)}
+        budget = {name: value for name, value in setting.budget.model_dump(mode="json").items() if value}
+        shared = set.intersection(*(set(_base(grid)) for grid in grids))
+        whole = f"Task {setting.task} version {setting.task_version}{_texts(changed.items(), start=', ')}"
+        own = {grid.optimizer: [item for item in _base(grid) if item not in shared] for grid in grids}
+        notes[task] = (
+            f"{whole}; {_texts(budget.items())}{_texts(sorted(shared), start='; ')}.",
+            *(f"{optimizer}: {_texts(items)}." for optimizer, items in own.items() if items),
+        )
+    return notes
+
+
+def _base(grid: Grid) -> list[tuple[str, object]]:
+    """Return base and held hyperparameters, without those that are off."""
+    return [("base", grid.setting.base), *((name, value) for name, value in grid.fixed.items() if value)]
+
+
+def _texts(items: Iterable[tuple[str, object]], start: str = "") -> str:
+    text = ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in items)
+    return start + text if text else ""

@@ -1,6 +1,5 @@
 """Heat maps for papers: svg, png or pdf by matplotlib."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -13,9 +12,9 @@ from matplotlib.path import Path
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
 from benchmark.figures.axes import FigureAxis
-from benchmark.figures.heatmap import NO_POINTS, Heatmap, Panel, Surface, prepare_heatmap
+from benchmark.figures.heatmap import NO_POINTS, Heatmap, Panel
 from benchmark.figures.matplotlib_image import INK, PAPER, Format, image_of
-from benchmark.robustness.scoring import BoolArray, TaskScoring
+from benchmark.robustness.scoring import BoolArray
 
 PANEL_INCHES, STRIP_INCHES, MARGIN_INCHES, HEIGHT_INCHES = 2.6, 0.75, 2.0, 3.4
 MAX_VECTOR_CELLS = 2_500  # a figure of more cells holds them as pixels: a viewer would choke on the shapes
@@ -23,34 +22,22 @@ DOT_POINTS = 9  # across a point of a design, where there are few
 FAINT = "#8a8a8a"
 
 
-def heatmap_matplotlib(
-    surfaces: Sequence[Surface],
-    scoring: TaskScoring,
-    *,
-    image_format: Format = "svg",
-    selection: Sequence[Surface] | None = None,
-    y_ref: float | None = None,
-    dpi: int = 200,
-) -> bytes:
-    """Return the heat map of one task as an image; the same bytes for the same surfaces.
+def heatmap_matplotlib(shown: Heatmap, *, image_format: Format = "svg", dpi: int = 200) -> bytes:
+    """Return the heat map of one task as an image; the same bytes for the same heat map.
 
     One row of panels, an optimizer each, on shared colours (bright is better): the cells of a grid, or the points of a
     random, Sobol or TPE search. Those within the tolerance of the reference are outlined, the best one bears a star,
     diverged ones are hatched.
 
     Args:
-        surfaces: what is shown; those of other tasks are left out.
-        scoring: how the task is scored.
+        shown: what to draw.
         image_format: svg, png or pdf.
-        selection: surfaces of the validation scores, which choose best and good cells; by default those shown.
-        y_ref: reference in raw units; by default the best mean of the selection.
         dpi: pixels an inch, of a png and of the cells of a large grid or design.
 
     Raises:
-        TableError: for another format, and where no surface is of the task or the selection does not match.
+        TableError: for another format.
     """
-    heatmap = prepare_heatmap(surfaces, scoring, selection=selection, y_ref=y_ref)
-    return image_of(lambda: _draw(heatmap), image_format, dpi)
+    return image_of(lambda: _draw(shown), image_format, dpi)
 
 
 def _draw(heatmap: Heatmap) -> Figure:
@@ -62,8 +49,8 @@ def _draw(heatmap: Heatmap) -> Figure:
     for column, (axes, panel) in enumerate(zip(grid[0], heatmap.panels, strict=True)):
         mapped = _panel(axes, panel, heatmap, handles)
         first = column == 0 or panel.y.name != heatmap.panels[column - 1].y.name
-        _axis(axes, panel.y, "y", with_labels=first or not np.array_equal(panel.y.edges, heatmap.panels[0].y.edges))
-        _axis(axes, panel.x, "x", with_labels=True)
+        draw_axis(axes, panel.y, "y", with_labels=first or not np.array_equal(panel.y.edges, heatmap.panels[0].y.edges))
+        draw_axis(axes, panel.x, "x", with_labels=True)
     figure.suptitle(heatmap.title, x=0.01, ha="left", fontsize=10, parse_math=False)
     bar = figure.colorbar(mapped, ax=list(grid[0]), pad=0.02, aspect=25)
     bar.outline.set_visible(False)
@@ -100,7 +87,7 @@ def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) 
             colour, ground = (FAINT, PAPER) if name == "no result" else (PAPER, FAINT)
             style: dict[str, Any] = {"edgecolor": colour, "hatch": hatch, "linewidth": 0}
             if panel.is_grid:
-                axes.add_patch(PathPatch(_area(panel, mask), facecolor="none", **style))
+                axes.add_patch(PathPatch(area_of(mask, panel.x, panel.y), facecolor="none", **style))
             else:
                 axes.scatter(panel.xs[mask], panel.ys[mask], _area_of_dot(panel), facecolor="none", **style)
             handles[name] = Patch(facecolor=ground, **style)
@@ -148,18 +135,19 @@ def _area_of_dot(panel: Panel) -> float:
     return float((DOT_POINTS * panel.dot_scale) ** 2)
 
 
-def _area(panel: Panel, mask: BoolArray) -> Path:
+def area_of(mask: BoolArray, x: FigureAxis, y: FigureAxis) -> Path:
     """Return the marked cells as one path, a rectangle for each run of them in a row: one path is hatched once."""
     padded = np.pad(mask, ((0, 0), (1, 1)))
     rows, starts = np.nonzero(padded[:, 1:] & ~padded[:, :-1])
     _, ends = np.nonzero(padded[:, :-1] & ~padded[:, 1:])
-    left, right, low, high = panel.x.edges[starts], panel.x.edges[ends], panel.y.edges[rows], panel.y.edges[rows + 1]
+    left, right, low, high = x.edges[starts], x.edges[ends], y.edges[rows], y.edges[rows + 1]
     corners = np.array([[left, low], [right, low], [right, high], [left, high], [left, low]])
     codes = np.tile([Path.MOVETO, Path.LINETO, Path.LINETO, Path.LINETO, Path.CLOSEPOLY], len(rows))
     return Path(corners.transpose(2, 0, 1).reshape(-1, 2), codes)
 
 
-def _axis(axes: Axes, axis: FigureAxis, which: Literal["x", "y"], *, with_labels: bool) -> None:
+def draw_axis(axes: Axes, axis: FigureAxis, which: Literal["x", "y"], *, with_labels: bool) -> None:
+    """Give one side of a panel of cells its scale, limits, ticks and title."""
     drawn = axes.xaxis if which == "x" else axes.yaxis
     set_scale, set_limits = (axes.set_xscale, axes.set_xlim) if which == "x" else (axes.set_yscale, axes.set_ylim)
     set_scale("log" if axis.is_log else "linear")

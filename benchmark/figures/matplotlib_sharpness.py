@@ -4,15 +4,13 @@ import math
 import textwrap
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatterSciNotation, NullFormatter
 
 from benchmark.figures.matplotlib_image import PAPER, Format, image_of
-from benchmark.figures.sharpness import SharpnessFigure, SharpnessPanel, prepare_sharpness
+from benchmark.figures.sharpness import SharpnessFigure, SharpnessPanel
 from benchmark.figures.styles import style_of
-from benchmark.robustness.scoring import TaskScoring
 
 PANEL_INCHES, HEIGHT_INCHES, LINE_INCHES = 3.0, 2.5, 0.17
 MAX_COLUMNS = 3
@@ -21,21 +19,17 @@ ALPHA = 0.75
 MAX_VECTOR_POINTS = 20_000  # a figure of more holds its points as pixels
 
 
-def sharpness_matplotlib(
-    frame: pd.DataFrame, scoring: TaskScoring, *, image_format: Format = "svg", dpi: int = 200
-) -> bytes:
-    """Return sharpness against test score as an image; the same bytes for the same frame.
+def sharpness_matplotlib(shown: SharpnessFigure, *, image_format: Format = "svg", dpi: int = 200) -> bytes:
+    """Return sharpness against test score as an image; the same bytes for the same figure.
 
     Args:
-        frame: a row a run, as `benchmark.frame.results_frame` gives it.
-        scoring: how the task is scored.
+        shown: what to draw.
         image_format: svg, png or pdf.
         dpi: pixels an inch, of a png and of very many points.
 
     Raises:
-        TableError: for another format, and where the task has no run, score or measure of sharpness.
+        TableError: for another format.
     """
-    shown = prepare_sharpness(frame, scoring)
     return image_of(lambda: _draw(shown), image_format, dpi)
 
 

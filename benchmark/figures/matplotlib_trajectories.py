@@ -1,6 +1,5 @@
 """Trajectories on landscapes for papers: svg, png or pdf by matplotlib."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,47 +10,33 @@ from matplotlib.lines import Line2D
 
 from benchmark.figures.matplotlib_image import INK, PAPER, Format, image_of
 from benchmark.figures.styles import style_of
-from benchmark.figures.trajectories import Group, Trajectories, prepare_trajectories
-from benchmark.records import Record
-from benchmark.robustness.scoring import FloatArray
-from benchmark.spec import Spec
+from benchmark.figures.trajectories import Group, Trajectories
 
 PANEL_INCHES, MARGIN_INCHES, MIN_INCHES = 2.4, 0.9, 3.8
-N_LEVELS, N_SAMPLES, N_TICKS = 12, 101, 5
+N_TICKS = 5
 MANY_RUNS = 20  # in a panel; from here on lines are thin
 MAX_VECTOR_POINTS = 150_000  # a figure of more holds its lines as pixels
-FAR = 1e4  # times the view; a line is cut there
+FAR = 1e4  # times the view; a line is cut there, for a run that diverges goes further than a picture can
 GREYS, LINES = ("#ffffff", "#c4c4c4"), "#a8a8a8"
 START: Any = {"marker": "o", "mfc": PAPER, "mec": INK, "mew": 0.6}
 END: Any = {"marker": "s", "mfc": INK, "mec": PAPER, "mew": 0.4}
 DIVERGED: Any = {"marker": "x", "mec": INK, "mew": 1.0}
 
 
-def trajectories_matplotlib(
-    spec: Spec,
-    records: Mapping[str, Record],
-    *,
-    task: str | None = None,
-    image_format: Format = "svg",
-    dpi: int = 200,
-) -> bytes:
+def trajectories_matplotlib(shown: Trajectories, *, image_format: Format = "svg", dpi: int = 200) -> bytes:
     """Return the trajectories on one landscape as an image; the same bytes for the same records.
 
     In two dimensions they lie on contours of the landscape, of equal area between one and the next; in one dimension on
     its curve. An open circle is a start, a filled mark an end, a cross the last point of a run that diverged.
 
     Args:
-        spec: whose cells were trained.
-        records: by config_key.
-        task: label of the landscape; by default the first of the spec.
+        shown: what to draw.
         image_format: svg, png or pdf.
         dpi: pixels an inch, of a png and of lines of very many points.
 
     Raises:
-        TableError: for another format, where the task is no landscape of one or two dimensions or nothing of it is
-            recorded, and where there are more panels than a figure has room for.
+        TableError: for another format.
     """
-    shown = prepare_trajectories(spec, records, task=task)
     return image_of(lambda: _draw(shown), image_format, dpi)
 
 
@@ -84,10 +69,8 @@ def _draw(shown: Trajectories) -> Figure:
 
 
 def _contours(axes: Axes, shown: Trajectories) -> None:
-    """Draw the ground; levels at quantiles of the heights show the bottom of a valley as well as its walls."""
-    x, y = (np.linspace(low, high, N_SAMPLES) for low, high in zip(shown.low, shown.high, strict=True))
-    heights = shown.heights(np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)).reshape(N_SAMPLES, N_SAMPLES)
-    levels = np.unique(np.quantile(heights, np.linspace(0, 1, N_LEVELS)))
+    x, y, heights = shown.ground()
+    levels = shown.levels(heights)
     greys = LinearSegmentedColormap.from_list("greys", GREYS)
     axes.contourf(x, y, heights, levels, colors=greys(np.linspace(0, 1, len(levels) - 1)))
     axes.contour(x, y, heights, levels[1:-1], colors=LINES, linewidths=0.3)
@@ -96,8 +79,7 @@ def _contours(axes: Axes, shown: Trajectories) -> None:
 
 
 def _curve(axes: Axes, shown: Trajectories) -> None:
-    x = np.linspace(shown.low[0], shown.high[0], 4 * N_SAMPLES)
-    heights = shown.heights(x[:, None])
+    x, heights = shown.profile()
     axes.plot(x, heights, color=LINES, lw=1.2, zorder=1)
     margin = 0.05 * float(np.ptp(heights))
     axes.set_xlim(x[0], x[-1])
@@ -107,10 +89,8 @@ def _curve(axes: Axes, shown: Trajectories) -> None:
 def _ways(axes: Axes, shown: Trajectories, group: Group, name: str, *, n_runs: int) -> None:
     """Draw a line a run; in an svg it has an id, of panel, style and seed."""
     n_points = sum(len(run.points) for run in shown.runs)
-    far = FAR * (shown.high - shown.low)
     for run in group.runs:
-        # a run that diverges goes further than a picture can
-        x, y = _places(shown, np.clip(run.points, shown.low - far, shown.high + far))
+        x, y = shown.places(run.points, reach=FAR)
         look = _line(shown, group, n_runs=n_runs)
         axes.plot(x, y, **look, zorder=2, gid=f"{name}-{run.seed}", rasterized=n_points > MAX_VECTOR_POINTS)
 
@@ -123,7 +103,7 @@ def _ends(axes: Axes, shown: Trajectories, group: Group, *, n_runs: int) -> None
     marks = ((starts, START, 4), (ends, _end(group), 3), (lost, DIVERGED, 5))
     for points, look, order in marks:
         if points:
-            x, y = _places(shown, np.clip(np.array(points), shown.low, shown.high))
+            x, y = shown.places(np.array(points))
             size = 2.2 if n_runs > MANY_RUNS else 5.5
             axes.plot(x, y, ls="", ms=size, zorder=order, clip_on=False, **look)
 
@@ -141,10 +121,6 @@ def _end(group: Group) -> dict[str, Any]:
     """Return the mark of an end: of the group's own where several share a panel, black where it is alone."""
     style = style_of(group.style)
     return {"marker": style.marker, "mfc": style.colour, "mec": PAPER, "mew": 0.6} if group.title else END
-
-
-def _places(shown: Trajectories, points: FloatArray) -> tuple[FloatArray, FloatArray]:
-    return points[:, 0], points[:, 1] if shown.is_plane else shown.heights(points)
 
 
 def _legend(figure: Figure, shown: Trajectories) -> None:

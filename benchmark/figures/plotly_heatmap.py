@@ -1,7 +1,7 @@
 """Heat maps for web pages: a Plotly figure as plain values that JSON can hold."""
 
 import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from benchmark.figures.axes import FigureAxis
-from benchmark.figures.heatmap import NO_POINTS, Panel, Surface, prepare_heatmap
-from benchmark.robustness.scoring import BoolArray, TaskScoring
+from benchmark.figures.heatmap import NO_POINTS, Heatmap, Panel
+from benchmark.robustness.scoring import BoolArray
 
 STRIP_WIDTH = 0.25  # of a panel, for an optimizer without the hyperparameter along x
 DOT = 14  # pixels across a point of a design, where there are few
@@ -18,29 +18,13 @@ INK, PAPER = "#111111", "#ffffff"
 SYMBOLS = {"diverged": "x", "some seeds diverged": "diamond", "collapsed": "circle", "no result": "circle-open-dot"}
 
 
-def heatmap_plotly(
-    surfaces: Sequence[Surface],
-    scoring: TaskScoring,
-    *,
-    selection: Sequence[Surface] | None = None,
-    y_ref: float | None = None,
-) -> dict[str, Any]:
+def heatmap_plotly(heatmap: Heatmap) -> dict[str, Any]:
     """Return the heat map of one task as a Plotly figure: `{data, layout}` of plain values, no NaN.
 
     One row of panels, an optimizer each, on shared colours (bright is better): the cells of a grid, or the points of a
     random, Sobol or TPE search. Those within the tolerance of the reference are outlined, the best one bears a star,
     diverged and collapsed ones are marked.
-
-    Args:
-        surfaces: what is shown; those of other tasks are left out.
-        scoring: how the task is scored.
-        selection: surfaces of the validation scores, which choose best and good cells; by default those shown.
-        y_ref: reference in raw units; by default the best mean of the selection.
-
-    Raises:
-        TableError: where no surface is of the task, or the selection does not match.
     """
-    heatmap = prepare_heatmap(surfaces, scoring, selection=selection, y_ref=y_ref)
     panels = heatmap.panels
     is_shared = all(np.array_equal(panel.y.edges, panels[0].y.edges) for panel in panels)
     widths = [STRIP_WIDTH if not panel.x.exists else 1.0 for panel in panels]
@@ -62,8 +46,8 @@ def heatmap_plotly(
             text = NO_POINTS.replace(" ", "<br>")
             middle = {"x": 0.5, "y": 0.5, "xref": "x domain", "yref": "y domain", "showarrow": False}
             figure.add_annotation(text=text, **middle, row=1, col=column)
-        figure.update_xaxes(**_axis(panel.x), row=1, col=column)
-        figure.update_yaxes(**_axis(panel.y, with_title=column == 1), row=1, col=column)
+        figure.update_xaxes(**web_axis(panel.x), row=1, col=column)
+        figure.update_yaxes(**web_axis(panel.y, with_title=column == 1), row=1, col=column)
     figure.update_layout(
         template={},
         title={"text": html.escape(heatmap.title), "x": 0.0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
@@ -154,7 +138,8 @@ def _hover(panel: Panel, metric: str) -> list[Any]:
     return list(texts.tolist())
 
 
-def _axis(axis: FigureAxis, *, with_title: bool = True) -> dict[str, Any]:
+def web_axis(axis: FigureAxis, *, with_title: bool = True) -> dict[str, Any]:
+    """Return scale, limits, ticks and title of one side of a panel of cells."""
     ticks = axis.ticks()
     return {
         "type": "log" if axis.is_log else "linear",

@@ -6,31 +6,20 @@ import textwrap
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from benchmark.figures.matplotlib_image import INK, PAPER
-from benchmark.figures.sharpness import prepare_sharpness
+from benchmark.figures.sharpness import SharpnessFigure
 from benchmark.figures.styles import style_of
-from benchmark.robustness.scoring import TaskScoring
 
 MAX_COLUMNS = 3
 PANEL_PIXELS, LINE_PIXELS = 260, 20
 NOTE_LETTERS = 130
 
 
-def sharpness_plotly(frame: pd.DataFrame, scoring: TaskScoring) -> dict[str, Any]:
-    """Return sharpness against test score as a Plotly figure: `{data, layout}` of plain values, no NaN.
-
-    Args:
-        frame: a row a run, as `benchmark.frame.results_frame` gives it.
-        scoring: how the task is scored.
-
-    Raises:
-        TableError: where the task has no run, score or measure of sharpness.
-    """
-    shown = prepare_sharpness(frame, scoring)
+def sharpness_plotly(shown: SharpnessFigure) -> dict[str, Any]:
+    """Return sharpness against test score as a Plotly figure: `{data, layout}` of plain values, no NaN."""
     n_columns = min(MAX_COLUMNS, len(shown.panels))
     n_rows = math.ceil(len(shown.panels) / n_columns)
     below = 60 + LINE_PIXELS * max(len(panel.clouds) for panel in shown.panels)  # axis title and legend of a panel

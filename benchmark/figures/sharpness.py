@@ -8,7 +8,6 @@ from scipy.stats import kendalltau
 
 from benchmark.errors import TableError
 from benchmark.figures.axes import LOG_FROM
-from benchmark.parsing import unknown_name
 from benchmark.robustness.scoring import BoolArray, FloatArray, TaskScoring
 from benchmark.sharpness import ASCENT_RHO, COLUMNS
 
@@ -83,21 +82,19 @@ def prepare_sharpness(frame: pd.DataFrame, scoring: TaskScoring) -> SharpnessFig
     """Return what to draw of one task.
 
     Args:
-        frame: a row a run, as `benchmark.frame.results_frame` gives it: `task`, `optimizer`, `status`, `collapsed`, the
-            score, and measures of sharpness. Runs of other tasks, and those that did not complete, are left out.
+        frame: a row a run; `benchmark.robustness.columns` says which columns, and `benchmark.sharpness.COLUMNS` those
+            of the measures. Runs of other tasks, and those that did not complete, are left out.
         scoring: how the task is scored.
 
     Raises:
-        TableError: where the frame has no run of the task, no score, or no measure of sharpness.
+        TableError: where the frame has no score, or no completed run of the task with a measure of sharpness.
     """
-    own = frame[frame["task"] == scoring.task]
-    if own.empty:
-        raise TableError(unknown_name("task", scoring.task, frame["task"].unique()))
+    own = frame[frame["task"] == scoring.task] if "task" in frame else frame
     score = next((name for name in (f"test_{scoring.metric}", scoring.metric) if name in own), None)
     if score is None:
         raise TableError(f"the frame must have a column test_{scoring.metric} or {scoring.metric}.")
     optimizers = list(dict.fromkeys(own["optimizer"]))
-    completed = own[own["status"] == "completed"]
+    completed = own[own["status"] == "completed"] if "status" in own else own
     panels = [_panel(completed, measure, score, optimizers) for measure, names in COLUMNS.items() if names[0] in own]
     panels = [panel for panel in panels if panel.clouds]
     if not panels:
@@ -115,6 +112,7 @@ def _panel(runs: pd.DataFrame, measure: str, score: str, optimizers: list[str]) 
         own = runs[(runs["optimizer"] == optimizer) & np.isfinite(runs[column]) & np.isfinite(runs[score])]
         if own.empty:
             continue
+        own = own.assign(collapsed=own.get("collapsed", False))
         own = own.sort_values("collapsed", kind="stable")  # a legend of Plotly's looks like the first point
         x, y = (own[name].to_numpy(dtype=np.float64) for name in (column, score))
         clouds.append(Cloud(optimizer, style, x, y, own["collapsed"].to_numpy(dtype=np.bool_), rank_correlation(x, y)))

@@ -19,6 +19,7 @@ from benchmark.tasks.landscape import Landscape
 MAX_PANELS = 24
 MAX_SHARING = 7  # configurations of a single seed that share a panel, told apart by their colours
 VIEW_MARGIN = 0.06
+N_LEVELS, N_SAMPLES = 12, 101
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +100,31 @@ class Trajectories:
         heights: FloatArray = torch.func.vmap(self.landscape.value)(torch.from_numpy(points)).numpy()
         return heights
 
+    def places(self, points: FloatArray, reach: float = 0.0) -> tuple[FloatArray, FloatArray]:
+        """Return x and y of points of shape (n, d), moved to the border where they are beyond `reach` views of it."""
+        far = reach * (self.high - self.low)
+        near = np.clip(points, self.low - far, self.high + far)
+        return near[:, 0], near[:, 1] if self.is_plane else self.heights(near)
 
-def prepare_trajectories(spec: Spec, records: Mapping[str, Record], *, task: str | None = None) -> Trajectories:
+    def ground(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return x, y, and the heights over the view of a plane, of shape (y, x)."""
+        x, y = (np.linspace(low, high, N_SAMPLES) for low, high in zip(self.low, self.high, strict=True))
+        points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+        return x, y, self.heights(points).reshape(N_SAMPLES, N_SAMPLES)
+
+    def levels(self, heights: FloatArray) -> FloatArray:
+        """Return levels of contours: at quantiles they show the bottom of a valley as well as its walls."""
+        return np.unique(np.quantile(heights, np.linspace(0, 1, N_LEVELS)))
+
+    def profile(self) -> tuple[FloatArray, FloatArray]:
+        """Return x and the heights over the view of one dimension."""
+        x = np.linspace(self.low[0], self.high[0], 4 * N_SAMPLES)
+        return x, self.heights(x[:, None])
+
+
+def prepare_trajectories(
+    spec: Spec, records: Mapping[str, Record], *, task: str | None = None, optimizers: Sequence[str] = ()
+) -> Trajectories:
     """Return what to draw of one landscape.
 
     In two dimensions a few configurations of a single seed share one panel; else each has its own, in the column of its
@@ -110,12 +134,14 @@ def prepare_trajectories(spec: Spec, records: Mapping[str, Record], *, task: str
         spec: whose cells were trained.
         records: by config_key; a cell without one, or with one that failed, is left out.
         task: label of the landscape; by default the first of the spec.
+        optimizers: labels of those to show; by default all.
 
     Raises:
         TableError: where the task is no landscape of one or two dimensions, nothing of it is recorded, or there are
             more panels than a figure has room for.
     """
     grids, landscape = _on_landscape(spec, task)
+    grids = [grid for grid in grids if not optimizers or grid.optimizer in optimizers]
     label, n_dimensions = grids[0].task, landscape.params.n_dimensions
     if n_dimensions > 2:
         raise TableError(f"trajectories are drawn in one or two dimensions, but {label} has {n_dimensions}.")

@@ -55,7 +55,7 @@ class Runs:
         """Return a column as numbers; NaN where it is empty or absent."""
         if name not in self.frame:
             return np.full(len(rows), np.nan)
-        return _numbers(self.frame[name].iloc[rows], name)
+        return _numbers(self.frame[name].iloc[rows], name, rows)
 
     def rows_by_grid(self) -> dict[tuple[str, str], IntArray]:
         """Return the rows of each task and optimizer, in the order in which the frame names them."""
@@ -99,7 +99,7 @@ def read_runs(frame: pd.DataFrame, tasks: Sequence[str], *, may_be_empty: bool =
     if len(duplicated):
         raise TableError(f"the columns of the frame must differ, but {duplicated[0]!r} stands twice.")
     if "optimizer" not in frame:
-        raise TableError("the frame must have a column optimizer.")
+        raise TableError(f"the frame must have a column optimizer; it has: {', '.join(map(str, frame.columns))}.")
     if "task" in frame:
         task = _labels(frame, "task")
     elif len(tasks) == 1:
@@ -167,8 +167,12 @@ def _oriented(scores: FloatArray, status: NDArray[np.int8], scoring: TaskScoring
 
 def _labels(frame: pd.DataFrame, name: str) -> pd.Series:
     column = frame[name]
-    if column.isna().any():
-        raise TableError(f"every run must have a label in the column {name}, but {int(column.isna().sum())} have none.")
+    lacking = column.isna().to_numpy()
+    if lacking.any():
+        raise TableError(
+            f"every run must have a label in the column {name}, but {np.count_nonzero(lacking)} have none, "
+            f"first in row {int(lacking.argmax())} (counted from 0)."
+        )
     return column if isinstance(column.dtype, pd.StringDtype) else column.astype(str)
 
 
@@ -189,7 +193,8 @@ def _statuses(frame: pd.DataFrame) -> NDArray[np.int8] | None:
     codes, names = pd.factorize(frame["status"], use_na_sentinel=False)
     unknown = [name for name in names if name not in STATUSES]
     if unknown:
-        raise TableError(f"unknown status {unknown[0]!r}; known: {', '.join(STATUSES)}.")
+        row = int((codes == list(names).index(unknown[0])).argmax())
+        raise TableError(f"unknown status {unknown[0]!r} in row {row} (counted from 0); known: {', '.join(STATUSES)}.")
     return np.array([STATUSES.index(name) for name in names], dtype=np.int8)[codes]
 
 
@@ -202,8 +207,13 @@ def _flags(frame: pd.DataFrame, name: str) -> BoolArray | None:
     return np.asarray(numbers == 1.0)
 
 
-def _numbers(column: pd.Series, name: str) -> FloatArray:
+def _numbers(column: pd.Series, name: str, rows: IntArray | None = None) -> FloatArray:
     try:
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
-        raise TableError(f"the column {name} must hold numbers, but: {error}.") from error
+        is_bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+        place = int(is_bad.to_numpy().argmax())
+        row = place if rows is None else int(rows[place])
+        raise TableError(
+            f"the column {name} must hold numbers, but row {row} (counted from 0) has {str(column.iloc[place])!r}."
+        ) from error

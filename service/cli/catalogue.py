@@ -9,7 +9,7 @@ from service.cli.output import print_rows
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    for command in (optimizers, tasks):
+    for command in (optimizers, tasks, figures):
         app.command()(command)
 
 
@@ -30,3 +30,10 @@ def tasks() -> None:
         metrics = ", ".join(metric.name for metric in task.metrics)
         rows.append((name, task.version, metrics, ", ".join(task.Parameters.model_fields), task.title))
     print_rows(("name", "version", "metrics", "parameters", "title"), rows)
+
+
+def figures() -> None:
+    """List the kinds of figures that `rhobust plot` draws."""
+    from benchmark.figures import figure_kinds  # matplotlib and Plotly take a second to load
+
+    print_rows(("name", "what it shows"), [(kind.name, kind.description) for kind in figure_kinds()])

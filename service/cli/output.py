@@ -1,6 +1,7 @@
 """What commands print: data to standard output in the form that was asked for, all else to standard error."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.robustness import RobustnessTable
-from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_rich
+from benchmark.robustness import HeldEqual, RobustnessTable
+from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_parquet, render_rich
 from service.logs import visible
 
 PIPE_WIDTH = 120
@@ -24,6 +25,7 @@ class Output(StrEnum):
     TABLE = "table"
     JSON = "json"
     CSV = "csv"
+    PARQUET = "parquet"
     MD = "md"
     TEX = "tex"
 
@@ -36,6 +38,9 @@ class ListOutput(StrEnum):
 
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of the table.")]
+ViewOption = Annotated[
+    HeldEqual | None, typer.Option("--view", help="What is held equal; by default what the budgets do.")
+]
 ListOption = Annotated[ListOutput, typer.Option("--output", "-o", help="Form of the output.")]
 
 
@@ -51,6 +56,10 @@ def print_table(table: RobustnessTable, output: Output) -> None:
         stdout().print(render_rich(table))
     elif output is Output.JSON:
         print_json(table.to_dict())
+    elif output is Output.PARQUET:
+        if sys.stdout.isatty():
+            raise typer.BadParameter("parquet is for a file: put `> table.parquet` behind the command.")
+        typer.echo(render_parquet(table), nl=False)
     else:
         render = {Output.CSV: render_csv, Output.MD: render_markdown, Output.TEX: render_latex}[output]
         typer.echo(render(table), nl=False)

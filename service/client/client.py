@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from benchmark import Spec
+from benchmark.robustness import RobustnessTable
 from service.client.errors import ClientError, ServerUnreachableError, checked, foreign, reason_of
 from service.client.job import Job, document_of
 from service.settings import Settings
@@ -76,6 +77,17 @@ class Client:
     def jobs(self, **filters: str) -> Iterator[Job]:
         """Yield jobs, newest first, a page at a time; filters are `state`, `tag`, `task` and `text`."""
         yield from map(self._job, self.pages("/jobs", filters))
+
+    def table(self, job_ids: Sequence[str]) -> RobustnessTable:
+        """Return one robustness table over several jobs, of what is recorded so far.
+
+        Args:
+            job_ids: of a cell that several of them recorded, the first with a result counts.
+
+        Raises:
+            ProblemError: when there is no job of an id, and where the jobs do not fit together, with what differs.
+        """
+        return RobustnessTable.from_dict(self.json("GET", "/tables", params={"job": list(job_ids)}))
 
     def _job(self, values: Mapping[str, Any]) -> Job:
         return Job(self, _job_path(str(values["id"])), values)

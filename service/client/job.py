@@ -1,10 +1,11 @@
 """A job of a server as an object."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol, Self
+from urllib.parse import quote
 
 import httpx
 import pandas as pd
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from benchmark import Spec
 from benchmark.parsing import parse_text, read_text
-from benchmark.robustness import RobustnessTable
+from benchmark.robustness import HeldEqual, RobustnessTable
 from service.client.errors import WaitTimeoutError
 from service.progress import n_done, progress_bar
 from service.states import JobState
@@ -142,25 +143,53 @@ class Job:
                     raise WaitTimeoutError(f"job {self.id} is {self.state} after {timeout_s:g} s.")
                 time.sleep(POLL_S)
 
-    def table(self) -> RobustnessTable:
-        """Return its robustness table, of what is recorded so far."""
-        return RobustnessTable.from_dict(self._client.json("GET", f"{self._path}/table"))
+    def table(self, *, view: HeldEqual | None = None) -> RobustnessTable:
+        """Return its robustness table, of what is recorded so far.
+
+        Args:
+            view: what is held equal between optimizers; by default what the budgets hold equal.
+
+        Raises:
+            ProblemError: where the view cannot be read off the curves, with the reason and the remedy.
+        """
+        params = {} if view is None else {"view": view}
+        return RobustnessTable.from_dict(self._client.json("GET", f"{self._path}/table", params=params))
 
     def surface(self, split: str = "test") -> list[dict[str, Any]]:
         """Return the response surface of every optimizer on every task, by `validation` or `test` scores."""
         surfaces = self._client.json("GET", f"{self._path}/surface", params={"split": split})["surfaces"]
         return list(surfaces)
 
-    def figure(self, name: str = "heatmap", *, task: str | None = None, image_format: str = "svg") -> bytes:
+    def slices(self) -> list[dict[str, Any]]:
+        """Return the score along each hyperparameter through the best of each optimizer, and what is lost off it."""
+        return list(self._client.json("GET", f"{self._path}/slices")["slices"])
+
+    def tuning(self) -> list[dict[str, Any]]:
+        """Return the expected best score of k trials for each optimizer, over k."""
+        return list(self._client.json("GET", f"{self._path}/tuning")["curves"])
+
+    def figure(
+        self,
+        name: str = "heatmap",
+        *,
+        task: str | None = None,
+        optimizers: Sequence[str] = (),
+        image_format: str = "svg",
+    ) -> bytes:
         """Return a figure of what is recorded so far, as a file's bytes.
 
         Args:
-            name: `heatmap`, or `trajectories` of a landscape.
-            task: label of the task; the first one by default.
-            image_format: svg, png or pdf.
+            name: kind of figure; `GET /figures` lists them.
+            task: label of the task; by default the first that can be shown, or all.
+            optimizers: labels of those to show; by default all.
+            image_format: svg, png or pdf; json for Plotly.
+
+        Raises:
+            ProblemError: for an unknown name, and where the runs do not allow the figure, with the reason.
         """
-        params = {"format": image_format} | ({} if task is None else {"task": task})
-        return self._client.request("GET", f"{self._path}/figures/{name}", params=params).content
+        params: dict[str, Any] = {"format": image_format, "optimizer": list(optimizers)}
+        params |= {} if task is None else {"task": task}
+        return self._client.request("GET", f"{self._path}/figures/{quote(name, safe='')}", params=params).content
 
     def records(self) -> pd.DataFrame:
         """Return one row a cell: what it is, how it ended, its scores and cost."""

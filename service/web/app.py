@@ -37,7 +37,14 @@ def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOO
     )
     app.state.rhobust = AppState(store, settings)
     api = APIRouter(prefix="/api/v1")
-    for router in (jobs.router, logs.router, results.router, results.records_router, catalogue.router):
+    for router in (
+        jobs.router,
+        logs.router,
+        results.router,
+        results.tables_router,
+        results.records_router,
+        catalogue.router,
+    ):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from benchmark import Spec
 from benchmark.canonical import finite_or_none
+from benchmark.figures import figure_kinds
 from benchmark.robustness import measures
 from benchmark.tasks import task_class, task_names
 from optimizers import Hyperparameter, base_info, base_names, optimizer_info, optimizer_names
@@ -47,6 +48,13 @@ class TaskShape(BaseModel):
     params: dict[str, Any]
 
 
+class FigureShape(BaseModel):
+    """A kind of figure."""
+
+    name: str
+    description: str
+
+
 @router.get("/optimizers")
 async def list_optimizers() -> list[OptimizerShape]:
     """List the optimizers, with their hyperparameters, ranges, defaults and sources."""
@@ -72,6 +80,12 @@ async def list_tasks() -> list[TaskShape]:
 async def list_measures() -> list[dict[str, Any]]:
     """List the measures of robustness, with their definitions and sources."""
     return [asdict(measure) for measure in measures()]
+
+
+@router.get("/figures")
+async def list_figures() -> list[FigureShape]:
+    """List the kinds of figures that can be drawn of a job."""
+    return [FigureShape(name=kind.name, description=kind.description) for kind in figure_kinds()]
 
 
 @router.get("/schemas/spec.json")

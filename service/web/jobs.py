@@ -30,7 +30,8 @@ SPEC_BODY = {
     }
 }
 router = APIRouter(prefix="/jobs", tags=["jobs"])
-JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
+JobId = Annotated[str, Path(pattern=JOB_ID)]
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[\x21-\x7e]{1,128}$")]
 
 

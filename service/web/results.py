@@ -7,32 +7,32 @@ import pandas as pd
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from benchmark import Spec, Status, TableError
-from benchmark.figures import (
-    heatmap_matplotlib,
-    heatmap_plotly,
-    sharpness_matplotlib,
-    sharpness_plotly,
-    trajectories_matplotlib,
-)
+from benchmark import Spec, Status
+from benchmark.figures import FigureData, figure_kind, figure_of
 from benchmark.frame import results_frame
-from benchmark.robustness import RobustnessTable, TaskScoring
-from benchmark.robustness.rendering import render_csv, render_latex, render_markdown
+from benchmark.robustness import HeldEqual, RobustnessTable, slices, tuning_curves
+from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_parquet
 from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
-from service.results import JobResults, job_results
-from service.store import NotFoundError
-from service.web.jobs import MAX_PAGE_SIZE, JobId
+from service.results import JobResults, job_results, jobs_table
+from service.web.jobs import JOB_ID, MAX_PAGE_SIZE, JobId
 from service.web.shapes import RecordPage, RecordShape, record_values
 from service.web.state import State
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
-RENDERERS: dict[str, tuple[str, Callable[[RobustnessTable], str]]] = {
+RENDERERS: dict[str, tuple[str, Callable[[RobustnessTable], str | bytes]]] = {
     "csv": ("text/csv", render_csv),
     "md": ("text/markdown", render_markdown),
+    "parquet": ("application/vnd.apache.parquet", render_parquet),
     "tex": ("application/x-tex", render_latex),
 }
+TableFormat = Annotated[
+    Literal["json", "csv", "md", "parquet", "tex"],
+    Query(alias="format", description="json: the document; csv and parquet: a row a measure"),
+]
+tables_router = APIRouter(prefix="/tables", tags=["results"])
+MAX_JOBS = 20
 records_router = APIRouter(prefix="/records", tags=["results"])
 IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
 
@@ -65,14 +65,32 @@ def list_records(
 def get_table(
     state: State,
     job_id: JobId,
-    table_format: Annotated[Literal["json", "csv", "md", "tex"], Query(alias="format")] = "json",
+    table_format: TableFormat = "json",
+    view: Annotated[HeldEqual | None, Query(description="what is held equal; by default what the budgets do")] = None,
 ) -> Response:
-    """Return the robustness table, of what is recorded so far."""
-    table = state.table(job_id)
-    if table_format == "json":
-        return JSONResponse(table.to_dict())
-    media_type, render = RENDERERS[table_format]
-    return _download(render(table), media_type, f"{job_id}-table.{table_format}")
+    """Return the robustness table, of what is recorded so far.
+
+    In a view other than that of the budgets, the runs are read on their way, off their curves; 422 where that would not
+    be honest, with the reason and the remedy.
+    """
+    return _table(state.table(job_id, view), table_format, f"{job_id}-table")
+
+
+@tables_router.get("")
+def get_table_of_jobs(
+    state: State,
+    job: Annotated[
+        list[Annotated[str, Query(pattern=JOB_ID)]],
+        Query(min_length=1, max_length=MAX_JOBS, description="ids of the jobs; of a cell in several, the first counts"),
+    ],
+    table_format: TableFormat = "json",
+) -> Response:
+    """Return one robustness table over several jobs, of what is recorded so far.
+
+    An optimizer with the same label, setting and grid in several jobs is one row; with another setting or grid it is a
+    row for each, `label@job`. Tasks of one label must be the same, and rows are compared over the seeds that all have.
+    """
+    return _table(jobs_table(state.store, job), table_format, "table")
 
 
 @router.get("/surface")
@@ -87,65 +105,49 @@ def get_surface(
     return JSONResponse({"surfaces": _surfaces(results.spec, frame, split)})
 
 
+@router.get("/slices")
+def get_slices(state: State, job_id: JobId) -> Response:
+    """Return the score along each hyperparameter through the best configuration of each optimizer.
+
+    With the others as the best configuration has them, with pointwise intervals, and what is lost where the
+    hyperparameter is off by a factor.
+    """
+    results = state.results(job_id)
+    frame = results_frame(results.spec, results.records)
+    found = slices(frame, scorings(results.spec), grid_infos(results.spec))
+    return JSONResponse({"slices": [one.to_dict() for one in found]})
+
+
+@router.get("/tuning")
+def get_tuning(state: State, job_id: JobId) -> Response:
+    """Return the tuning curve of every optimizer: the expected best score of k trials, with pointwise intervals."""
+    results = state.results(job_id)
+    frame = results_frame(results.spec, results.records)
+    found = tuning_curves(frame, scorings(results.spec), grid_infos(results.spec))
+    return JSONResponse({"curves": [one.to_dict() for one in found]})
+
+
 @router.get("/figures/{name}")
 def get_figure(
     state: State,
     job_id: JobId,
-    name: Literal["heatmap", "sharpness", "trajectories"],
-    task: Annotated[str | None, Query(max_length=200, description="label of the task; the first by default")] = None,
+    name: Annotated[str, Path(max_length=50, description="kind of figure; /figures lists them")],
+    task: Annotated[
+        str | None, Query(max_length=200, description="label of the task; by default the first, or all")
+    ] = None,
+    optimizer: Annotated[list[str] | None, Query(max_length=100, description="labels to show; all by default")] = None,
     image_format: Annotated[
-        Literal["json", "svg", "png", "pdf"], Query(alias="format", description="json: for Plotly; not of trajectories")
+        Literal["json", "svg", "png", "pdf"], Query(alias="format", description="json: for Plotly")
     ] = "svg",
 ) -> Response:
-    """Return a figure of a job.
-
-    `heatmap`: the score over the hyperparameters, a panel an optimizer. `sharpness`: each measure of sharpness that the
-    spec asks for against the test score, with rank correlations. `trajectories`: the paths over a landscape.
-    """
-    if name == "heatmap":
-        return _heatmap(state, job_id, task, image_format)
-    if name == "sharpness":
-        return _sharpness(state, job_id, task, image_format)
+    """Return a figure of a job, of what is recorded so far."""
+    kind = figure_kind(name)
+    results = job_results(state.store, job_id, curves=kind.needs_curves)
+    data = FigureData.of_records(results.spec, results.records)
+    figure = figure_of(data, name, task=task, optimizers=optimizer or ())
     if image_format == "json":
-        raise TableError("trajectories have no json form; ask for svg, png or pdf.")
-    results = job_results(state.store, job_id, curves=True)
-    image = trajectories_matplotlib(results.spec, results.records, task=task, image_format=image_format)
-    return _download(image, IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
-
-
-def _sharpness(
-    state: State, job_id: str, task: str | None, image_format: Literal["json", "svg", "png", "pdf"]
-) -> Response:
-    results = state.results(job_id)
-    scoring = _scoring(results, task)
-    frame = results_frame(results.spec, results.records)
-    if image_format == "json":
-        return JSONResponse(sharpness_plotly(frame, scoring))
-    image = sharpness_matplotlib(frame, scoring, image_format=image_format)
-    return _download(image, IMAGE_TYPES[image_format], f"{job_id}-sharpness.{image_format}")
-
-
-def _heatmap(
-    state: State, job_id: str, task: str | None, image_format: Literal["json", "svg", "png", "pdf"]
-) -> Response:
-    results = state.results(job_id)
-    scoring = _scoring(results, task)
-    y_ref = next(summary.y_ref for summary in state.table(job_id).tasks if summary.task == scoring.task)
-    frame = results_frame(results.spec, results.records)
-    shown, selection = (_surfaces(results.spec, frame, split) for split in ("test", "validation"))
-    if image_format == "json":
-        return JSONResponse(heatmap_plotly(shown, scoring, selection=selection, y_ref=y_ref))
-    image = heatmap_matplotlib(shown, scoring, image_format=image_format, selection=selection, y_ref=y_ref)
-    return _download(image, IMAGE_TYPES[image_format], f"{job_id}-heatmap.{image_format}")
-
-
-def _scoring(results: JobResults, task: str | None) -> TaskScoring:
-    """Return how a task of a job is scored; the first one where none is named."""
-    label = task or results.spec.tasks[0].title
-    scoring = next((scoring for scoring in scorings(results.spec) if scoring.task == label), None)
-    if scoring is None:
-        raise NotFoundError(f"job {results.job.id} has no task '{label}'.")
-    return scoring
+        return JSONResponse(figure.plotly())
+    return _download(figure.image(image_format), IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
 
 
 @records_router.get("/{record_id}")
@@ -164,6 +166,13 @@ def _records_csv(results: JobResults) -> str:
     for label in ("task", "optimizer"):
         frame[label] = frame[label].map(csv_text)
     return str(frame.to_csv(index=False))
+
+
+def _table(table: RobustnessTable, table_format: str, name: str) -> Response:
+    if table_format == "json":
+        return JSONResponse(table.to_dict())
+    media_type, render = RENDERERS[table_format]
+    return _download(render(table), media_type, f"{name}.{table_format}")
 
 
 def _download(content: str | bytes, media_type: str, name: str) -> Response:

@@ -116,6 +116,18 @@ def records_of(job: Job, outcome_of: Callable[[Cell], Outcome] = completed) -> l
     return placed
 
 
+def records_by_key(spec: Spec, outcome_of: Callable[[Cell], Outcome] = completed) -> dict[str, Record]:
+    """Return a record for every cell of a spec that is known ahead, by config_key."""
+    cells = list(expand(spec))
+    places = [PackPlace("pack", len(cells), position) for position in range(len(cells))]
+    return {
+        cell.key: Record(
+            cell.key, FINGERPRINT, cell.setting.key, cell.hyperparameters, cell.seed, outcome_of(cell), place
+        )
+        for cell, place in zip(cells, places, strict=True)
+    }
+
+
 def run_made_up(
     store: Store,
     job: Job,

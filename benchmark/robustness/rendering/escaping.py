@@ -19,7 +19,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    '"': r"\textquotedbl{}",
+    '"': "''",  # \textquotedbl exists only in some font encodings
     "≥": r"$\geq$",
 }
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")

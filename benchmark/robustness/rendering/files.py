@@ -1,52 +1,73 @@
-"""The robustness table for programs: csv with a line a measure, and JSON."""
+"""The robustness table for programs: csv and parquet with a line a measure, and JSON."""
 
-import csv
-import io
 import json
 
+import pandas as pd
+
+from benchmark.robustness.registry import BY_NAME
 from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.robustness.table import RobustnessTable
 
-COLUMNS = (
-    "task",
-    "optimizer",
-    "ranked",
-    "measure",
-    "value",
-    "raw",
-    "low",
-    "high",
-    "level",
-    "method",
-    "flags",
-    "reason",
-    "metric",
-    "goal",
-    "floor",
-    "y_ref",
-    "tolerance",
-    "n_seeds",
-)
+# the columns of the long form, and their types
+TYPES = {
+    "task": "str",
+    "optimizer": "str",
+    "ranked": "bool",
+    "rank": "Int64",
+    "measure": "str",
+    "value": "float64",
+    "raw": "float64",
+    "low": "float64",
+    "high": "float64",
+    "level": "float64",
+    "method": "str",
+    "flags": "str",
+    "reason": "str",
+    "unit": "str",
+    "metric": "str",
+    "goal": "str",
+    "floor": "float64",
+    "y_ref": "float64",
+    "tolerance": "float64",
+    "n_seeds": "int64",
+    "view": "str",
+    "version": "str",
+}
+
+
+def long_frame(table: RobustnessTable) -> pd.DataFrame:
+    """Return the table in long form: a row for each measure of each row, numbers in full, nothing where there is none.
+
+    How the task was scored stands in every row, so that frames of several tables can be put one under the other.
+    """
+    tasks = {task.task: task for task in table.tasks}
+    rows = []
+    for row in table.rows:
+        task = tasks[row.task]
+        about = (task.metric, task.goal, task.floor, task.y_ref, task.tolerance, task.n_seeds, table.view)
+        rank = None if row.rank is None else row.rank.value
+        for name, measure in row.measures.items():
+            numbers = (measure.value, measure.raw, measure.low, measure.high, measure.level)
+            texts = (measure.method, " ".join(measure.flags), measure.reason, BY_NAME[name].unit)
+            rows.append((row.task, row.optimizer, row.ranked, rank, name, *numbers, *texts, *about, table.version))
+    return pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
 
 
 def render_csv(table: RobustnessTable) -> str:
-    """Return the table as csv: a line for each measure of each row, numbers in full, nothing where there is none.
+    """Return the long form as csv.
 
     Texts that a spreadsheet would take for a formula get a leading apostrophe.
     """
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    tasks = {task.task: task for task in table.tasks}
-    for row in table.rows:
-        task = tasks[row.task]
-        about = (task.metric, task.goal, task.floor, task.y_ref, task.tolerance, task.n_seeds)
-        for name, measure in row.measures.items():
-            numbers = (measure.value, measure.raw, measure.low, measure.high, measure.level)
-            texts = (measure.method, " ".join(measure.flags), measure.reason)
-            values = (row.task, row.optimizer, row.ranked, name, *numbers, *texts, *about)
-            writer.writerow([csv_text(value) if isinstance(value, str) else value for value in values])
-    return stream.getvalue()
+    frame = long_frame(table)
+    for name, kind in TYPES.items():
+        if kind == "str":
+            frame[name] = frame[name].map(csv_text, na_action="ignore")
+    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+
+def render_parquet(table: RobustnessTable) -> bytes:
+    """Return the long form as parquet, which keeps the types; texts are as they are."""
+    return long_frame(table).to_parquet(index=False)
 
 
 def render_json(table: RobustnessTable) -> str:

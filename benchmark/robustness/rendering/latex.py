@@ -22,7 +22,7 @@ def render_latex(table: RobustnessTable) -> str:
 def _panel(panel: Panel, caption: Iterable[str]) -> list[str]:
     names = ["optimizer", *(["rank"] if panel.ranks else []), *(escaping.latex(name) for name in panel.columns)]
     body = [
-        " & ".join([escaping.latex(label), *panel.ranks[place : place + 1], *map(_cell, cells)]) + r" \\"
+        " & ".join([_label(label), *panel.ranks[place : place + 1], *map(_cell, cells)]) + r" \\"
         for place, (label, cells) in enumerate(panel.rows)
     ]
     return [
@@ -38,6 +38,11 @@ def _panel(panel: Panel, caption: Iterable[str]) -> list[str]:
         rf"\caption{{{' '.join(escaping.latex(line) for line in caption)}}}",
         r"\end{table}",
     ]
+
+
+def _label(label: str) -> str:
+    """Return the head of a line so that the end of the line above takes nothing of it for an option of its own."""
+    return ("{}" if label.startswith(("[", "*")) else "") + escaping.latex(label)
 
 
 def _cell(cell: TextCell) -> str:

@@ -18,9 +18,7 @@ def plain(value: float) -> str:
 
 
 def decimals_of(half_width: float, otherwise: int) -> int:
-    """Return how many decimals tell what an interval knows: two digits of half its width, one where they are above 35.
-
-    The rule of the Particle Data Group for rounding errors (Review of Particle Physics, 2024, introduction 5.3).
+    """Return how many decimals tell what an interval knows: two significant digits of half its width.
 
     Args:
         half_width: of the interval.
@@ -28,9 +26,7 @@ def decimals_of(half_width: float, otherwise: int) -> int:
     """
     if not half_width > NO_WIDTH:
         return otherwise
-    exponent = math.floor(math.log10(half_width))
-    n_digits = 2 if half_width / 10.0**exponent < 3.55 else 1
-    return min(max(n_digits - 1 - exponent, 0), MAX_DECIMALS)
+    return min(max(1 - math.floor(math.log10(half_width)), 0), MAX_DECIMALS)
 
 
 def value_and_interval(name: str, measure: Measure) -> tuple[str, str | None]:

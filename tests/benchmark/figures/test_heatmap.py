@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 
 from benchmark.errors import TableError
-from benchmark.figures import heatmap_matplotlib, heatmap_plotly, prepare_heatmap
+from benchmark.figures import prepare_heatmap
 from benchmark.figures.axes import figure_axis
 from benchmark.robustness import TaskScoring, infer_grids
 from benchmark.surface import surfaces
+from tests.benchmark.figures.drawing import image_of, web_of
 from tests.benchmark.robustness.runs import ACCURACY, LRS, RHOS, frame_of, noisy_scores
 
 pytestmark = pytest.mark.slow
@@ -142,7 +143,7 @@ class TestPrepared:
 
 class TestPlotly:
     def test_structure(self, shown: Surfaces) -> None:
-        figure = heatmap_plotly(shown, ACCURACY)
+        figure = web_of(shown, ACCURACY)
         assert json.loads(json.dumps(figure, allow_nan=False)) == figure
         maps = [trace for trace in figure["data"] if trace["type"] == "heatmap"]
         assert [len(trace["x"]) - 1 for trace in maps] == [1, 4, 4]
@@ -155,18 +156,18 @@ class TestPlotly:
         assert named == {"best", "within the tolerance", "diverged", "some seeds diverged", "collapsed", "no result"}
 
     def test_a_cell_tells_its_story(self, shown: Surfaces) -> None:
-        maps = [trace for trace in heatmap_plotly(shown, ACCURACY)["data"] if trace["type"] == "heatmap"]
+        maps = [trace for trace in web_of(shown, ACCURACY)["data"] if trace["type"] == "heatmap"]
         assert maps[1]["text"][2][3].endswith("test accuracy 0.1<br>2 of 2 seeds diverged")
         assert maps[2]["text"][0][3].endswith("no result<br>2 of 2 seeds missing")
 
     def test_bright_is_better_for_a_loss_too(self) -> None:
         scoring = TaskScoring("digits", "loss", "minimize", 0.1, 2.0)
         frame = frame_of({"sam": noisy_scores(1)["sam"]}, scoring=scoring)
-        assert heatmap_plotly(surfaces(frame, scoring), scoring)["layout"]["coloraxis"]["reversescale"]
+        assert web_of(surfaces(frame, scoring), scoring)["layout"]["coloraxis"]["reversescale"]
 
     def test_labels_are_no_html(self) -> None:
         frame = frame_of({"<a href='x'>": noisy_scores(1)["sam"]})
-        text = json.dumps(heatmap_plotly(surfaces(frame, ACCURACY), ACCURACY))
+        text = json.dumps(web_of(surfaces(frame, ACCURACY), ACCURACY))
         assert "<a" not in text
         assert "&lt;a" in text
 
@@ -174,12 +175,12 @@ class TestPlotly:
 class TestMatplotlib:
     @pytest.mark.parametrize(("image_format", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
     def test_formats(self, shown: Surfaces, image_format: Any, start: bytes) -> None:
-        image = heatmap_matplotlib(shown, ACCURACY, image_format=image_format)
+        image = image_of(shown, ACCURACY, image_format=image_format)
         assert image.startswith(start)
-        assert image == heatmap_matplotlib(shown, ACCURACY, image_format=image_format)
+        assert image == image_of(shown, ACCURACY, image_format=image_format)
 
     def test_texts_of_the_picture(self, shown: Surfaces) -> None:
-        svg = heatmap_matplotlib(shown, ACCURACY).decode()
+        svg = image_of(shown, ACCURACY).decode()
         texts = set(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
         wanted = {"gd", "sam", "msam", "learning rate", "digits: test accuracy", "test accuracy (higher is better)"}
         legend = {"best", "diverged", "some seeds diverged", "collapsed", "no result", "within 0.05 of the reference"}
@@ -187,26 +188,26 @@ class TestMatplotlib:
 
     def test_labels_are_no_mathematics(self) -> None:
         frame = frame_of({"$\\frac{$": noisy_scores(1)["sam"]})
-        assert b"\\frac{" in heatmap_matplotlib(surfaces(frame, ACCURACY), ACCURACY)
+        assert b"\\frac{" in image_of(surfaces(frame, ACCURACY), ACCURACY)
 
     def test_an_unknown_format_is_refused(self, shown: Surfaces) -> None:
         with pytest.raises(TableError, match="unknown format 'gif'; known: svg, png, pdf"):
-            heatmap_matplotlib(shown, ACCURACY, image_format="gif")  # type: ignore[arg-type]
+            image_of(shown, ACCURACY, image_format="gif")
 
     def test_the_global_style_is_left_alone(self, shown: Surfaces) -> None:
         before = dict(mpl.rcParams)
-        heatmap_matplotlib(shown, ACCURACY)
+        image_of(shown, ACCURACY)
         assert dict(mpl.rcParams) == before
 
     def test_threads_may_draw_at_once(self, shown: Surfaces) -> None:
         with ThreadPoolExecutor(4) as pool:
-            images = set(pool.map(lambda _: heatmap_matplotlib(shown, ACCURACY), range(4)))
+            images = set(pool.map(lambda _: image_of(shown, ACCURACY), range(4)))
         assert len(images) == 1
 
     def test_large_grids_are_pixels(self) -> None:
         lrs, rhos = np.geomspace(1e-3, 1, 60).tolist(), np.geomspace(1e-3, 1, 60).tolist()
         frame = frame_of({"sam": np.random.default_rng(0).random((60, 60, 1))}, lrs=lrs, rhos=rhos)
-        assert b"<image" in heatmap_matplotlib(surfaces(frame, ACCURACY), ACCURACY)
+        assert b"<image" in image_of(surfaces(frame, ACCURACY), ACCURACY)
 
 
 @pytest.mark.parametrize("score", [0.5, np.nan, 0.1])
@@ -214,13 +215,13 @@ def test_surfaces_without_contrast_are_drawn(score: float) -> None:
     shown = surfaces(frame_of({"sam": np.full((3, 4, 1), score), "gd": np.full((3, 1), score)}), ACCURACY)
     heatmap = prepare_heatmap(shown, ACCURACY)
     assert heatmap.low < heatmap.high
-    assert heatmap_matplotlib(shown, ACCURACY)
-    json.dumps(heatmap_plotly(shown, ACCURACY), allow_nan=False)
+    assert image_of(shown, ACCURACY)
+    json.dumps(web_of(shown, ACCURACY), allow_nan=False)
 
 
 def test_a_job_that_has_not_begun_is_drawn() -> None:
     frame = frame_of({"sam": noisy_scores(1)["sam"]}).assign(status="missing")
     shown = surfaces(frame, ACCURACY)
     assert not prepare_heatmap(shown, ACCURACY).panels[0].best.any()
-    assert heatmap_matplotlib(shown, ACCURACY)
-    json.dumps(heatmap_plotly(shown, ACCURACY), allow_nan=False)
+    assert image_of(shown, ACCURACY)
+    json.dumps(web_of(shown, ACCURACY), allow_nan=False)

@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from benchmark.errors import TableError
-from benchmark.figures import heatmap_matplotlib, heatmap_plotly, prepare_heatmap
+from benchmark.figures import prepare_heatmap
 from benchmark.figures.axes import figure_axis
 from benchmark.robustness import AxisInfo, GridInfo
 from benchmark.surface import surfaces
+from tests.benchmark.figures.drawing import image_of, web_of
 from tests.benchmark.robustness.runs import ACCURACY, frame_of
 
 pytestmark = pytest.mark.slow
@@ -183,7 +184,7 @@ class TestPrepared:
 
 class TestPlotly:
     def test_dots_tell_their_story(self) -> None:
-        figure = heatmap_plotly([marked()], ACCURACY)
+        figure = web_of([marked()], ACCURACY)
         dots = figure["data"][0]
         assert (dots["x"], dots["y"]) == ([0.2, 0.5, 0.05, 0.9], [0.3, 0.1, 0.7, 0.02])
         assert dots["marker"]["coloraxis"] == "coloraxis"
@@ -195,7 +196,7 @@ class TestPlotly:
         assert dots["text"][3].endswith("no result<br>2 of 2 seeds missing")
 
     def test_marks_are_where_their_points_are(self) -> None:
-        traces = {trace["name"]: trace for trace in heatmap_plotly([marked()], ACCURACY)["data"] if "name" in trace}
+        traces = {trace["name"]: trace for trace in web_of([marked()], ACCURACY)["data"] if "name" in trace}
         assert {name: list(zip(trace["x"], trace["y"], strict=True)) for name, trace in traces.items()} == {
             "within the tolerance": [(0.2, 0.3)],
             "best": [(0.2, 0.3)],
@@ -206,11 +207,11 @@ class TestPlotly:
         }
 
     def test_projected_hyperparameters_are_told(self) -> None:
-        dots = heatmap_plotly([three_axes()], ACCURACY)["data"][0]
+        dots = web_of([three_axes()], ACCURACY)["data"][0]
         assert "momentum 0.2<br>" in dots["text"][2]
 
     def test_every_panel_is_drawn_as_what_it_is(self) -> None:
-        figure = heatmap_plotly(FIGURES["mixed designs"], ACCURACY)
+        figure = web_of(FIGURES["mixed designs"], ACCURACY)
         kinds: dict[str, str] = {}
         for trace in figure["data"]:
             kinds.setdefault(trace["xaxis"], trace["type"])
@@ -222,19 +223,19 @@ class TestPlotly:
 
 class TestMatplotlib:
     def test_texts_of_the_picture(self) -> None:
-        svg = heatmap_matplotlib([marked(), one_axis(), three_axes(), empty()], ACCURACY).decode()
+        svg = image_of([marked(), one_axis(), three_axes(), empty()], ACCURACY).decode()
         texts = set(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
         legend = {"best", "diverged", "some seeds diverged", "collapsed", "no result", "within 0.05 of the reference"}
         assert legend | {"gd", "msam (any momentum)", "points"} <= texts
 
     def test_many_points_are_pixels(self) -> None:
-        assert b"<image" in heatmap_matplotlib(FIGURES["many points"], ACCURACY)
+        assert b"<image" in image_of(FIGURES["many points"], ACCURACY)
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_all_are_drawn_alike_each_time(name: str) -> None:
-    figure = heatmap_plotly(FIGURES[name], ACCURACY)
+    figure = web_of(FIGURES[name], ACCURACY)
     assert json.loads(json.dumps(figure, allow_nan=False)) == figure
     for image_format in ("svg", "png", "pdf"):
-        image = heatmap_matplotlib(FIGURES[name], ACCURACY, image_format=image_format)
-        assert image == heatmap_matplotlib(FIGURES[name], ACCURACY, image_format=image_format)
+        image = image_of(FIGURES[name], ACCURACY, image_format=image_format)
+        assert image == image_of(FIGURES[name], ACCURACY, image_format=image_format)

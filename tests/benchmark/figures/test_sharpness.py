@@ -9,8 +9,10 @@ import pandas as pd
 import pytest
 
 from benchmark.errors import TableError
-from benchmark.figures import prepare_sharpness, sharpness_matplotlib, sharpness_plotly
-from benchmark.figures.sharpness import rank_correlation
+from benchmark.figures import FigureData, figure_of
+from benchmark.figures.matplotlib_sharpness import sharpness_matplotlib
+from benchmark.figures.plotly_sharpness import sharpness_plotly
+from benchmark.figures.sharpness import prepare_sharpness, rank_correlation
 from benchmark.robustness.scoring import TaskScoring
 
 SCORING = TaskScoring("digits", "accuracy", "maximize", 0.01, 0.1)
@@ -90,7 +92,7 @@ def test_fewer_than_four_runs_say_none() -> None:
         (lambda runs: runs.assign(sharpness_sam=np.nan, sharpness_trace=np.nan), "but digits has none"),
         (lambda runs: runs.assign(status="failed"), "needs a completed run with a measure"),
         (lambda runs: runs.drop(columns="test_accuracy"), "must have a column test_accuracy or accuracy"),
-        (lambda runs: runs.assign(task="digit"), "unknown task 'digits'; did you mean 'digit'"),
+        (lambda runs: runs.assign(task="digit"), "but digits has none"),
     ],
 )
 def test_what_cannot_be_drawn_says_why(change: object, message: str) -> None:
@@ -100,17 +102,17 @@ def test_what_cannot_be_drawn_says_why(change: object, message: str) -> None:
 
 
 def test_the_image_has_every_point_the_legend_and_the_warning() -> None:
-    image = sharpness_matplotlib(frame(), SCORING)
+    image = sharpness_matplotlib(prepare_sharpness(frame(), SCORING))
     text = image.decode()
     assert text.count("fill-opacity: 0.75") == 24  # a style a point
     assert text.count("&lt;steep&gt;: \u03c4 \u22121.00 (n = 6)") == 2
     assert "Andriushchenko" in text
-    assert image == sharpness_matplotlib(frame(), SCORING)
-    assert sharpness_matplotlib(frame(), SCORING, image_format="png").startswith(b"\x89PNG")
+    assert image == sharpness_matplotlib(prepare_sharpness(frame(), SCORING))
+    assert sharpness_matplotlib(prepare_sharpness(frame(), SCORING), image_format="png").startswith(b"\x89PNG")
 
 
 def test_the_figure_for_web_pages_has_the_same_points() -> None:
-    figure = sharpness_plotly(frame(), SCORING)
+    figure = sharpness_plotly(prepare_sharpness(frame(), SCORING))
     json.dumps(figure, allow_nan=False)
     shown = prepare_sharpness(frame(), SCORING)
     clouds = [cloud for panel in shown.panels for cloud in panel.clouds]
@@ -126,6 +128,14 @@ def test_more_than_three_measures_take_two_rows() -> None:
     for name in ("lambda_max", "monge", "adaptive"):
         runs[f"sharpness_{name}"] = runs["sharpness_sam"]
     assert len(prepare_sharpness(runs, SCORING).panels) == 5
-    axes = [name for name in sharpness_plotly(runs, SCORING)["layout"] if name.startswith("yaxis")]
+    axes = [name for name in sharpness_plotly(prepare_sharpness(runs, SCORING))["layout"] if name.startswith("yaxis")]
     assert len(axes) >= 5
-    assert sharpness_matplotlib(runs, SCORING, image_format="pdf").startswith(b"%PDF")
+    assert sharpness_matplotlib(prepare_sharpness(runs, SCORING), image_format="pdf").startswith(b"%PDF")
+
+
+def test_runs_of_ones_own_need_no_status() -> None:
+    own = frame().query("status == 'completed' and task == 'digits'").assign(lr=range(12), seed=0)
+    own = own.drop(columns=["status", "collapsed", "task"])
+    shown = figure_of(FigureData.of_frame(own, SCORING), "sharpness")
+    assert [cloud.tau for cloud in shown.prepared.panels[0].clouds] == [pytest.approx(1.0), pytest.approx(-1.0)]
+    assert not any(cloud.collapsed.any() for panel in shown.prepared.panels for cloud in panel.clouds)

@@ -1,5 +1,6 @@
 """Trajectories: what is prepared from the records, and the structure of the picture."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,7 +14,13 @@ import pytest
 from benchmark import Spec
 from benchmark.errors import TableError
 from benchmark.execution import train_cell
-from benchmark.figures import matplotlib_trajectories, prepare_trajectories, trajectories_matplotlib
+from benchmark.figures import (
+    matplotlib_trajectories,
+    plotly_trajectories,
+    prepare_trajectories,
+    trajectories_matplotlib,
+    trajectories_plotly,
+)
 from benchmark.records import PackPlace, Record, Status
 from benchmark.spec import expand
 from tests.benchmark.toys import CPU, document
@@ -22,6 +29,10 @@ pytestmark = pytest.mark.slow
 
 PAPER = Path(__file__).parents[3] / "examples" / "paper"
 Records = dict[str, Record]
+
+
+def image_of(spec: Spec, records: Mapping[str, Record], **options: Any) -> bytes:
+    return trajectories_matplotlib(prepare_trajectories(spec, records), **options)
 
 
 def trained(spec: Spec) -> Records:
@@ -113,7 +124,7 @@ class TestPrepared:
         assert [run.has_diverged for run in runs] == [False, True, True, False]
         assert runs[1].points.tolist() == [[-3, 3], [1, 1]]
         assert runs[2].points.tolist() == [[3, -3]]
-        assert b">diverged<" in trajectories_matplotlib(four[0], records)
+        assert b">diverged<" in image_of(four[0], records)
 
     def test_what_has_no_record_or_failed_is_left_out(self, four: tuple[Spec, Records]) -> None:
         records = changed(four[1], 0, status=Status.FAILED, metrics={}, curve={})
@@ -140,62 +151,100 @@ class TestPrepared:
 class TestRefused:
     def test_nothing_recorded(self, four: tuple[Spec, Records]) -> None:
         with pytest.raises(TableError, match="need at least one recorded run, but banana has none"):
-            trajectories_matplotlib(four[0], {})
+            image_of(four[0], {})
 
     def test_no_landscape(self) -> None:
         with pytest.raises(TableError, match="drawn on landscapes, such as banana, but digits-mlp is none"):
-            trajectories_matplotlib(Spec.from_mapping(document()), {})
+            image_of(Spec.from_mapping(document()), {})
 
     def test_more_than_two_dimensions(self) -> None:
         spec = small(tasks=[{"name": "parabola", "params": {"dimension": 3}}])
         with pytest.raises(TableError, match="in one or two dimensions, but parabola has 3"):
-            trajectories_matplotlib(spec, {})
+            image_of(spec, {})
 
     def test_more_panels_than_there_is_room_for(self) -> None:
         spec = small(space={"lr": {"log": [0.001, 0.01], "n": 9}})
         with pytest.raises(TableError, match="room for 24 panels, but banana needs 27; sweep less"):
-            trajectories_matplotlib(spec, {})
+            image_of(spec, {})
 
     def test_an_unknown_format(self, four: tuple[Spec, Records]) -> None:
         with pytest.raises(TableError, match="unknown format 'gif'; known: svg, png, pdf"):
-            trajectories_matplotlib(*four, image_format="gif")  # type: ignore[arg-type]
+            image_of(*four, image_format="gif")
 
 
 class TestPicture:
     @pytest.mark.parametrize(("image_format", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
     def test_the_same_bytes_twice(self, four: tuple[Spec, Records], image_format: Any, start: bytes) -> None:
-        image = trajectories_matplotlib(*four, image_format=image_format, dpi=60)
+        image = image_of(*four, image_format=image_format, dpi=60)
         assert image.startswith(start)
-        assert image == trajectories_matplotlib(*four, image_format=image_format, dpi=60)
+        assert image == image_of(*four, image_format=image_format, dpi=60)
 
     def test_a_line_a_run(self, four: tuple[Spec, Records]) -> None:
-        names = re.findall(r'id="(run-[0-9-]+)"', trajectories_matplotlib(*four).decode())
+        names = re.findall(r'id="(run-[0-9-]+)"', image_of(*four).decode())
         assert names == [f"run-{panel}-{int(panel > 0)}-{seed}" for panel in range(3) for seed in range(4)]
 
     def test_texts_of_a_shared_panel(self, figure_1: tuple[Spec, Records]) -> None:
-        svg = trajectories_matplotlib(*figure_1).decode()
+        svg = image_of(*figure_1).decode()
         texts = re.findall(r"<text[^>]*>([^<]*)</text>", svg)
         assert texts[-4:] == ["start", "gd", "sam", "msam"]
         assert {"banana", "theta_0", "theta_1"} <= set(texts)
         assert len(re.findall(r'id="run-', svg)) == 3
 
     def test_texts_in_one_dimension(self, figure_3: tuple[Spec, Records]) -> None:
-        texts = re.findall(r"<text[^>]*>([^<]*)</text>", trajectories_matplotlib(*figure_3).decode())
+        texts = re.findall(r"<text[^>]*>([^<]*)</text>", image_of(*figure_3).decode())
         assert {"parabola", "learning rate 0.66", "learning rate 0.74", "loss", "theta_0", "sam"} <= set(texts)
 
     def test_a_run_that_left_for_infinity_is_drawn(self) -> None:
         spec = small(space={"lr": {"values": [1.0]}})
         records = trained(spec)
         assert any(record.outcome.status is Status.DIVERGED for record in records.values())
-        assert b">diverged<" in trajectories_matplotlib(spec, records)
-        assert trajectories_matplotlib(spec, records, image_format="png", dpi=60)
+        assert b">diverged<" in image_of(spec, records)
+        assert image_of(spec, records, image_format="png", dpi=60)
 
     def test_very_many_points_are_pixels(self, four: tuple[Spec, Records], monkeypatch: pytest.MonkeyPatch) -> None:
-        assert b"<image" not in trajectories_matplotlib(*four)
+        assert b"<image" not in image_of(*four)
         monkeypatch.setattr(matplotlib_trajectories, "MAX_VECTOR_POINTS", 10)
-        assert b"<image" in trajectories_matplotlib(*four)
+        assert b"<image" in image_of(*four)
 
     def test_the_global_style_is_left_alone(self, four: tuple[Spec, Records]) -> None:
         before = dict(mpl.rcParams)
-        trajectories_matplotlib(*four)
+        image_of(*four)
         assert dict(mpl.rcParams) == before
+
+
+class TestPlotly:
+    def test_ways_starts_and_ends(self, four: tuple[Spec, Records]) -> None:
+        shown = prepare_trajectories(*four)
+        figure = trajectories_plotly(shown)
+        json.dumps(figure, allow_nan=False)
+        assert sum(trace["type"] == "contour" for trace in figure["data"]) == len(shown.panels) == 3
+        lines = [trace for trace in figure["data"] if trace.get("mode") == "lines"]
+        for line, panel in zip(lines, shown.panels, strict=True):
+            points = np.vstack([np.vstack([run.points, [[np.nan] * 2]]) for run in panel.groups[0].runs])
+            drawn = np.array([line["x"], line["y"]], dtype=np.float64).T
+            np.testing.assert_array_equal(drawn, points)
+        marks = [(trace["name"], len(trace["x"])) for trace in figure["data"] if trace.get("mode") == "markers"]
+        assert marks == [("start", 4), ("end", 4)] * 3
+
+    def test_one_dimension_has_its_curve(self, figure_3: tuple[Spec, Records]) -> None:
+        figure = trajectories_plotly(prepare_trajectories(*figure_3))
+        json.dumps(figure, allow_nan=False)
+        titles = [note["text"] for note in figure["layout"]["annotations"]]
+        assert titles == ["learning rate 0.66", "learning rate 0.74"]
+        assert len([trace for trace in figure["data"] if trace.get("mode") == "lines"]) == 2 * (1 + 3)
+
+    def test_a_long_way_is_thinned_and_keeps_its_ends(
+        self, figure_1: tuple[Spec, Records], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(plotly_trajectories, "MAX_POINTS", 50)
+        shown = prepare_trajectories(*figure_1)
+        lines = [trace for trace in trajectories_plotly(shown)["data"] if trace.get("mode") == "lines"]
+        for line, group in zip(lines, shown.panels[0].groups, strict=True):
+            assert len(line["x"]) <= 53
+            assert (line["x"][0], line["x"][-2]) == (group.runs[0].points[0, 0], group.runs[0].points[-1, 0])
+
+    def test_a_run_that_left_for_infinity_is_drawn(self) -> None:
+        spec = small(space={"lr": {"values": [1.0]}})
+        figure = trajectories_plotly(prepare_trajectories(spec, trained(spec)))
+        json.dumps(figure, allow_nan=False)
+        assert any(trace.get("name") == "diverged" for trace in figure["data"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from benchmark.errors import TableError
-from benchmark.figures import heatmap_plotly
+from benchmark.figures import heatmap_plotly, prepare_heatmap
 from benchmark.robustness import (
     RobustnessTable,
     TaskScoring,
@@ -76,7 +76,7 @@ def test_any_runs_give_a_table_or_an_error(runs: list[dict[str, object]], goal: 
     whole(robustness_table(unique, scoring))
     for split in ("validation", "test"):
         shown = surfaces(unique, scoring, split=split)
-        json.dumps(heatmap_plotly(shown, scoring), allow_nan=False)
+        json.dumps(heatmap_plotly(prepare_heatmap(shown, scoring)), allow_nan=False)
         json.dumps(shown, allow_nan=False)
 
 

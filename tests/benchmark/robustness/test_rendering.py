@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import re
 from dataclasses import replace
@@ -15,9 +16,11 @@ from benchmark.robustness import (
     RobustnessTable,
     TaskScoring,
     render_csv,
+    render_html,
     render_json,
     render_latex,
     render_markdown,
+    render_parquet,
     render_rich,
     robustness_table,
 )
@@ -36,6 +39,41 @@ def text_of(table: RobustnessTable, width: int = 100) -> str:
     return console.file.getvalue()
 
 
+# the commands that a table may use: plain LaTeX, and booktabs
+COMMANDS = {
+    *("begin", "end", "centering", "footnotesize", "scriptsize", "setlength", "tabcolsep", "caption", "textbf"),
+    *("toprule", "midrule", "bottomrule", "noindent", "par", "geq"),
+    *("textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar"),
+}
+
+
+def check_latex(text: str) -> None:
+    """Fail where LaTeX would: an environment or brace left open, an unknown command, a bare special character."""
+    lines = [line for line in text.splitlines() if not line.startswith("%")]
+    open_environments: list[str] = []
+    depth, in_math = 0, False
+    parts = re.findall(r"\\(?:begin|end)\{\w+\*?\}|\\[a-zA-Z]+|\\.|[{}$&%#_^~]", "\n".join(lines))
+    for part in parts:
+        if match := re.fullmatch(r"\\(begin|end)\{(\w+)\}", part):
+            if match[1] == "begin":
+                open_environments.append(match[2])
+            else:
+                assert open_environments, part
+                assert open_environments.pop() == match[2], part
+        elif re.fullmatch(r"\\[a-zA-Z]+", part):
+            assert part[1:] in COMMANDS, part
+        elif part in "{}":
+            depth += 1 if part == "{" else -1
+            assert depth >= 0, "a brace is closed that is not open"
+        elif part == "$":
+            in_math = not in_math
+        elif part == "&":
+            assert open_environments[-1:] == ["tabular"], "an ampersand outside a table"
+        else:
+            assert len(part) == 2, f"a bare {part}"
+    assert (open_environments, depth, in_math) == ([], 0, False)
+
+
 @pytest.fixture(scope="module")
 def table() -> RobustnessTable:
     return robustness_table(frame_of(noisy_scores(5)), ACCURACY, fingerprints=["abc"])
@@ -50,7 +88,18 @@ def nasty() -> RobustnessTable:
 class TestNumbers:
     @pytest.mark.parametrize(
         ("half", "decimals"),
-        [(0.0123, 3), (0.035, 3), (0.036, 2), (0.5, 1), (2.0, 1), (40.0, 0), (1e-9, 6), (0.0, 3), (1.0, 1)],
+        [
+            (0.0123, 3),
+            (0.036, 3),
+            (0.5, 2),
+            (0.0996, 3),
+            (2.0, 1),
+            (40.0, 0),
+            (400.0, 0),
+            (1e-9, 6),
+            (0.0, 3),
+            (1.0, 1),
+        ],
     )
     def test_decimals(self, half: float, decimals: int) -> None:
         expected = 3 if half <= 1e-9 else decimals
@@ -60,7 +109,7 @@ class TestNumbers:
         ("name", "measure", "expected"),
         [
             ("grid_mean", Measure(0.71234, low=0.69, high=0.735), ("0.712", "[0.690, 0.735]")),
-            ("grid_mean", Measure(0.71234, low=0.31, high=1.11), ("0.7", "[0.3, 1.1]")),
+            ("grid_mean", Measure(0.71234, low=0.31, high=1.11), ("0.71", "[0.31, 1.11]")),
             ("grid_mean", Measure(0.71234), ("0.712", None)),
             ("grid_mean", Measure(-0.0001), ("0.000", None)),
             ("good_share", Measure(1 / 12), ("8.3%", None)),
@@ -152,6 +201,26 @@ class TestLatex:
                 rows = [line for line in body.splitlines() if line.endswith(r"\\")]
                 assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {len(columns)}
 
+    def test_it_is_balanced(self, table: RobustnessTable, nasty: RobustnessTable) -> None:
+        for each in (table, nasty):
+            check_latex(render_latex(each))
+
+    @pytest.mark.parametrize(
+        "broken",
+        [r"\begin{table}", r"\begin{a}\begin{b}\end{a}\end{b}", "{", "}", "50%", "a_b", "$x", "x & y", "~", r"\foo"],
+    )
+    def test_what_does_not_compile_is_seen(self, broken: str) -> None:
+        with pytest.raises(AssertionError):
+            check_latex(broken)
+
+    @pytest.mark.parametrize("label", ["[2cm]", "*", "[red]"])
+    def test_a_label_is_no_option_of_the_line_above(self, label: str) -> None:
+        text = render_latex(robustness_table(frame_of({label: noisy_scores(2)["sam"]}), ACCURACY))
+        lines = text.splitlines()
+        starts = [below for above, below in itertools.pairwise(lines) if above.endswith((r"\\", r"\midrule"))]
+        assert not [line for line in starts if line.startswith(("[", "*"))]
+        assert any(line.startswith("{}" + label) for line in lines)
+
     def test_escaping(self) -> None:
         assert escaping.latex(r"a_b 50% {x} \y ~") == r"a\_b 50\% \{x\} \textbackslash{}y \textasciitilde{}"
 
@@ -176,6 +245,78 @@ class TestCsv:
         assert escaping.csv_text(f"a{start}") == f"a{start}"
 
 
+class TestLongForm:
+    def test_parquet_reads_back_with_its_types(self, table: RobustnessTable, nasty: RobustnessTable) -> None:
+        for each in (table, nasty):
+            frame = pd.read_parquet(io.BytesIO(render_parquet(each)))
+            pd.testing.assert_frame_equal(frame, each.to_pandas())
+            assert len(frame) == len(each.rows) * len(each.rows[0].measures)
+        assert set(frame["task"]) == {NASTY}, "nothing is put before a text where no spreadsheet reads it"
+
+    def test_csv_reads_back_to_the_same_frame(self, table: RobustnessTable) -> None:
+        expected = table.to_pandas()
+        back = pd.read_csv(io.StringIO(render_csv(table)), keep_default_na=False, na_values=[""])
+        for name in expected:
+            assert back[name].isna().tolist() == expected[name].replace("", None).isna().tolist(), name
+            known = expected[name].replace("", None).notna()
+            assert back[name][known].tolist() == expected[name][known].tolist(), name
+
+    def test_a_measure_is_a_row(self, table: RobustnessTable) -> None:
+        frame = table.to_pandas()
+        values = [measure.value for row in table.rows for measure in row.measures.values()]
+        assert [None if np.isnan(value) else value for value in frame["value"]] == values
+        assert frame["rank"].dtype == "Int64"
+        assert set(frame["view"]) == {"equal_steps"}
+
+
+class TestHtml:
+    def test_tables_are_regular_and_texts_harmless(self, table: RobustnessTable, nasty: RobustnessTable) -> None:
+        for each in (table, nasty):
+            text = render_html(each)
+            for block in re.findall(r"<table>.*?</table>", text, flags=re.DOTALL):
+                rows = re.findall(r"<tr>(.*?)</tr>", block)
+                assert len({len(re.findall(r"<t[hd]>", row)) for row in rows}) == 1
+            tags = set(re.findall(r"<(/?\w+)", text))
+            assert {tag.strip("/") for tag in tags} <= {
+                "table",
+                "caption",
+                "tr",
+                "th",
+                "td",
+                "b",
+                "br",
+                "small",
+                "ul",
+                "li",
+                "p",
+            }
+        assert "&lt;b&gt;" in render_html(nasty)
+
+    def test_a_notebook_shows_it(self, table: RobustnessTable) -> None:
+        assert table._repr_html_() == render_html(table)
+
+
+def test_a_table_stands_alone(table: RobustnessTable) -> None:
+    """Whatever a paper's reader must know is in every form for people, and in the document."""
+    noted = replace(table, notes={"digits": ("Task digits version 7; epochs 3.",)})
+    for text in (text_of(noted), render_markdown(noted), render_latex(noted), render_html(noted)):
+        words = re.sub(r"\s+", " ", text.replace("\\", ""))
+        for part in (
+            "5 seeds",
+            "equal steps",
+            "lr 0.01 to 1 (3 log) x rho 0.01 to 10 (4 log)",
+            "0.05 (raw)",
+            "floor 0.1",
+            "the best validation mean of this table",
+            "A diverged run scores the floor",
+            "95% t-interval over seeds",
+            f"Rhobust {table.version}.",
+            "Task digits version 7; epochs 3.",
+        ):
+            assert part in words.replace("{}", "").replace("_", " "), part
+    assert RobustnessTable.from_dict(json.loads(json.dumps(noted.to_dict()))).notes == noted.notes
+
+
 def test_json_is_the_document(table: RobustnessTable) -> None:
     assert json.loads(render_json(table)) == json.loads(json.dumps(table.to_dict()))
 
@@ -193,7 +334,7 @@ def test_a_task_without_split_and_a_given_reference_are_told() -> None:
     text = render_markdown(robustness_table(table_3(), TABLE_3_SCORING, y_ref={"clip": 0.45}))
     assert "no validation split: one score picks and reports" in text
     assert "0.45 (given)" in text
-    assert "border of its grid, which should go on there: rho (high end)" in text
+    assert "best on the border of its grid: extend rho upward: add 0.05, 0.06 (same step) by rho: " in text
 
 
 def test_paired_differences_are_told(table: RobustnessTable) -> None:

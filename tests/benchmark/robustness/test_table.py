@@ -43,11 +43,14 @@ def test_shape_of_the_document(frame: pd.DataFrame) -> None:
         "fingerprints",
         "mixed",
         "view",
+        "readings",
         "tasks",
         "rows",
         "differences",
         "wins",
         "across_tasks",
+        "notes",
+        "version",
     )
     assert tuple(document) == keys
     assert document["fingerprints"] == ["a", "b"]

@@ -45,6 +45,19 @@ def test_submit_and_watch_print_the_table_or_say_why_not(cli: Cli, url: str, sto
     assert "20 of 20 cells failed" in watched.err
 
 
+def test_table_in_a_view(cli: Cli, url: str, store: Store) -> None:
+    job = run_made_up(store, submit(store))
+    result = cli("table", job.id, "--view", "equal_gradient_evaluations")
+    assert result.code == 0
+    assert "sam at step 5" in " ".join(result.out.split())
+    refused = cli("table", job.id, "--view", "equal_seconds")
+    assert (refused.code, refused.out) == (2, "")
+    assert "none is known of gd on digits-mlp" in " ".join(refused.err.split())
+    assert cli("table", job.id, "--view", "equal_joy").code == 2
+    several = cli("table", job.id, job.id, "--view", "equal_steps")
+    assert (several.code, "--view is for one job" in several.err) == (2, True)
+
+
 @pytest.mark.parametrize("output", ["table", "json", "csv", "md", "tex"])
 def test_table_in_every_form(cli: Cli, url: str, store: Store, output: str) -> None:
     job = run_made_up(store, submit(store))
@@ -58,24 +71,73 @@ def test_table_in_every_form(cli: Cli, url: str, store: Store, output: str) -> N
         assert "msam" in result.out
 
 
+def test_a_table_of_several_jobs(cli: Cli, url: str, store: Store) -> None:
+    jobs = [
+        run_made_up(store, submit(store, small_spec(name=name, optimizers=[{"name": name, "fixed": {"rho": 0.1}}])))
+        for name in ("sam", "msam")
+    ]
+    result = cli("table", *(job.id for job in jobs), "-o", "json")
+    table = json.loads(result.out)
+    assert (result.code, [row["optimizer"] for row in table["rows"]]) == (0, ["gd", "sam", "msam"])
+    other = run_made_up(store, submit(store, small_spec(budget={"epochs": 2})))
+    refused = cli("table", jobs[0].id, other.id)
+    assert refused.code == 2
+    assert "budget.epochs is 1 in sam and 2 in small" in refused.err
+    assert cli("table", jobs[0].id, "nojob").code == 2
+
+
+RUNS = "optimizer,lr,seed,accuracy\nsgd,0.1,0,0.5\nsgd,0.1,1,0.6\nadam,0.1,0,0.7\nadam,0.1,1,0.8\n"
+SCORED = ("--metric", "accuracy", "--goal", "maximize", "--tolerance", ".01", "--floor", ".1")
+
+
+def test_a_table_of_a_file_needs_no_server(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "runs.csv"
+    file.write_text(RUNS)
+    result = cli("table", file, *SCORED, "-o", "csv")
+    assert (result.code, result.err) == (0, "")
+    rows = {(row["optimizer"], row["measure"]): row for row in csv.DictReader(io.StringIO(result.out))}
+    assert float(rows["adam", "grid_mean"]["raw"]) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("runs.csv",), "a file of runs needs --metric, --tolerance and --floor"),
+        (("runs.csv", "runs.csv", *SCORED), "put the runs of several files into one"),
+        (("nowhere.csv", *SCORED), "cannot read nowhere.csv: No such file"),
+        (("runs.csv", *SCORED, "--swept", "dropout"), "must have a column dropout"),
+        (("runs.csv", "--metric", "loss", *SCORED[2:]), "val_loss and test_loss, or loss"),
+        (("a-job", "--floor", "0.1"), "a job's spec says how it is scored; --floor is for a file of runs"),
+    ],
+)
+def test_a_table_of_a_file_says_what_is_wrong(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    (tmp_path / "runs.csv").write_text(RUNS)
+    monkeypatch.chdir(tmp_path)
+    result = cli("table", *arguments)
+    assert result.code == 2
+    assert message in " ".join(result.err.replace("│", " ").split())
+
+
 @pytest.mark.parametrize(("ending", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")])
 def test_plot_writes_a_figure(cli: Cli, url: str, store: Store, tmp_path: Path, ending: str, start: bytes) -> None:
     job = run_made_up(store, submit(store))
     file = tmp_path / f"heat map.{ending}"
-    result = cli("plot", job.id, file)
+    result = cli("plot", job.id, "-o", file)
     assert (result.code, result.out, result.err) == (0, "", "")
     assert file.read_bytes().startswith(start)
 
 
 def test_plot_draws_trajectories(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
     job = run_made_up(store, submit(store, landscape_spec()), trained)
-    assert cli("plot", job.id, tmp_path / "a.svg", "--figure", "trajectories", "--task", "banana").code == 0
+    assert cli("plot", job.id, "-o", tmp_path / "a.svg", "--kind", "trajectories", "--task", "banana").code == 0
     assert b'id="run-' in (tmp_path / "a.svg").read_bytes()
 
 
 def test_plot_draws_sharpness(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
     job = run_made_up(store, submit(store, small_spec(sharpness=["sam"])), curved)
-    assert cli("plot", job.id, tmp_path / "a.svg", "--figure", "sharpness").code == 0
+    assert cli("plot", job.id, tmp_path / "a.svg", "--kind", "sharpness").code == 0
     assert b"SAM sharpness" in (tmp_path / "a.svg").read_bytes()
 
 
@@ -85,15 +147,17 @@ def test_plot_draws_sharpness(cli: Cli, url: str, store: Store, tmp_path: Path) 
         ("a.gif", (), 2, "must end in .svg, .png, .pdf"),
         ("nowhere/a.svg", (), 2, "cannot write"),
         ("a.svg", ("--task", "elsewhere"), 2, "elsewhere"),
-        ("a.svg", ("--figure", "trajectories"), 2, "digits-mlp"),
-        ("a.svg", ("--figure", "sharpness"), 2, "sharpness: [lambda_max]"),
+        ("a.svg", ("--kind", "sharpness"), 2, "sharpness: [lambda_max]"),
+        ("a.svg", ("--kind", "trajectories"), 2, "digits-mlp"),
+        ("a.svg", ("--kind", "heatmpa"), 2, "did you mean 'heatmap'?"),
+        ("a.svg", ("--optimizer", "msma"), 2, "did you mean 'msam'?"),
     ],
 )
 def test_plot_says_what_it_cannot_draw(
     cli: Cli, url: str, store: Store, tmp_path: Path, file: str, options: tuple[str, ...], code: int, message: str
 ) -> None:
     job = run_made_up(store, submit(store))
-    result = cli("plot", job.id, tmp_path / file, *options)
+    result = cli("plot", job.id, "-o", tmp_path / file, *options)
     assert result.code == code
     assert message in " ".join(result.err.replace("│", " ").split())
     assert not (tmp_path / file).exists()

@@ -1,11 +1,15 @@
 import io
 import json
+import math
 from typing import Any
 
 import httpx
 import pandas as pd
 import pytest
 
+from benchmark import Spec
+from benchmark.choice import StepTiming, device_name, timing_key
+from benchmark.execution import device_for
 from service.store import Store, WantedCell
 from tests.service.filling import completed, curved, diverged, landscape_spec, run_made_up, small_spec, submit, trained
 
@@ -94,6 +98,64 @@ def test_the_table_as_text(web: httpx.Client, job_url: str, table_format: str, m
     assert "msam" in response.text
 
 
+def test_the_table_at_equal_gradient_evaluations(web: httpx.Client, job_url: str) -> None:
+    """Curves have points after 5, 10 and 16 steps; sam is read after 5 of the 8 that it may take."""
+    equal = web.get(f"{job_url}/table", params={"view": "equal_gradient_evaluations"}).json()
+    assert equal["view"] == "equal_gradient_evaluations"
+    assert {one["optimizer"]: one["last_step"] for one in equal["readings"]} == {"gd": 16, "sam": 5, "msam": 5}
+    table = web.get(f"{job_url}/table").json()
+    assert (table["view"], table["readings"]) == ("equal_steps", [])
+    assert web.get(f"{job_url}/table", params={"view": "equal_steps"}).json() == table
+    assert web.get(f"{job_url}/table", params={"view": "by_budget"}).status_code == 422
+    text = web.get(f"{job_url}/table", params={"view": "equal_gradient_evaluations", "format": "md"}).text
+    assert "sam at step 5" in text
+
+
+def test_equal_seconds_by_what_jobs_measured(web: httpx.Client, job_url: str, store: Store) -> None:
+    asked = {"view": "equal_seconds"}
+    refused = web.get(f"{job_url}/table", params=asked)
+    assert refused.status_code == 422
+    assert "sequential probe, but none is known of gd on digits-mlp; run the spec again" in refused.json()["detail"]
+    seconds = {"gd": 1e-3, "sam": 2e-3, "msam": 1.6e-3}
+    settings = {grid.optimizer: grid.setting for grid in Spec.from_mapping(small_spec()).grids}
+    here = device_name(device_for(use_gpu=False))
+    timings = {timing_key(settings[name], here): StepTiming(None, one) for name, one in seconds.items()}
+    store.report_dispatcher("d", "host", 1, "0", {"devices": {"cpu": "another device"}})
+    store.remember_timings({**timings, timing_key(settings["gd"], "another device"): StepTiming(None, 7.0)})
+    readings = web.get(f"{job_url}/table", params=asked).json()["readings"]
+    assert [(one["optimizer"], one["last_step"]) for one in readings] == [("gd", 16), ("sam", 5), ("msam", 10)]
+    assert readings[0]["amount"] == pytest.approx(16e-3), "of the device of which all are known"
+
+
+def test_slices_and_tuning_curves(web: httpx.Client, job_url: str) -> None:
+    """Scores get better with lr and worse with rho: the best of sam is at the ends of both axes."""
+    found = web.get(f"{job_url}/slices").json()["slices"]
+    assert {(one["optimizer"], one["axis"]) for one in found} == {
+        (optimizer, axis) for optimizer in ("gd", "sam", "msam") for axis in ("rho", "lr")
+    }
+    sam = next(one for one in found if (one["optimizer"], one["axis"]) == ("sam", "rho"))
+    assert (sam["best"], sam["others"], sam["values"]) == (0.1, {"lr": 0.1}, [0.1, 1.0])
+    assert {drop["factor"]: drop["value"] for drop in sam["drops"]} == {
+        0.1: None,
+        0.5: None,
+        2.0: pytest.approx(0.18 * math.log10(2)),
+        10.0: pytest.approx(0.18),
+    }
+    curves = web.get(f"{job_url}/tuning").json()["curves"]
+    assert {one["optimizer"]: one["trials"] for one in curves} == {
+        "gd": [1, 2],
+        "sam": [1, 2, 3, 4],
+        "msam": [1, 2, 3, 4],
+    }
+
+
+def test_a_view_that_would_not_be_honest_is_refused(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store, small_spec(budget={"epochs": 1, "schedule": "cosine"})))
+    response = web.get(f"/api/v1/jobs/{job.id}/table", params={"view": "equal_gradient_evaluations"})
+    assert response.status_code == 422
+    assert "has schedule=cosine; train it anew with budget: {gradient_evaluations: N}" in response.json()["detail"]
+
+
 def test_a_job_without_records_has_an_incomplete_table_and_an_empty_surface(web: httpx.Client, store: Store) -> None:
     job = submit(store)
     table = web.get(f"/api/v1/jobs/{job.id}/table").json()
@@ -105,6 +167,38 @@ def test_a_job_without_records_has_an_incomplete_table_and_an_empty_surface(web:
     assert {point["mean"] for point in points} == {None}
     assert {point["n_missing"] for point in points} == {2}
     assert web.get(f"/api/v1/jobs/{job.id}/figures/heatmap", params={"format": "json"}).status_code == 200
+
+
+def test_a_table_of_several_jobs(web: httpx.Client, store: Store) -> None:
+    jobs = [
+        run_made_up(store, submit(store, small_spec(optimizers=[{"name": name, "fixed": {"rho": 0.1}}])))
+        for name in ("sam", "msam")
+    ]
+    params = {"job": [job.id for job in jobs]}
+    table = web.get("/api/v1/tables", params=params).json()
+    assert [row["optimizer"] for row in table["rows"]] == ["gd", "sam", "msam"]
+    assert any(f"Jobs: {jobs[0].id}, {jobs[1].id}." in note for note in table["notes"]["digits-mlp"]), "one name: ids"
+    frames = {
+        "csv": pd.read_csv(io.StringIO(web.get("/api/v1/tables", params=params | {"format": "csv"}).text)),
+        "parquet": pd.read_parquet(
+            io.BytesIO(web.get("/api/v1/tables", params=params | {"format": "parquet"}).content)
+        ),
+    }
+    for frame in frames.values():
+        raw = frame[frame["measure"] == "grid_mean"].set_index("optimizer")["raw"]
+        assert raw.to_dict() == {row["optimizer"]: row["measures"]["grid_mean"]["raw"] for row in table["rows"]}
+    assert r"\toprule" in web.get("/api/v1/tables", params=params | {"format": "tex"}).text
+
+
+def test_jobs_that_do_not_fit_together_are_refused(web: httpx.Client, store: Store) -> None:
+    jobs = [submit(store), submit(store, small_spec(name="longer", budget={"epochs": 2}))]
+    refused = web.get("/api/v1/tables", params={"job": [job.id for job in jobs]})
+    assert refused.status_code == 422
+    assert "budget.epochs is 1 in small and 2 in longer" in refused.json()["detail"]
+    assert web.get("/api/v1/tables", params={"job": [jobs[0].id, "nojob"]}).status_code == 404
+    assert web.get("/api/v1/tables", params={"job": [jobs[0].id] * 2}).status_code == 422
+    assert web.get("/api/v1/tables").status_code == 422
+    assert web.get("/api/v1/tables", params={"job": "no/job"}).status_code == 422
 
 
 def test_the_table_is_new_after_new_records(web: httpx.Client, store: Store) -> None:
@@ -176,14 +270,31 @@ def test_sharpness_against_score(web: httpx.Client, store: Store, image_format: 
 def test_sharpness_that_was_not_asked_for_has_no_figure(web: httpx.Client, job_url: str) -> None:
     refused = web.get(f"{job_url}/figures/sharpness")
     assert (refused.status_code, "ask for it in a spec" in refused.json()["detail"]) == (422, True)
-    missing = web.get(f"{job_url}/figures/sharpness", params={"task": "elsewhere"})
-    assert (missing.status_code, "elsewhere" in missing.json()["detail"]) == (404, True)
+
+
+def test_every_kind_of_figure_is_drawn_or_refused_with_a_reason(web: httpx.Client, job_url: str) -> None:
+    kinds = [kind["name"] for kind in web.get("/api/v1/figures").json()]
+    assert {"heatmap", "profiles", "slices", "trajectories", "tuning"} <= set(kinds)
+    for kind in kinds:
+        for image_format in ("svg", "json"):
+            response = web.get(f"{job_url}/figures/{kind}", params={"format": image_format})
+            reason = {"trajectories": "is none", "sharpness": "has none"}.get(kind)
+            if reason:
+                assert (response.status_code, reason in response.json()["detail"]) == (422, True)
+            else:
+                assert response.status_code == 200, (kind, response.text)
+
+
+def test_a_figure_of_some_optimizers(web: httpx.Client, job_url: str) -> None:
+    params = {"format": "json", "optimizer": ["gd", "msam"]}
+    figure = web.get(f"{job_url}/figures/heatmap", params=params).json()
+    assert [note["text"] for note in figure["layout"]["annotations"]] == ["gd", "msam"]
 
 
 def test_a_figure_or_task_that_is_not_there(web: httpx.Client, job_url: str) -> None:
     assert web.get(f"{job_url}/figures/pie").status_code == 422
     missing = web.get(f"{job_url}/figures/heatmap", params={"task": "elsewhere"})
-    assert (missing.status_code, "elsewhere" in missing.json()["detail"]) == (404, True)
+    assert (missing.status_code, "elsewhere" in missing.json()["detail"]) == (422, True)
 
 
 def test_reused_records_are_told(web: httpx.Client, store: Store) -> None:
@@ -206,8 +317,8 @@ def test_the_trajectories_of_a_landscape(web: httpx.Client, store: Store) -> Non
     image = web.get(url)
     assert image.status_code == 200
     assert image.content.count(b'id="run-') == 2
-    refused = web.get(url, params={"format": "json"})
-    assert (refused.status_code, "no json form" in refused.json()["detail"]) == (422, True)
+    figure = web.get(url, params={"format": "json"}).json()
+    assert sum(trace["type"] == "contour" for trace in figure["data"]) == 1
 
 
 def test_only_a_landscape_has_trajectories(web: httpx.Client, job_url: str) -> None:

@@ -1,0 +1,214 @@
+"""One robustness table over several jobs: rows that do not collide, cells that stand once, seeds that pair."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from benchmark.canonical import content_hash
+from benchmark.errors import TableError
+from benchmark.frame import results_frame
+from benchmark.records import Record
+from benchmark.robustness import GridInfo, RobustnessTable, robustness_table
+from benchmark.spec import Grid, Spec
+from benchmark.tables import about_tasks, grid_infos, is_mixed, scorings
+from benchmark.views import budget_view
+
+
+@dataclass(frozen=True)
+class Source:
+    """A job whose runs enter the table.
+
+    Attributes:
+        name: unique among the sources.
+        spec: its cells.
+        records: by config_key.
+    """
+
+    name: str
+    spec: Spec
+    records: Mapping[str, Record]
+
+
+def several_table(sources: Sequence[Source]) -> RobustnessTable:
+    """Return one table over several jobs.
+
+    An optimizer that has the same label, setting and grid in several jobs is one row, over the seeds of them all; one
+    that has the same label and another setting or grid is a row for each, `label@job`. A cell that several jobs have
+    recorded counts once: that of the first job, as they are given, that has a result of it. Rows of a task are compared
+    over the seeds that all of them have.
+
+    Args:
+        sources: at least one.
+
+    Raises:
+        TableError: where a task of one label is not the same in all jobs, with what differs, and where its rows have
+            no seed in common.
+    """
+    names = [source.name for source in sources]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice or not sources:
+        raise TableError(f"a table needs jobs that differ, but {f'{twice[0]} stands twice' if twice else 'got none'}.")
+    _check_tasks(sources)
+    records, told = _winners(sources)
+    rows = _rows(sources)
+    seeds = _common_seeds(rows)
+    frames, grids = [], {}
+    for source in sources:
+        frame = _frame(source, records)
+        for info, grid in zip(grid_infos(source.spec), source.spec.grids, strict=True):
+            row = next(row for row in rows if row.holds(source.name, grid))
+            mine = (frame["task"] == grid.task) & (frame["optimizer"] == grid.optimizer)
+            kept = frame[mine & frame["seed"].isin(seeds[grid.task])]
+            frames.append(kept.assign(optimizer=row.label))
+            n_planned = info.n_planned // source.spec.seeds.count * len(seeds[grid.task])
+            grids[grid.task, row.label] = replace(info, optimizer=row.label, n_planned=n_planned)
+    every = pd.concat(frames, ignore_index=True).drop_duplicates(["task", "optimizer", "config_key"], ignore_index=True)
+    used = [records[key] for key in every["config_key"] if key in records]
+    return robustness_table(
+        every,
+        list({scoring.task: scoring for source in sources for scoring in scorings(source.spec)}.values()),
+        _by_task(grids),
+        view=budget_view(*(source.spec for source in sources)),
+        fingerprints={record.fingerprint for record in used},
+        mixed=is_mixed(used),
+        notes={task: (*_notes(sources, task, seeds[task]), *told) for task in seeds},
+    )
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of the table, and the grids of the jobs that are behind it."""
+
+    label: str
+    task: str
+    optimizer: str
+    key: str
+    jobs: tuple[str, ...]
+    seeds: frozenset[int]
+
+    def holds(self, job: str, grid: Grid) -> bool:
+        return job in self.jobs and (self.task, self.optimizer) == (grid.task, grid.optimizer)
+
+
+def _key(grid: Grid, job: str) -> str:
+    """Return a hash of what an optimizer is and tries: one row is of one of them."""
+    document: dict[str, Any] = {
+        "setting": grid.setting.key,
+        "fixed": dict(grid.fixed),
+        "axes": [[axis.name, list(axis.values)] for axis in grid.axes],
+        "design": None if grid.design is None else [grid.design.method, grid.design.n_configurations, grid.design.seed],
+        "job": job if grid.is_adaptive else None,  # no two searches try the same
+    }
+    return content_hash(document)
+
+
+def _rows(sources: Sequence[Source]) -> list[_Row]:
+    found: dict[tuple[str, str], dict[str, list[Source]]] = defaultdict(lambda: defaultdict(list))
+    for source in sources:
+        for grid in source.spec.grids:
+            found[grid.task, grid.optimizer][_key(grid, source.name)].append(source)
+    rows = []
+    for (task, optimizer), by_key in found.items():
+        for key, jobs in by_key.items():
+            label = optimizer if len(by_key) == 1 else f"{optimizer}@{jobs[0].name}"
+            seeds = frozenset(seed for job in jobs for seed in job.spec.seeds.values)
+            rows.append(_Row(label, task, optimizer, key, tuple(job.name for job in jobs), seeds))
+    return rows
+
+
+def _common_seeds(rows: Sequence[_Row]) -> dict[str, list[int]]:
+    common: dict[str, list[int]] = {}
+    for task in dict.fromkeys(row.task for row in rows):
+        own = [row for row in rows if row.task == task]
+        common[task] = sorted(frozenset.intersection(*(row.seeds for row in own)))
+        if not common[task]:
+            texts = [f"{row.label} has {_span(sorted(row.seeds))}" for row in own]
+            raise TableError(f"the rows of a task must have a seed in common, but on {task} {', '.join(texts)}.")
+    return common
+
+
+def _frame(source: Source, records: Mapping[str, Record]) -> pd.DataFrame:
+    is_adaptive = any(grid.is_adaptive for grid in source.spec.grids)
+    # A search owns what it has chosen itself; the cells of a grid are the same whoever trained them.
+    own = {key: records[key] for key in source.records} if is_adaptive else records
+    return results_frame(source.spec, own)
+
+
+def _winners(sources: Sequence[Source]) -> tuple[dict[str, Record], list[str]]:
+    """Return the record of each cell, and a sentence on those of which there were several."""
+    winners: dict[str, Record] = {}
+    winner_of: dict[str, str] = {}
+    contested: set[str] = set()
+    for source in sources:
+        for key, record in source.records.items():
+            held = winners.get(key)
+            if held is not None and held.id != record.id:
+                contested.add(key)
+            if held is None or (record.outcome.status.is_result and not held.outcome.status.is_result):
+                winners[key], winner_of[key] = record, source.name
+    if not contested:
+        return winners, []
+    counts = Counter(winner_of[key] for key in contested)
+    taken = ", ".join(f"{counts[source.name]} from {source.name}" for source in sources if source.name in counts)
+    return winners, [
+        f"{len(contested)} cells are recorded in several jobs; of each the first job with a result counts: {taken}."
+    ]
+
+
+def _check_tasks(sources: Sequence[Source]) -> None:
+    known: dict[str, tuple[str, dict[str, object]]] = {}
+    for source in sources:
+        for grid in source.spec.grids:
+            facts = _facts(grid)
+            job, others = known.setdefault(grid.task, (source.name, facts))
+            differing = [name for name in facts if facts[name] != others.get(name)]
+            if differing:
+                texts = [
+                    f"{name} is {others.get(name)!r} in {job} and {facts[name]!r} in {source.name}"
+                    for name in differing
+                ]
+                raise TableError(
+                    f"a task must be the same in all jobs of a table, but of {grid.task} {'; '.join(texts)}. "
+                    "Give it another label in one of the specs."
+                )
+
+
+def _facts(grid: Grid) -> dict[str, object]:
+    """Return what makes scores comparable: the task, the budget, and how it is scored."""
+    setting, metric = grid.setting, grid.metric
+    return {
+        "task": setting.task,
+        "version": setting.task_version,
+        **{f"params.{name}": value for name, value in sorted(setting.task_params.items())},
+        **{f"budget.{name}": value for name, value in setting.budget.model_dump(mode="json").items()},
+        "metric": metric.name,
+        "goal": metric.goal,
+        "chance": metric.chance,
+        "tolerance": grid.tolerance,
+    }
+
+
+def _notes(sources: Sequence[Source], task: str, seeds: Sequence[int]) -> list[str]:
+    having = [source for source in sources if any(grid.task == task for grid in source.spec.grids)]
+    notes = list(dict.fromkeys(note for source in having for note in about_tasks(source.spec)[task]))
+    if len(having) > 1:
+        notes.append(f"Jobs: {', '.join(source.name for source in having)}.")
+        left_out = {seed for source in having for seed in source.spec.seeds.values} - set(seeds)
+        if left_out:
+            notes.append(f"Only the seeds of all rows count: {_span(seeds)}; left out: {_span(sorted(left_out))}.")
+    return notes
+
+
+def _span(seeds: Sequence[int]) -> str:
+    if len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"{seeds[0]} to {seeds[-1]}"
+    return ", ".join(map(str, seeds))
+
+
+def _by_task(grids: Mapping[tuple[str, str], GridInfo]) -> list[GridInfo]:
+    """Return the grids with those of a task together, in the order in which tasks and rows were found."""
+    tasks = list(dict.fromkeys(task for task, _ in grids))
+    return sorted(grids.values(), key=lambda grid: tasks.index(grid.task))
