@@ -137,7 +137,7 @@ def test_plot_draws_trajectories(cli: Cli, url: str, store: Store, tmp_path: Pat
 
 def test_plot_draws_sharpness(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
     job = run_made_up(store, submit(store, small_spec(sharpness=["sam"])), curved)
-    assert cli("plot", job.id, tmp_path / "a.svg", "--kind", "sharpness").code == 0
+    assert cli("plot", job.id, "-o", tmp_path / "a.svg", "--kind", "sharpness").code == 0
     assert b"SAM sharpness" in (tmp_path / "a.svg").read_bytes()
 
 
