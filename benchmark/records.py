@@ -49,10 +49,18 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostics:
-    """Medians over the steps: norm of the gradient, and of the perturbation in units of rho (None without one)."""
+    """What the norms over the steps were, as far as they were finite.
+
+    Attributes:
+        grad_norm: median norm of the gradient.
+        delta_over_rho: median norm of the perturbation in units of rho; None without one.
+        mean_delta: mean norm of the perturbation, 0 where there was no step; None without rho, and for a run that
+            failed or whose record is older than this number.
+    """
 
     grad_norm: float | None
     delta_over_rho: float | None
+    mean_delta: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
