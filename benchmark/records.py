@@ -76,7 +76,7 @@ class Outcome:
         collapsed: whether a completed run learned nothing, as the task defines it.
         diverged_at_step: number, from 1, of the first step whose loss was not finite; where all were, of the step after
             which an evaluation found parameters or final metrics that were not.
-        error: what went wrong, for a failed cell.
+        error: what went wrong, for a failed cell and for a control whose partner timed out.
     """
 
     status: Status

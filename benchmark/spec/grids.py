@@ -206,7 +206,7 @@ class Grid:
     def cells_of(self, hyperparameters: Mapping[str, Scalar], seeds: Iterable[int]) -> Iterator[Cell]:
         """Yield the cells of one configuration."""
         for seed in seeds:
-            partner = self.partner and config_key(self.partner, hyperparameters, seed)
+            partner = config_key(self.partner, hyperparameters, seed) if self.partner else None
             yield Cell(
                 task=self.task,
                 optimizer=self.optimizer,
@@ -269,10 +269,8 @@ def _are_apart(one: tuple[Scalar, Scalar], other: tuple[Scalar, Scalar]) -> bool
     return one[1] < other[0] or other[1] < one[0]
 
 
-def config_key(
-    setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, partner: str | None = None
-) -> str:
-    """Return the hash that identifies a cell in every job: its configuration, its seed, and of a control its partner."""
+def config_key(setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, partner: str | None = None) -> str:
+    """Return the hash that identifies a cell in every job: configuration, seed, and of a control its partner."""
     document = {"setting": setting.key, "hyperparameters": dict(hyperparameters), "seed": seed}
     return content_hash(document if partner is None else {**document, "partner": partner})
 
