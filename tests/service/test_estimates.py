@@ -160,8 +160,9 @@ def test_the_plan_is_what_the_driver_does(store: Store, pack: str | int) -> None
 def test_controls_are_packs_of_their_own_and_not_known_to_be_reused(store: Store) -> None:
     """They wait for their partners, so no pack holds both them and the SAM with which they share a setting."""
     report(store)
-    changes: dict[str, Any] = {"controls": ["radius_matched"], "resources": {"pack": 3}}
-    found = estimate(spec_of(**changes), store)
+    spec = spec_of(controls=["radius_matched"], resources={"pack": 3})
+    store.remember_timings({timing_key(grid.setting, device_name(CPU)): StepTiming(0.3, 0.1) for grid in spec.grids})
+    found = estimate(spec, store)
     assert [(one.optimizer, one.wave) for one in found.prices][-1] == ("msam-radius-matched", 2)
     assert found.packs == 2 + 3 + 3 + 3  # 4, 8, 8 and 8 cells in threes; 16 in one wave would be 6
     assert (found.reused, CONTROLS in found.reasons) == (None, True)
