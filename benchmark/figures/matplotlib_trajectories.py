@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.figures.matplotlib_image import INK, PAPER, Format, image_of
+from benchmark.figures.styles import style_of
 from benchmark.figures.trajectories import Group, Trajectories, prepare_trajectories
 from benchmark.records import Record
 from benchmark.robustness.scoring import FloatArray
@@ -24,17 +25,6 @@ GREYS, LINES = ("#ffffff", "#c4c4c4"), "#a8a8a8"
 START: Any = {"marker": "o", "mfc": PAPER, "mec": INK, "mew": 0.6}
 END: Any = {"marker": "s", "mfc": INK, "mec": PAPER, "mew": 0.4}
 DIVERGED: Any = {"marker": "x", "mec": INK, "mew": 1.0}
-# Okabe and Ito's colours, which people with any colour vision tell apart, the darkest first; each with its own marker
-# and dashes, for a print in grey
-STYLES = (
-    ("#000000", "s", "-"),
-    ("#0072b2", "o", "-"),
-    ("#d55e00", "^", (0, (5, 1))),
-    ("#009e73", "D", (0, (3, 1, 1, 1))),
-    ("#cc79a7", "v", (0, (2, 1))),
-    ("#e69f00", "P", (0, (7, 1, 1, 1))),
-    ("#56b4e9", "h", (0, (1, 1))),
-)
 
 
 def trajectories_matplotlib(
@@ -139,16 +129,18 @@ def _ends(axes: Axes, shown: Trajectories, group: Group, *, n_runs: int) -> None
 
 
 def _line(shown: Trajectories, group: Group, *, n_runs: int) -> dict[str, Any]:
-    colour, marker, dashes = STYLES[group.style % len(STYLES)]
+    style = style_of(group.style)
     if not shown.is_plane:
-        return {"color": colour, "lw": 0.6, "ls": dashes, "marker": marker, "ms": 3.0}
-    return {"color": colour, "lw": 0.5, "ls": "-"} if n_runs > MANY_RUNS else {"color": colour, "lw": 1.2, "ls": dashes}
+        return {"color": style.colour, "lw": 0.6, "ls": style.line, "marker": style.marker, "ms": 3.0}
+    if n_runs > MANY_RUNS:
+        return {"color": style.colour, "lw": 0.5, "ls": "-"}
+    return {"color": style.colour, "lw": 1.2, "ls": style.line}
 
 
 def _end(group: Group) -> dict[str, Any]:
     """Return the mark of an end: of the group's own where several share a panel, black where it is alone."""
-    colour, marker, _ = STYLES[group.style % len(STYLES)]
-    return {"marker": marker, "mfc": colour, "mec": PAPER, "mew": 0.6} if group.title else END
+    style = style_of(group.style)
+    return {"marker": style.marker, "mfc": style.colour, "mec": PAPER, "mew": 0.6} if group.title else END
 
 
 def _places(shown: Trajectories, points: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from benchmark.robustness.cells import Cells, TaskCells
-from benchmark.robustness.evaluate import ADAPTIVE, Reference
+from benchmark.robustness.evaluate import ADAPTIVE
+from benchmark.robustness.reference import Reference
 from benchmark.robustness.registry import PHI
 from benchmark.robustness.rows import Measure
 from benchmark.robustness.scoring import FloatArray, TaskScoring

@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 
 from benchmark.robustness.cells import Cells
 from benchmark.robustness.common import Place
-from benchmark.robustness.evaluate import Estimate, Reference
+from benchmark.robustness.evaluate import Estimate
 from benchmark.robustness.intervals import Interval, Sample, interval_of
 from benchmark.robustness.levels import best_configuration
+from benchmark.robustness.reference import Reference
 from benchmark.robustness.registry import MeasureInfo, row_measures
 from benchmark.robustness.rows import BestPoint, Border, Measure, Row, RowGrid
 from benchmark.robustness.scoring import FloatArray, TaskScoring
@@ -64,7 +65,7 @@ def assemble_row(
         reason,
         _trace(cells, scoring) if cells.grid.is_adaptive else None,
     )
-    return Row(cells.grid.task, cells.grid.optimizer, reason is None, grid, best, measures, samples)
+    return Row(cells.grid.task, cells.grid.optimizer, reason is None, grid, best, measures, samples=samples)
 
 
 def _measure(

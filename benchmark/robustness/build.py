@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -11,17 +12,17 @@ from benchmark.robustness.across import across_tasks
 from benchmark.robustness.assemble import assemble_row
 from benchmark.robustness.cells import TaskCells, read_cells
 from benchmark.robustness.common import common_grid, place
-from benchmark.robustness.comparison import differences_of, mark_leaders
-from benchmark.robustness.evaluate import Reference, evaluate
+from benchmark.robustness.comparison import Difference, differences_of, mark_leaders, with_ranks
+from benchmark.robustness.evaluate import evaluate
 from benchmark.robustness.inference import infer_grids
-from benchmark.robustness.intervals import MIN_BOOTSTRAP_SEEDS, seed_weights
+from benchmark.robustness.intervals import weights_for
+from benchmark.robustness.reference import Reference, reference_of
 from benchmark.robustness.rows import Row
 from benchmark.robustness.scoring import FloatArray, GridInfo, TaskScoring
 from benchmark.robustness.table import Missing, MissingCell, RobustnessTable, TaskSummary
+from benchmark.robustness.wins import Wins, on_common_grid, paired_wins
 
 N_FIRST_MISSING = 20
-NOTHING_LEARNED = "the reference is not above the floor: nothing has been learned"
-TINY = 1e-12  # of the scores' size: a reference this near to the floor cannot normalise
 
 
 def robustness_table(
@@ -50,7 +51,7 @@ def robustness_table(
     """
     given = (scorings,) if isinstance(scorings, TaskScoring) else tuple(scorings)
     tasks = read_cells(frame, given, infer_grids(frame, given) if grids is None else grids)
-    references = {task.scoring.task: _reference(task, y_ref or {}) for task in tasks}
+    references = {task.scoring.task: reference_of(task, y_ref or {}) for task in tasks}
     unknown = sorted(set(y_ref or {}) - set(references))
     if unknown:
         raise TableError(f"a reference must be of a task in the table, but {unknown[0]!r} is none.")
@@ -61,9 +62,10 @@ def robustness_table(
         fingerprints=tuple(sorted(set(fingerprints))),
         mixed=mixed,
         view="equal_steps",
-        tasks=tuple(summary for summary, _ in parts),
-        rows=tuple(itertools.chain.from_iterable(rows for _, rows in parts)),
-        differences=tuple(itertools.chain.from_iterable(differences_of(rows) for _, rows in parts)),
+        tasks=tuple(part.summary for part in parts),
+        rows=tuple(itertools.chain.from_iterable(part.rows for part in parts)),
+        differences=tuple(itertools.chain.from_iterable(part.differences for part in parts)),
+        wins=tuple(itertools.chain.from_iterable(part.wins for part in parts)),
         across_tasks=across_tasks(tasks, references),
     )
 
@@ -73,37 +75,25 @@ class _Resamples:
 
     def __init__(self, rng: np.random.Generator | None) -> None:
         self._rng = rng
-        self._drawn: dict[int, FloatArray] = {}
+        self._drawn: dict[int, FloatArray | None] = {}
 
     def weights(self, n_seeds: int) -> FloatArray | None:
-        if n_seeds < MIN_BOOTSTRAP_SEEDS:
-            return None
         if n_seeds not in self._drawn:
-            self._drawn[n_seeds] = seed_weights(n_seeds, self._rng or np.random.default_rng(n_seeds))
+            self._drawn[n_seeds] = weights_for(n_seeds, self._rng)
         return self._drawn[n_seeds]
 
 
-def _reference(task: TaskCells, given: Mapping[str, float]) -> Reference:
-    scoring, floor = task.scoring, task.scoring.oriented_floor
-    if scoring.task in given:
-        score = scoring.raw(given[scoring.task])
-        if not (np.isfinite(score) and score - floor > TINY * max(1.0, abs(floor))):
-            raise TableError(
-                f"a reference must be a number better than the floor, but {scoring.task} has "
-                f"y_ref={given[scoring.task]!r}, floor={scoring.floor!r}, goal={scoring.goal}."
-            )
-        return Reference(score, None)
-    means = [cells.validation[cells.complete].mean(axis=1) for cells in task.optimizers if cells.complete.any()]
-    if not means:
-        return Reference(None, "there is no reference: no configuration is complete")
-    score = float(max(mean.max() for mean in means))
-    learned = score - floor > TINY * max(1.0, abs(floor))
-    return Reference(score, None if learned else NOTHING_LEARNED)
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What the table says of one task."""
+
+    summary: TaskSummary
+    rows: tuple[Row, ...]
+    differences: tuple[Difference, ...]
+    wins: tuple[Wins, ...]
 
 
-def _task(
-    task: TaskCells, reference: Reference, given: Mapping[str, float], resamples: _Resamples
-) -> tuple[TaskSummary, tuple[Row, ...]]:
+def _task(task: TaskCells, reference: Reference, given: Mapping[str, float], resamples: _Resamples) -> _Part:
     scoring = task.scoring
     common = common_grid(task.optimizers)
     summary = TaskSummary(
@@ -126,7 +116,25 @@ def _task(
         where = place(cells, common)
         estimates = evaluate(cells, scoring, reference, where.repeats, weights)
         rows.append(assemble_row(cells, scoring, reference, where, estimates))
-    return summary, mark_leaders(_ordered(rows))
+    ordered = with_ranks(mark_leaders(_ordered(rows)))
+    ranked = [row.optimizer for row in ordered if row.ranked]
+    scores = {
+        cells.grid.optimizer: on_common_grid(cells, common)
+        for cells in task.optimizers
+        if cells.grid.optimizer in ranked
+    }
+    return _Part(
+        summary,
+        ordered,
+        differences_of(ordered, _normalised_tolerance(scoring, reference)),
+        tuple(paired_wins(scoring.task, *pair, scores, weights) for pair in itertools.combinations(ranked, 2)),
+    )
+
+
+def _normalised_tolerance(scoring: TaskScoring, reference: Reference) -> float | None:
+    if reference.score is None or reference.problem is not None:
+        return None
+    return scoring.tolerance / (reference.score - scoring.oriented_floor)
 
 
 def _ordered(rows: Sequence[Row]) -> list[Row]:

@@ -1,16 +1,23 @@
-"""Paired differences between two optimizers, and which optimizer leads in a measure."""
+"""Paired differences between any two optimizers, how clear they are, and which optimizer leads in a measure."""
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+import numpy as np
 
 from benchmark.errors import TableError
-from benchmark.robustness.intervals import LEVEL, Interval, interval_of
+from benchmark.robustness.intervals import LEVEL, MIN_SEEDS, Interval, Sample, interval_of
+from benchmark.robustness.power import seeds_needed
+from benchmark.robustness.ranks import Rank, holm, ranks
 from benchmark.robustness.registry import BY_NAME, row_measures
 from benchmark.robustness.rows import Row
+from benchmark.robustness.significance import BOOTSTRAP_TEST, ROUNDING, T_TEST, p_not_above, two_sided_p
 
 LEADS = "leads"
-ROUNDING = 1e-9  # in the unit of the measure, which is of the size of one
+RANKED_BY = "grid_mean"
+COMPARED = (RANKED_BY, "iqm", "best", "expected_best_4", "good_share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,11 @@ class Difference:
         level: nominal coverage.
         method: how the interval was made.
         reason: why there is no interval.
+        p_value: of the hypothesis that there is no difference, two-sided; None where there is no interval.
+        p_adjusted: the same, corrected by Holm over all pairs that the table compares in this measure on this task.
+        test: how the p-value was made.
+        n_seeds_needed: seeds with which a paired t-test sees a difference of the task's tolerance with a power of 80 %,
+            as far as more seeds scatter like these; None for other than means over seeds, and above 1,000.
     """
 
     task: str
@@ -42,15 +54,28 @@ class Difference:
     level: float | None = None
     method: str | None = None
     reason: str | None = None
+    p_value: float | None = None
+    p_adjusted: float | None = None
+    test: str | None = None
+    n_seeds_needed: int | None = None
 
     @property
     def is_clear(self) -> bool:
         """Whether the interval lies on one side of zero, by more than rounding."""
         return self.low is not None and self.high is not None and (self.low > ROUNDING or self.high < -ROUNDING)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the difference as plain values that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Return the difference that `to_dict` wrote."""
+        return cls(**document)
+
 
 def paired_difference(first: Row, second: Row, measure: str, level: float = LEVEL) -> Difference:
-    """Return the difference of a measure between two rows of one task of one table, with its interval.
+    """Return the difference of a measure between two rows of one task of one table, with its interval and p-value.
 
     Both optimizers saw the same seeds, that is the same splits, initialisations and batch orders. What a seed does to
     both cancels in the difference, whose interval is therefore narrower than those of the two measures suggest. Under
@@ -78,18 +103,62 @@ def paired_difference(first: Row, second: Row, measure: str, level: float = LEVE
     one, other = first.measures[measure], second.measures[measure]
     value, raw = _minus(one.value, other.value), _minus(one.raw, other.raw)
     names = first.task, measure, first.optimizer, second.optimizer
-    if measure not in first.samples or measure not in second.samples:
+    sample = _paired_sample(first, second, measure)
+    if sample is None:
         return Difference(*names, value, raw, reason="the spread over the seeds is not known")
-    interval = interval_of(value, first.samples[measure].minus(second.samples[measure]), level)
-    if isinstance(interval, Interval):
-        return Difference(*names, value, raw, interval.low, interval.high, interval.level, interval.method)
-    return Difference(*names, value, raw, reason=interval.reason)
+    interval = interval_of(value, sample, level)
+    if not isinstance(interval, Interval):
+        return Difference(*names, value, raw, reason=interval.reason)
+    return Difference(
+        *names,
+        value,
+        raw,
+        interval.low,
+        interval.high,
+        interval.level,
+        interval.method,
+        p_value=two_sided_p(value, sample),
+        test=BOOTSTRAP_TEST if sample.by_seed is None else T_TEST,
+    )
 
 
-def differences_of(rows: Sequence[Row], measure: str = "grid_mean") -> tuple[Difference, ...]:
-    """Return the paired differences of the ranked rows of a task, each less the next one that has the measure."""
+def differences_of(rows: Sequence[Row], tolerance: float | None) -> tuple[Difference, ...]:
+    """Return the paired differences of all pairs of ranked rows of a task, in the measures that are compared.
+
+    Args:
+        rows: of one task, the better ones first.
+        tolerance: of the task, normalised; None where scores cannot be.
+    """
+    return tuple(itertools.chain.from_iterable(_all_pairs(rows, measure, tolerance) for measure in COMPARED))
+
+
+def _all_pairs(rows: Sequence[Row], measure: str, tolerance: float | None) -> list[Difference]:
     able = [row for row in rows if row.ranked and row.measures[measure].value is not None]
-    return tuple(paired_difference(*pair, measure) for pair in itertools.pairwise(able))
+    found = [_planned(*pair, measure, tolerance) for pair in itertools.combinations(able, 2)]
+    p_values = np.array([np.nan if one.p_value is None else one.p_value for one in found])
+    corrected = (None if np.isnan(p) else float(p) for p in holm(p_values))
+    return [replace(one, p_adjusted=p) for one, p in zip(found, corrected, strict=True)]
+
+
+def _planned(first: Row, second: Row, measure: str, tolerance: float | None) -> Difference:
+    """Return a difference that says how many seeds would do."""
+    difference, sample = paired_difference(first, second, measure), _paired_sample(first, second, measure)
+    if not tolerance or sample is None or sample.by_seed is None or len(sample.by_seed) < MIN_SEEDS:
+        return difference
+    return replace(difference, n_seeds_needed=seeds_needed(sample.by_seed, tolerance))
+
+
+def with_ranks(rows: Sequence[Row], measure: str = RANKED_BY) -> tuple[Row, ...]:
+    """Return the rows of one task, those that are ranked with their rank in a measure of which more is better."""
+    able = [row for row in rows if row.ranked and row.measures[measure].value is not None]
+    values = [_minus(row.measures[measure].value, 0.0) for row in able]
+    p_below = np.full((len(able), len(able)), np.nan)
+    for (i, first), (j, second) in itertools.permutations(enumerate(able), 2):
+        sample = _paired_sample(first, second, measure)
+        p = None if sample is None else p_not_above(values[i] - values[j], sample)
+        p_below[i, j] = np.nan if p is None else p
+    found: dict[str, Rank] = dict(zip((row.optimizer for row in able), ranks(values, p_below), strict=True))
+    return tuple(replace(row, rank=found.get(row.optimizer)) for row in rows)
 
 
 def mark_leaders(rows: Sequence[Row]) -> tuple[Row, ...]:
@@ -122,6 +191,12 @@ def _with_flags(row: Row, led: Sequence[str]) -> Row:
         for name, measure in row.measures.items()
     }
     return replace(row, measures=measures)
+
+
+def _paired_sample(first: Row, second: Row, measure: str) -> Sample | None:
+    if measure not in first.samples or measure not in second.samples:
+        return None
+    return first.samples[measure].minus(second.samples[measure])
 
 
 def _minus(first: float | None, second: float | None) -> float:

@@ -10,11 +10,13 @@ from benchmark.robustness.cells import Cells
 from benchmark.robustness.columns import DIAGNOSTICS
 from benchmark.robustness.failures import failure_rates
 from benchmark.robustness.intervals import Sample, resampled_means
+from benchmark.robustness.reference import Reference
 from benchmark.robustness.registry import TRIALS
 from benchmark.robustness.scoring import BoolArray, FloatArray, TaskScoring
 from benchmark.robustness.tuning import expected_best
 
 RHO, LR = "rho", "lr"
+MEANS = ("grid_mean", "iqm", *(f"expected_best_{k}" for k in TRIALS))  # over seeds
 GRID_MEASURES = ("best", "worst", "p10", "good_share", "rho_width_max", "rho_width_mean")
 ORDER_STATISTICS = ("worst", "p10")
 VARIANCES = ("variance_rho", "variance_lr", "variance_interaction")
@@ -39,14 +41,6 @@ class Estimate:
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """The oriented score against which a task's scores are judged, and why it cannot serve, where it cannot."""
-
-    score: float | None
-    problem: str | None
-
-
 def evaluate(
     cells: Cells, scoring: TaskScoring, reference: Reference, repeats: int, weights: FloatArray | None
 ) -> dict[str, Estimate]:
@@ -66,15 +60,14 @@ def evaluate(
     whole = bool(cells.complete.all())
     if not cells.complete.any():
         reason = f"no configuration has a result for each of the {len(cells.seeds)} seeds"
-        names = ("grid_mean", *(f"expected_best_{k}" for k in TRIALS), *GRID_MEASURES, *VARIANCES)
-        return estimates | {name: Estimate(None, reason=reason) for name in names}
+        return estimates | {name: Estimate(None, reason=reason) for name in (*MEANS, *GRID_MEASURES, *VARIANCES)}
     validation, test = cells.validation[cells.complete], cells.test[cells.complete]
-    estimates |= _by_seed(validation, test, weights)
+    estimates |= _by_seed(validation, test, repeats, weights)
     estimates |= _Statistics(cells, scoring, reference, repeats, whole).estimates(validation, test, weights)
     if not cells.grid.is_adaptive:
         return estimates
-    names = ("grid_mean", *(f"expected_best_{k}" for k in TRIALS), *(name for name in GRID_MEASURES if name != "best"))
-    return estimates | {name: Estimate(None, reason=ADAPTIVE) for name in (*names, *VARIANCES)}
+    undefined = [name for name in (*MEANS, *GRID_MEASURES, *VARIANCES) if name != "best"]
+    return estimates | {name: Estimate(None, reason=ADAPTIVE) for name in undefined}
 
 
 def _failures(cells: Cells, weights: FloatArray | None) -> dict[str, Estimate]:
@@ -111,10 +104,10 @@ def _diagnostics(cells: Cells) -> dict[str, Estimate]:
     }
 
 
-def _by_seed(validation: FloatArray, test: FloatArray, weights: FloatArray | None) -> dict[str, Estimate]:
+def _by_seed(validation: FloatArray, test: FloatArray, repeats: int, weights: FloatArray | None) -> dict[str, Estimate]:
     n = len(test)
     possible = [k for k in TRIALS if k <= n]
-    values = {"grid_mean": test.mean(axis=0)}
+    values = {"grid_mean": test.mean(axis=0), "iqm": levels.interquartile_mean(test.T, repeats)}
     values |= {
         f"expected_best_{k}": row for k, row in zip(possible, expected_best(validation, test, possible), strict=True)
     }

@@ -64,6 +64,11 @@ class Sample:
         )
         return Sample(by_seed, resampled, self.n_seeds, self.is_order_statistic or other.is_order_statistic)
 
+    def negated(self) -> "Sample":
+        """Return the sample of the measure with the other sign."""
+        by_seed, resampled = (None if part is None else -part for part in (self.by_seed, self.resampled))
+        return Sample(by_seed, resampled, self.n_seeds, self.is_order_statistic)
+
 
 def interval_of(value: float, sample: Sample, level: float = LEVEL) -> Interval | NoInterval:
     """Return the interval of a measure as far as its seeds allow one.
@@ -96,6 +101,49 @@ def t_interval(by_seed: FloatArray, level: float = LEVEL) -> Interval:
     n = len(by_seed)
     half = stats.t.ppf((1 + level) / 2, n - 1) * by_seed.std(ddof=1) / math.sqrt(n)
     return Interval(float(by_seed.mean() - half), float(by_seed.mean() + half), level, T_METHOD)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """Pointwise intervals along a curve: at each point, and not at all points at once, they cover as often as they say.
+
+    Attributes:
+        low: lower ends.
+        high: upper ends.
+        level: nominal coverage.
+        method: how they were made.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    level: float
+    method: str
+
+
+def band_of(by_seed: FloatArray, weights: FloatArray | None, level: float = LEVEL) -> Band | None:
+    """Return the intervals of the means over the seeds at every point of a curve; None for a single seed.
+
+    Args:
+        by_seed: shape (seeds, points), no NaN.
+        weights: of the seeds in each resample, from ten seeds on.
+        level: nominal coverage of each.
+    """
+    n, mean = len(by_seed), by_seed.mean(axis=0)
+    if n < MIN_SEEDS:
+        return None
+    if weights is None:
+        half = stats.t.ppf((1 + level) / 2, n - 1) * by_seed.std(axis=0, ddof=1) / math.sqrt(n)
+        return Band(mean - half, mean + half, level, T_METHOD)
+    tail = (1 - expanded_level(n, level)) / 2
+    low, high = np.quantile(weights @ by_seed, (tail, 1 - tail), axis=0)
+    return Band(np.minimum(low, mean), np.maximum(high, mean), level, BOOTSTRAP_METHOD)
+
+
+def weights_for(n_seeds: int, rng: np.random.Generator | None = None) -> FloatArray | None:
+    """Return the weights of the seeds in the resamples; None under ten seeds. By default the same ones every time."""
+    if n_seeds < MIN_BOOTSTRAP_SEEDS:
+        return None
+    return seed_weights(n_seeds, rng or np.random.default_rng(n_seeds))
 
 
 def seed_weights(n_seeds: int, rng: np.random.Generator) -> FloatArray:

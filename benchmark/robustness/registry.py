@@ -54,6 +54,14 @@ _MEASURES = (
         "higher",
         "score",
     ),
+    MeasureInfo(
+        "iqm",
+        "IQM",
+        "Interquartile mean: mean of the middle half of the test scores over the grid; by seed, then averaged.",
+        "Agarwal et al. 2021, arXiv:2108.13264",
+        "higher",
+        "score",
+    ),
     MeasureInfo("worst", "worst", "Lowest test mean over the seeds on the grid.", _OURS, "higher", "score"),
     MeasureInfo(
         "p10",

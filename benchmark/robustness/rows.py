@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from benchmark.records import Scalar
 from benchmark.robustness.intervals import Sample
+from benchmark.robustness.ranks import Rank
 from benchmark.robustness.scoring import AxisInfo, Design
 
 View = Literal["equal_steps"]
@@ -125,6 +126,8 @@ class Row:
         grid: its grid, with the reason where it is not ranked.
         best: its best configuration; None where none is complete.
         measures: by name, in the order of the registry.
+        rank: by grid mean among the ranked rows of the task, with the ranks that are not ruled out; None where it is
+            not ranked.
         samples: the spread of the measures over the seeds, for paired differences; empty in a table read from JSON.
     """
 
@@ -134,6 +137,7 @@ class Row:
     grid: RowGrid
     best: BestPoint | None
     measures: Mapping[str, Measure]
+    rank: Rank | None = None
     samples: Mapping[str, Sample] = field(default_factory=dict, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,6 +146,7 @@ class Row:
             "task": self.task,
             "optimizer": self.optimizer,
             "ranked": self.ranked,
+            "rank": None if self.rank is None else self.rank.to_dict(),
             "grid": self.grid.to_dict(),
             "best": None if self.best is None else self.best.to_dict(),
             "measures": {name: measure.to_dict() for name, measure in self.measures.items()},
@@ -154,6 +159,7 @@ class Row:
             task=document["task"],
             optimizer=document["optimizer"],
             ranked=document["ranked"],
+            rank=None if document["rank"] is None else Rank.from_dict(document["rank"]),
             grid=RowGrid.from_dict(document["grid"]),
             best=None if document["best"] is None else BestPoint.from_dict(document["best"]),
             measures={name: Measure.from_dict(measure) for name, measure in document["measures"].items()},

@@ -9,6 +9,7 @@ from benchmark.records import Scalar
 from benchmark.robustness.comparison import Difference
 from benchmark.robustness.rows import Measure, Row, View
 from benchmark.robustness.scoring import AxisInfo, Design, Goal, TaskScoring
+from benchmark.robustness.wins import Wins
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ class RobustnessTable:
         view: what is held equal between optimizers.
         tasks: how each task was scored.
         rows: task by task; within a task those that are ranked, best grid mean first, then the others as given.
-        differences: of the grid mean, from each ranked row of a task to the next, paired by seed.
+        differences: of all pairs of ranked rows of a task, paired by seed, in the measures that are compared.
+        wins: of all pairs of ranked rows of a task, how often the first has the better score in the same cell.
         across_tasks: measures of an optimizer over all tasks.
     """
 
@@ -110,6 +112,7 @@ class RobustnessTable:
     tasks: tuple[TaskSummary, ...]
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
+    wins: tuple[Wins, ...]
     across_tasks: tuple[AcrossTasks, ...]
 
     @property
@@ -143,7 +146,8 @@ class RobustnessTable:
             "view": self.view,
             "tasks": [task.to_dict() for task in self.tasks],
             "rows": [row.to_dict() for row in self.rows],
-            "differences": [asdict(difference) for difference in self.differences],
+            "differences": [difference.to_dict() for difference in self.differences],
+            "wins": [wins.to_dict() for wins in self.wins],
             "across_tasks": [
                 {"optimizer": item.optimizer, "measures": {name: one.to_dict() for name, one in item.measures.items()}}
                 for item in self.across_tasks
@@ -161,7 +165,8 @@ class RobustnessTable:
             view=document["view"],
             tasks=tuple(TaskSummary.from_dict(task) for task in document["tasks"]),
             rows=tuple(Row.from_dict(row) for row in document["rows"]),
-            differences=tuple(Difference(**difference) for difference in document["differences"]),
+            differences=tuple(Difference.from_dict(difference) for difference in document["differences"]),
+            wins=tuple(Wins.from_dict(wins) for wins in document["wins"]),
             across_tasks=tuple(
                 AcrossTasks(item["optimizer"], {name: Measure.from_dict(one) for name, one in item["measures"].items()})
                 for item in document["across_tasks"]

@@ -10,6 +10,8 @@ from service.store.entities import Dispatcher, Ownership
 from service.store.part import Part, insert_into, known_form
 from service.store.tables import db_now, dispatcher, job
 
+SILENT_S = 86_400  # one that was killed cannot say so: after a day its row tells nobody anything
+
 
 class Dispatchers(Part):
     """Reports of dispatchers."""
@@ -23,7 +25,7 @@ class Dispatchers(Part):
         resources: Mapping[str, Any],
         job_id: str | None = None,
     ) -> None:
-        """Say that a dispatcher is alive, what it has, and which job it runs."""
+        """Say that a dispatcher is alive, what it has, and which job it runs; forget those silent for a day."""
         values = {
             "host": checks.text("host", host),
             "pid": checks.integer("pid", pid, high=checks.MAX_BIG),
@@ -36,6 +38,7 @@ class Dispatchers(Part):
         with self._database.write() as connection:
             statement = insert_into(connection, dispatcher).values(id=identity, started_at=db_now(), **values)
             connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
+            connection.execute(delete(dispatcher).where(dispatcher.c.heartbeat < db_now() - SILENT_S))
 
     def dispatchers(self, alive_within_s: float) -> list[Dispatcher]:
         """Return the dispatchers that reported within so many seconds, by their ids."""

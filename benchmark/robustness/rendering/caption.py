@@ -3,12 +3,16 @@
 import itertools
 from collections.abc import Iterable, Sequence
 
-from benchmark.robustness.comparison import LEADS
+from benchmark.robustness.comparison import LEADS, RANKED_BY
+from benchmark.robustness.power import POWER
 from benchmark.robustness.registry import BY_NAME
 from benchmark.robustness.rendering.numbers import difference_and_interval, plain
 from benchmark.robustness.rows import Row
 from benchmark.robustness.scoring import AxisInfo
 from benchmark.robustness.table import RobustnessTable, TaskSummary
+
+MAX_PAIRS = 6
+MIN_P = 0.001  # smaller ones are not told apart
 
 
 def title(task: TaskSummary) -> str:
@@ -41,6 +45,12 @@ def caption(table: RobustnessTable, task: TaskSummary) -> list[str]:
     ]
     if any(LEADS in measure.flags for row in rows for measure in row.measures.values()):
         sentences.append("* better than each other ranked row: the interval of the paired difference excludes zero.")
+    ranked = [row.rank for row in rows if row.rank is not None]
+    if len(ranked) > 1:
+        sentences.append(
+            f"Ranks are by grid mean; in brackets those that are not ruled out, for all rows at once at "
+            f"{ranked[0].level:.0%} ({ranked[0].method})."
+        )
     if table.mixed:
         sentences.append("Mixed: runs of one kind were trained under different fingerprints.")
     if table.fingerprints:
@@ -59,13 +69,7 @@ def notes(table: RobustnessTable, task: TaskSummary, shown: Sequence[str]) -> li
     """
     rows = table.rows_of(task.task)
     found = [note for row in rows for note in _row_notes(row, shown)]
-    steps = [
-        f"{one.first} - {one.second} {difference_and_interval(one)}"
-        for one in table.differences
-        if one.task == task.task
-    ]
-    if steps:
-        found.insert(0, f"Grid mean of each row less that of the next, paired by seed: {'; '.join(steps)}.")
+    found[:0] = _comparisons(table, task)
     missing = [cell for cell in table.missing.first if cell.task == task.task]
     if missing:
         cell = missing[0]
@@ -75,6 +79,40 @@ def notes(table: RobustnessTable, task: TaskSummary, shown: Sequence[str]) -> li
             f"{cell.optimizer}{point}, seed {cell.seed} ({cell.status})."
         )
     return found
+
+
+def _comparisons(table: RobustnessTable, task: TaskSummary) -> list[str]:
+    """Return the differences in the grid mean: of all pairs, or of neighbours where pairs would be too many to read."""
+    every = [one for one in table.differences if one.task == task.task and one.measure == RANKED_BY]
+    if not every:
+        return []
+    order = list(dict.fromkeys(name for one in every for name in (one.first, one.second)))
+    neighbours = set(itertools.pairwise(order))
+    told = every if len(every) <= MAX_PAIRS else [one for one in every if (one.first, one.second) in neighbours]
+    texts = [f"{one.first} - {one.second} {difference_and_interval(one)}" for one in told]
+    if all(one.p_adjusted is None for one in told):
+        return [f"Differences in the grid mean, paired by seed: {'; '.join(texts)}."]
+    texts = [f"{text}, {_p(one.p_adjusted)}" for text, one in zip(texts, told, strict=True)]
+    pairs = "one pair" if len(every) == 1 else f"{len(every)} pairs"
+    how = f"p by {every[0].test} corrected by Holm over {pairs}"
+    lines = [f"Differences in the grid mean, paired by seed, {how}: {'; '.join(texts)}."]
+    more = [
+        f"{one.first} - {one.second} {one.n_seeds_needed}"
+        for one in told
+        if one.n_seeds_needed is not None and not one.is_clear and one.n_seeds_needed > task.n_seeds
+    ]
+    if more:
+        lines.append(
+            f"Not decided; so many seeds would see a difference of the tolerance with a power of {POWER:.0%}, if they "
+            f"scatter like these: {'; '.join(more)}."
+        )
+    return lines
+
+
+def _p(value: float | None) -> str:
+    if value is None:
+        return "p unknown"
+    return "p < 0.001" if value < MIN_P else f"p = {value:.3f}"
 
 
 def _grid(task: TaskSummary) -> str:

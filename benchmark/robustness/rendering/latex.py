@@ -20,12 +20,15 @@ def render_latex(table: RobustnessTable) -> str:
 
 
 def _panel(panel: Panel, caption: Iterable[str]) -> list[str]:
-    names = ["optimizer", *(escaping.latex(name) for name in panel.columns)]
-    body = [" & ".join([escaping.latex(label), *map(_cell, cells)]) + r" \\" for label, cells in panel.rows]
+    names = ["optimizer", *(["rank"] if panel.ranks else []), *(escaping.latex(name) for name in panel.columns)]
+    body = [
+        " & ".join([escaping.latex(label), *panel.ranks[place : place + 1], *map(_cell, cells)]) + r" \\"
+        for place, (label, cells) in enumerate(panel.rows)
+    ]
     return [
         r"\begin{table}",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
-        rf"\begin{{tabular}}{{l{'r' * len(panel.columns)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(names) - 1)}}}",
         r"\toprule",
         " & ".join(names) + r" \\",
         r"\midrule",

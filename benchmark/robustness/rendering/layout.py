@@ -1,21 +1,22 @@
 """What a printed table shows: for each task two panels of columns, and for each row the texts of its cells."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmark.robustness.comparison import LEADS
 from benchmark.robustness.registry import BY_NAME
 from benchmark.robustness.rendering.caption import caption, notes, title
-from benchmark.robustness.rendering.numbers import plain, value_and_interval
+from benchmark.robustness.rendering.numbers import UNDEFINED, plain, value_and_interval
 from benchmark.robustness.rows import Measure, Row
 from benchmark.robustness.table import RobustnessTable
 
 FAILURES = ("diverged_rate", "collapsed_rate")  # one column, so that the panel fits into 100 characters
 ROBUSTNESS = ("best", "grid_mean", "p10", "expected_best_4", "good_share", "rho_width_max", *FAILURES)
-DETAILS = ("worst", "expected_best_16", "rho_width_mean", "variance_rho", "variance_lr", "variance_interaction")
+DETAILS = ("iqm", "worst", "expected_best_16", "rho_width_mean", "variance_rho", "variance_lr", "variance_interaction")
 DIAGNOSTICS = ("grad_norm", "delta_over_rho", "gradient_evaluations", "elapsed_s")
 PANELS = (ROBUSTNESS, DETAILS, DIAGNOSTICS)
 WITH_RAW = ("best", "grid_mean")
+MIN_RANKED = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,12 @@ class TextCell:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A table to print: a title, the names of its columns, and its rows."""
+    """A table to print: a title, the names of its columns, its rows, and of each row the rank, if any row has one."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, tuple[TextCell, ...]], ...]
+    ranks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ def sections(table: RobustnessTable) -> Iterator[Section]:
         ]
         shown[0] = shown[0] or list(WITH_RAW)
         panels = [_panel(heading, rows, names) for heading, names in zip(headings, shown, strict=True) if names]
+        panels[0] = replace(panels[0], ranks=_ranks(rows))
         named = [name for names in shown for name in names]
         yield Section(tuple(panels), tuple(caption(table, task)), tuple(notes(table, task, named)))
 
@@ -89,6 +92,18 @@ def _panel(heading: str, rows: tuple[Row, ...], names: Sequence[str]) -> Panel:
             cells.append(TextCell(" / ".join(rates), None, None, leads=False))
         lines.append((row.optimizer, tuple(cells)))
     return Panel(heading, tuple(columns), tuple(lines))
+
+
+def _ranks(rows: tuple[Row, ...]) -> tuple[str, ...]:
+    """Return the rank of each row with those that are not ruled out; nothing where there is nothing to compare."""
+    return tuple(map(_rank, rows)) if sum(row.rank is not None for row in rows) >= MIN_RANKED else ()
+
+
+def _rank(row: Row) -> str:
+    if row.rank is None:
+        return UNDEFINED
+    ends = f" [{row.rank.low}-{row.rank.high}]" if row.rank.low < row.rank.high else ""
+    return f"{row.rank.value}{ends}"
 
 
 def _is_shown(name: str, measure: Measure) -> bool:

@@ -19,11 +19,14 @@ def render_markdown(table: RobustnessTable) -> str:
 
 
 def _panel(panel: Panel) -> str:
+    names = ["optimizer", *(["rank"] if panel.ranks else []), *(escaping.markdown(name) for name in panel.columns)]
     lines = [
-        "| " + " | ".join(["optimizer", *(escaping.markdown(name) for name in panel.columns)]) + " |",
-        "|" + "|".join([" :--- ", *(" ---: " for _ in panel.columns)]) + "|",
+        "| " + " | ".join(names) + " |",
+        "|" + "|".join([" :--- ", *(" ---: " for _ in names[1:])]) + "|",
     ]
-    lines += ["| " + " | ".join([escaping.markdown(label), *map(_cell, cells)]) + " |" for label, cells in panel.rows]
+    for place, (label, cells) in enumerate(panel.rows):
+        texts = [escaping.markdown(label), *panel.ranks[place : place + 1], *map(_cell, cells)]
+        lines.append("| " + " | ".join(texts) + " |")
     return "\n".join(lines)
 
 

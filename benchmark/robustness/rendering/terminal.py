@@ -11,6 +11,7 @@ from benchmark.robustness.rendering.layout import Panel, TextCell, phi_lines, se
 from benchmark.robustness.table import RobustnessTable
 
 MIN_LABEL_WIDTH, MAX_LABEL_WIDTH = 8, 16
+RANK_WIDTH = len("rank 1 [1-9]")
 
 
 def render_rich(table: RobustnessTable) -> RenderableType:
@@ -32,11 +33,19 @@ def _panel(panel: Panel) -> Table:
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
-    table.add_column("optimizer", min_width=MIN_LABEL_WIDTH, max_width=MAX_LABEL_WIDTH, overflow="fold")
+    table.add_column(
+        "optimizer",
+        min_width=RANK_WIDTH if panel.ranks else MIN_LABEL_WIDTH,
+        max_width=MAX_LABEL_WIDTH,
+        overflow="fold",
+    )
     for name in panel.columns:
         table.add_column(Text(name), justify="right", overflow="fold")
-    for label, cells in panel.rows:
-        table.add_row(Text(printable(label)), *(_cell(cell) for cell in cells))
+    for place, (label, cells) in enumerate(panel.rows):
+        heading = Text(printable(label))
+        if panel.ranks:
+            heading.append(f"\nrank {panel.ranks[place]}", style="dim")
+        table.add_row(heading, *(_cell(cell) for cell in cells))
     return table
 
 

@@ -1,5 +1,6 @@
 """Paired differences and the mark of the one that leads."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -26,15 +27,17 @@ def test_the_interval_is_that_of_the_paired_t_test() -> None:
     assert difference.is_clear
 
 
-def test_a_table_tells_each_ranked_row_less_the_next() -> None:
+def test_a_table_tells_the_differences_of_all_pairs() -> None:
     table = robustness_table(frame_of(noisy_scores(5)), ACCURACY)
     ranked = [row.optimizer for row in table.rows if row.ranked]
-    assert [(one.first, one.second) for one in table.differences] == list(itertools.pairwise(ranked))
-    assert len(ranked) >= 3
-    for one in table.differences:
-        first, second = table.row("digits", one.first), table.row("digits", one.second)
-        assert one == paired_difference(first, second, "grid_mean")
-        assert one.value >= 0, "the best comes first"
+    assert len(ranked) == 3
+    for measure in ("grid_mean", "iqm", "best", "good_share"):
+        told = [one for one in table.differences if one.measure == measure]
+        assert [(one.first, one.second) for one in told] == list(itertools.combinations(ranked, 2))
+        for one in told:
+            found = paired_difference(table.row("digits", one.first), table.row("digits", one.second), measure)
+            assert dataclasses.replace(one, p_adjusted=None, n_seeds_needed=None) == found
+            assert measure != "grid_mean" or one.value >= 0, "the best comes first"
 
 
 def test_pairing_narrows_the_interval() -> None:

@@ -97,7 +97,12 @@ def test_rows_on_the_common_design_are_ranked_and_one_without_rho_is_broadcast()
     assert table.row("digits", "asam").grid.reason == "other configurations than the common design"
     (summary,) = table.tasks
     assert (summary.design, summary.n_configurations) == ("random", 4)
-    assert {(one.first, one.second) for one in table.differences} == {("gd", "sam"), ("sam", "msam")}
+    assert {(one.first, one.second) for one in table.differences} == {
+        ("gd", "sam"),
+        ("gd", "msam"),
+        ("sam", "msam"),
+    }
+    assert {(one.first, one.second) for one in table.wins} == {(one.first, one.second) for one in table.differences}
     assert RobustnessTable.from_dict(table.to_dict()) == table
     assert "random design of 4 configurations, lr 0.02 to 0.7, rho 0.05 to 0.9" in render_markdown(table)
 

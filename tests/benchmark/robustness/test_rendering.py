@@ -199,8 +199,37 @@ def test_a_task_without_split_and_a_given_reference_are_told() -> None:
 def test_paired_differences_are_told(table: RobustnessTable) -> None:
     first = table.differences[0]
     words = " ".join(render_markdown(table).split())
-    assert "Grid mean of each row less that of the next, paired by seed:" in words
+    assert "Differences in the grid mean, paired by seed, p by paired t-test over seeds corrected by Holm" in words
     assert f"{first.first} - {first.second} +0.0" in words.replace("\\", "")
+
+
+def test_what_is_not_decided_says_how_many_seeds_would_do() -> None:
+    table = robustness_table(frame_of(noisy_scores(3, noise=0.1)), ACCURACY)
+    (one,) = (one for one in table.differences if one.measure == "grid_mean" and not one.is_clear)
+    words = " ".join(render_markdown(table).split())
+    assert one.n_seeds_needed is not None
+    assert "Not decided; so many seeds would see a difference of the tolerance with a power of 80%" in words
+    assert f"{one.first} - {one.second} {one.n_seeds_needed}." in words.replace("\\", "")
+
+
+def test_many_pairs_are_told_of_neighbours_only() -> None:
+    rng = np.random.default_rng(0)
+    scores = {name: rng.uniform(0.4, 0.9, (3, 4, 3)) for name in "abcde"}
+    table = robustness_table(frame_of(scores), ACCURACY)
+    words = " ".join(render_markdown(table).split()).replace("\\", "")
+    order = [row.optimizer for row in table.rows]
+    assert "corrected by Holm over 10 pairs" in words
+    assert f"{order[0]} - {order[1]} " in words
+    assert f"{order[0]} - {order[2]} " not in words
+
+
+def test_ranks_are_told_with_those_that_are_not_ruled_out() -> None:
+    table = robustness_table(frame_of(noisy_scores(3, noise=0.1)), ACCURACY)
+    for text in (render_markdown(table), render_latex(table), text_of(table)):
+        assert "rank" in text
+        assert "1 [1-2]" in text
+    alone = robustness_table(frame_of({"sam": noisy_scores(3)["sam"]}), ACCURACY)
+    assert "rank" not in render_markdown(alone).split("Scores are")[0]
 
 
 def test_a_mixed_table_says_so() -> None:

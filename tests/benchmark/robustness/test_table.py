@@ -37,7 +37,18 @@ def frame(request: pytest.FixtureRequest) -> pd.DataFrame:
 
 def test_shape_of_the_document(frame: pd.DataFrame) -> None:
     document = robustness_table(frame, ACCURACY, fingerprints=["b", "a", "a"]).to_dict()
-    keys = ("complete", "missing", "fingerprints", "mixed", "view", "tasks", "rows", "differences", "across_tasks")
+    keys = (
+        "complete",
+        "missing",
+        "fingerprints",
+        "mixed",
+        "view",
+        "tasks",
+        "rows",
+        "differences",
+        "wins",
+        "across_tasks",
+    )
     assert tuple(document) == keys
     assert document["fingerprints"] == ["a", "b"]
     assert document["view"] == "equal_steps"
@@ -81,6 +92,31 @@ def test_minimising_the_negated_scores_is_the_same(frame: pd.DataFrame) -> None:
     table = robustness_table(other, scoring)
     documents_agree(table, robustness_table(frame, ACCURACY))
     assert raw(table, "sam", "best") < 0
+
+
+def test_names_and_order_of_optimizers_do_not_matter(frame: pd.DataFrame) -> None:
+    """Other labels, which come in another order, change nothing but the labels: not even a rank or a p-value."""
+    labels = {"gd": "z", "sam": "y", "msam": "x"}
+    renamed = frame.assign(optimizer=frame["optimizer"].map(labels)).sort_values("optimizer", kind="stable")
+    before, after = robustness_table(frame, ACCURACY), robustness_table(renamed, ACCURACY)
+    assert [row.optimizer for row in after.rows] == [labels[row.optimizer] for row in before.rows]
+    for first, second in zip(before.rows, after.rows, strict=True):
+        assert (first.measures, first.rank) == (second.measures, second.rank)
+    assert [(one.value, one.p_adjusted, one.n_seeds_needed) for one in before.differences] == [
+        (one.value, one.p_adjusted, one.n_seeds_needed) for one in after.differences
+    ]
+    assert [one.share for one in before.wins] == [one.share for one in after.wins]
+
+
+def test_a_worse_configuration_lowers_every_mean_and_leaves_the_best(frame: pd.DataFrame) -> None:
+    worse = frame.query("rho == 10").assign(rho=100.0, val_accuracy=0.1, test_accuracy=0.1)
+    before, after = robustness_table(frame, ACCURACY), robustness_table(pd.concat([frame, worse]), ACCURACY)
+    for name in ("sam", "msam"):
+        first, second = before.row("digits", name).measures, after.row("digits", name).measures
+        assert second["best"].value == first["best"].value
+        for measure in ("grid_mean", "iqm", "expected_best_4", "good_share", "p10", "worst"):
+            assert (second[measure].value or 0.0) <= (first[measure].value or 0.0)
+        assert (second["grid_mean"].value or 0.0) < (first["grid_mean"].value or 0.0)
 
 
 def test_another_optimizer_changes_nothing_but_the_reference(frame: pd.DataFrame) -> None:
@@ -131,7 +167,7 @@ def test_a_task_without_split_says_so() -> None:
 def test_intervals_by_number_of_seeds() -> None:
     few = robustness_table(frame_of(noisy_scores(9)), ACCURACY).row("digits", "sam").measures
     with_interval = {name for name, measure in few.items() if measure.low is not None}
-    assert with_interval == {"grid_mean", "expected_best_1", "expected_best_4"}
+    assert with_interval == {"grid_mean", "iqm", "expected_best_1", "expected_best_4"}
     assert few["best"].reason == "an interval needs 10 seeds, there are 9"
     many = robustness_table(frame_of(noisy_scores(10)), ACCURACY).row("digits", "sam").measures
     for name, measure in many.items():

@@ -57,10 +57,11 @@ class KnownJob:
     retried_after: int = 0
     lease_until: float = 0.0
     run_after: float = 0.0
+    ended_at: float = 0.0
     links: dict[int, KnownRecord] = dataclasses.field(default_factory=dict)
 
-    def leave(self, state: JobState) -> None:
-        self.state, self.requested, self.lease_until = state, None, 0.0
+    def leave(self, state: JobState, now: float) -> None:
+        self.state, self.requested, self.lease_until, self.ended_at = state, None, 0.0, now
 
     def n_missing(self) -> int:
         return len(CELLS) - sum(record.status in RESULTS for record in self.links.values())
@@ -133,14 +134,29 @@ class QueueMachine(RuleBasedStateMachine):
         if action == "delete":
             self._forget(job)
         elif action == "resume":
-            job.leave(JobState.QUEUED)
+            job.leave(JobState.QUEUED, self.clock.now)
         elif action == "retry":
-            job.leave(JobState.QUEUED)
+            job.leave(JobState.QUEUED, self.clock.now)
             job.crashes, job.retried_after, job.run_after = 0, job.attempt, 0.0
         elif job.state is JobState.RUNNING:
             job.requested = Request(action)
         else:
-            job.leave(JobState.PAUSED if action == "pause" else JobState.CANCELLED)
+            job.leave(JobState.PAUSED if action == "pause" else JobState.CANCELLED, self.clock.now)
+
+    @rule(older_than_s=st.sampled_from([0.5, 8.5]))
+    def prune(self, older_than_s: float) -> None:
+        """Somebody deletes what ended long enough ago, and what nobody uses any more."""
+        old = {job.id for job in self.jobs if job.state in TERMINAL and job.ended_at < self.clock.now - older_than_s}
+        found = self.store.prunable(older_than_s)
+        assert {job.id for job in found.jobs} == old
+        for job in self.jobs:
+            assert self.store.prune_job(job.id, found.before) == (job.id in old)
+            if job.id in old:
+                del self.known[job.id]
+        used = {id(record) for job in self.jobs for record in job.links.values()}
+        kept = [record for record in self.records if record.job_id in self.known or id(record) in used]
+        assert sum(self.store.prune_records()) == found.n_records == len(self.records) - len(kept)
+        self.records = kept
 
     def _forget(self, job: KnownJob) -> None:
         del self.known[job.id]
@@ -180,13 +196,13 @@ class QueueMachine(RuleBasedStateMachine):
             job = min(free, key=lambda job: (-job.priority, job.order))
             job.crashes += job.state is JobState.RUNNING
             if job.requested is Request.CANCEL:
-                job.leave(JobState.CANCELLED)
+                job.leave(JobState.CANCELLED, self.clock.now)
             elif job.requested is Request.PAUSE:
-                job.leave(JobState.PAUSED)
+                job.leave(JobState.PAUSED, self.clock.now)
             elif job.crashes >= MAX_CRASHES:
-                job.leave(JobState.FAILED)
+                job.leave(JobState.FAILED, self.clock.now)
             else:
-                job.leave(JobState.RUNNING)
+                job.leave(JobState.RUNNING, self.clock.now)
                 job.attempt += 1
                 job.lease_until = now + LEASE_S
                 return job
@@ -296,7 +312,7 @@ class QueueMachine(RuleBasedStateMachine):
             assert job is None
             return
         assert job is not None
-        job.leave(state)
+        job.leave(state, self.clock.now)
 
     @precondition(lambda self: self.tokens)
     @rule(data=st.data(), crashed=st.booleans(), delay_s=st.sampled_from([0, DELAY_S]))
@@ -313,13 +329,13 @@ class QueueMachine(RuleBasedStateMachine):
         assert job is not None
         job.crashes += crashed
         if job.requested is Request.CANCEL:
-            job.leave(JobState.CANCELLED)
+            job.leave(JobState.CANCELLED, self.clock.now)
         elif job.requested is Request.PAUSE:
-            job.leave(JobState.PAUSED)
+            job.leave(JobState.PAUSED, self.clock.now)
         elif job.crashes >= MAX_CRASHES:
-            job.leave(JobState.FAILED)
+            job.leave(JobState.FAILED, self.clock.now)
         else:
-            job.leave(JobState.QUEUED)
+            job.leave(JobState.QUEUED, self.clock.now)
             job.run_after = self.clock.now + delay_s
 
     @rule()

@@ -6,6 +6,9 @@ import pytest
 
 from service.states import JobState
 from service.store import NotFoundError, Store
+from service.store.database import Database
+from service.store.dispatchers import SILENT_S
+from tests.service.store.clocks import turned_clock
 from tests.service.store.samples import queue
 
 
@@ -30,6 +33,19 @@ def test_who_is_silent_or_gone_is_not_listed(store: Store) -> None:
     store.forget_dispatcher("a")
     store.forget_dispatcher("a")
     assert store.dispatchers(60) == []
+
+
+def test_one_that_was_killed_is_forgotten_after_a_day(own_database_url: str) -> None:
+    database = Database(own_database_url)
+    clock = turned_clock(database, own_database_url)
+    with Store(database) as store:
+        store.report_dispatcher("killed", "host", 1, "0.1", {})
+        clock.turn(SILENT_S - 1)
+        store.report_dispatcher("alive", "host", 2, "0.1", {})
+        assert len(store.dispatchers(2 * SILENT_S)) == 2
+        clock.turn(2)
+        store.report_dispatcher("alive", "host", 2, "0.1", {})
+        assert [found.id for found in store.dispatchers(2 * SILENT_S)] == ["alive"]
 
 
 def test_who_runs_a_job_and_for_how_long(store: Store) -> None:

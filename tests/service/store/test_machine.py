@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from benchmark.records import Status
 from service.states import Action, Request
-from service.store import jobs, leases, queue, writing
+from service.store import jobs, leases, pruning, queue, writing
 from service.store.entities import Job
 from service.store.part import read_job
 from service.store.tables import db_now, job
@@ -99,6 +99,10 @@ def _retry_that_keeps_crashes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(jobs, "_updated", keeping)
 
 
+def _pruned_although_young(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pruning, "_is_old", lambda _: job.c.state.in_(pruning._ENDED))
+
+
 def _links_counted_twice(patch: pytest.MonkeyPatch) -> None:
     original = writing._count
     patch.setattr(writing, "_count", lambda connection, seq, counted: original(connection, seq, counted + counted))
@@ -114,6 +118,7 @@ MUTANTS: list[Patch] = [
     _pause_over_cancel,
     _retry_that_keeps_crashes,
     _links_counted_twice,
+    _pruned_although_young,
 ]
 
 

@@ -14,11 +14,12 @@ from sqlalchemy import text
 from service.states import JobState
 from service.store import SchemaError, Store, StoreError, UnavailableError, check, downgrade, upgrade
 from service.store.database import Database
-from service.store.migrate import MIGRATIONS, _config
+from service.store.migrate import MIGRATIONS, _config, known_revisions
 from service.store.tables import REVISION, metadata
 from tests.service.store.samples import TTL_S, make_record, queue, running, want, write
 
 N_CELLS = 100
+OLDER_REVISIONS = sorted(known_revisions() - {REVISION})
 
 
 def fill(store: Store) -> str:
@@ -126,6 +127,21 @@ def test_an_upgrade_and_the_way_back_keep_every_row(database_url: str, longer_hi
         done, used = store.jobs()[1], store.jobs()[0]
         assert len(store.records(done.id, limit=1000)) == N_CELLS
         assert store.progress(used.id).reused == N_CELLS // 3
+
+
+@pytest.mark.parametrize("revision", OLDER_REVISIONS)
+def test_a_filled_database_goes_to_an_older_revision_and_back(database_url: str, revision: str) -> None:
+    with Store.open(database_url) as store:
+        fill(store)
+    before = digest(database_url)
+
+    downgrade(database_url, revision)
+    with pytest.raises(SchemaError, match=f"at revision {revision}, .*; run `rhobust db upgrade`"):
+        Store.open(database_url)
+    upgrade(database_url)
+
+    assert digest(database_url) == before
+    check(database_url)
 
 
 def test_constraints_survive_a_change_of_their_table(database_url: str, longer_history: Path) -> None:

@@ -1,0 +1,37 @@
+"""Performance profiles as a figure of lines, a panel a task."""
+
+from collections.abc import Sequence
+
+from benchmark.errors import TableError
+from benchmark.figures.lines import Line, LineFigure, LinePanel
+from benchmark.robustness.profiles import Profile
+
+
+def prepare_profiles(profiles: Sequence[Profile]) -> LineFigure:
+    """Return what to draw of profiles: the share of runs that reach a normalised score, a line an optimizer.
+
+    Raises:
+        TableError: where there is no profile.
+    """
+    if not profiles:
+        raise TableError("a figure of profiles needs a complete configuration, but no optimizer has one.")
+    tasks = dict.fromkeys(profile.task for profile in profiles)
+    styles = {label: number for number, label in enumerate(dict.fromkeys(one.optimizer for one in profiles))}
+    panels = tuple(
+        LinePanel(
+            title=task,
+            x_title="normalised score tau",
+            y_title="share of runs with z >= tau",
+            lines=tuple(_line(one, styles[one.optimizer]) for one in profiles if one.task == task),
+        )
+        for task in tasks
+    )
+    methods = {f"{one.band.level:.0%} {one.band.method}" for one in profiles if one.band is not None}
+    note = f"Bands: pointwise, {', '.join(sorted(methods))}." if methods else "No bands: a single seed."
+    return LineFigure("Performance profiles", panels, note)
+
+
+def _line(profile: Profile, style: int) -> Line:
+    band = profile.band
+    low, high = (None, None) if band is None else (band.low, band.high)
+    return Line(profile.optimizer, style, profile.levels, profile.share, low, high, has_points=False)
