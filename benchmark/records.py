@@ -121,7 +121,8 @@ class Record:
         config_key: hash of configuration and seed; pairs cells between jobs.
         fingerprint: hash of the versions, device, execution and source that trained it.
         setting: hash of the configuration without its hyperparameters.
-        hyperparameters: all of the rule and its base, defaults filled in.
+        hyperparameters: all of the rule and its base, defaults filled in; of a control those of its partner, and beside
+            them the `radius` at which it was trained.
         seed: of split, initialisation and batch order.
         outcome: what came of it.
         pack: where it was trained.
