@@ -13,11 +13,12 @@ from benchmark.execution import Execution, cell_fingerprint, device_for
 from benchmark.known import known_cells, sample_cells
 from benchmark.run import train_missing
 from benchmark.spec import Cell
-from service.jobs.child import DRAIN, DriverExit, Orders, end_with_parent, private_stdout
-from service.jobs.sink import RecordSink
+from service.jobs.child import DRAIN, MAX_LAST_WORDS, DriverExit, Orders, end_with_parent, private_stdout
+from service.jobs.patience import persist
+from service.jobs.sink import PATIENCE_LEASES, RecordSink
 from service.jobs.waves import Waves
 from service.results import job_records
-from service.store import LostLeaseError, Store, StoreError
+from service.store import LostLeaseError, Store, StoreError, UnavailableError
 
 logger = logging.getLogger("rhobust.driver")
 
@@ -31,14 +32,19 @@ def main() -> int:
     drain = threading.Event()
     threading.Thread(target=_listen, args=(drain,), daemon=True).start()
     try:
-        with Store.open(orders.database_url) as store:
-            _train(store, orders, drain)
+        # Whatever the database's absence interrupts is planned again from what is recorded.
+        persist(lambda: _run(orders, drain), "the driver", give_up_s=PATIENCE_LEASES * orders.lease_s)
     except (BenchmarkError, StoreError) as error:
         logger.exception("the driver ends")
-        words.write(str(error))
+        words.write(str(error)[:MAX_LAST_WORDS])  # more would wait for a reader, and there is none before the end
         words.close()
         return _exit_code(error)
     return DriverExit.DONE
+
+
+def _run(orders: Orders, drain: threading.Event) -> None:
+    with Store.open(orders.database_url) as store:
+        _train(store, orders, drain)
 
 
 def _exit_code(error: Exception) -> DriverExit:
@@ -46,7 +52,7 @@ def _exit_code(error: Exception) -> DriverExit:
         return DriverExit.LOST_LEASE
     if isinstance(error, FusionError):
         return DriverExit.HOPELESS
-    is_environment = isinstance(error, RayUnavailableError | TaskDataError)
+    is_environment = isinstance(error, RayUnavailableError | TaskDataError | UnavailableError)
     return DriverExit.ENVIRONMENT if is_environment else DriverExit.CRASHED
 
 

@@ -64,7 +64,7 @@ def record_values(record: Record) -> dict[str, Any]:
         "status": str(outcome.status),
         "collapsed": outcome.collapsed,
         "diverged_at_step": None if step is None else checks.integer("diverged_at_step", step, high=checks.MAX_BIG),
-        "error": None if outcome.error is None else checks.text("error", outcome.error),
+        "error": None if outcome.error is None else checks.message(outcome.error),
         "hyperparameters": hyperparameters,
         "metrics": metrics,
         "curve": pack_curve(outcome.curve),

@@ -9,7 +9,6 @@ from benchmark import Status
 from benchmark.robustness import RobustnessTable
 from service.results import JobResults, job_results
 from service.settings import Settings
-from service.states import JobState
 from service.store import Job, Progress, Store, StoredRecord
 
 N_CACHED_TABLES = 32
@@ -27,6 +26,7 @@ class AppState:
         self.store = store
         self.settings = settings
         self.is_stopping = False
+        self.n_followers = 0
         # A job's revision grows with every record, so a table that is cached under it is never out of date.
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
         self._first_missing = lru_cache(N_CACHED_TABLES)(self._read_first_missing)
@@ -44,11 +44,11 @@ class AppState:
         counts = ((Status.FAILED, progress.failed), (Status.TIMED_OUT, progress.timed_out))
         if not any(count for _, count in counts):
             return ()
-        # To find one among many thousands takes a while, and whoever waits for a job asks twice a second.
-        return self._first_missing(job.id, job.attempt, job.state, counts)
+        # To find one among many thousands takes a while, and everybody who looks at a job asks.
+        return self._first_missing(job.id, job.revision, counts)
 
     def _read_first_missing(
-        self, job_id: str, _attempt: int, _state: JobState, counts: tuple[tuple[Status, int], ...]
+        self, job_id: str, _revision: int, counts: tuple[tuple[Status, int], ...]
     ) -> tuple[StoredRecord, ...]:
         found: list[StoredRecord] = []
         for status, count in counts:
