@@ -45,7 +45,7 @@ def match(cells: Iterable[Cell], records: Mapping[str, Record]) -> Matched:
     for cell in cells:
         record = records.get(cell.partner or "")
         if record is None:
-            found.waiting += [cell] if cell.partner else []
+            found.waiting.extend([cell] if cell.partner else [])
             continue
         outcome, mean = record.outcome, record.outcome.diagnostics.mean_delta
         partner = f"the M-SAM cell whose radius this control takes ({record.config_key}, record {record.id})"
