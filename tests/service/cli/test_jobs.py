@@ -182,6 +182,13 @@ def test_plan_and_dry_run(cli: Cli, url: str, store: Store, spec: Path) -> None:
     assert store.jobs() == []
 
 
+def test_plan_says_what_waits_for_a_second_wave(cli: Cli, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "controlled.yaml"
+    path.write_text(yaml.safe_dump(small_spec(controls=["radius_matched"])))
+    assert "28 cells" in cli("plan", path).err
+    assert "8 cells in a second wave" in cli("plan", path).err
+
+
 def test_steering(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
     job = submit(store)
     for command, state in (("pause", "paused"), ("resume", "queued"), ("cancel", "cancelled"), ("retry", "queued")):
