@@ -13,7 +13,7 @@ from benchmark.spec import Cell, expand
 from service.jobs import Dispatcher
 from service.jobs.sink import RecordSink
 from service.jobs.waves import Waves
-from service.results import job_table
+from service.results import job_results, job_table
 from service.settings import Settings
 from service.states import JobState
 from service.store import Job, PlacedRecord, Store
