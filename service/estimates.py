@@ -216,11 +216,11 @@ def _add_up_seconds(
         share = left[grid.task, grid.optimizer] / one.n_cells
         pace = store.seconds_per_evaluation(grid.setting, host.device.type, execution) if share > 0 else 0.0
         timing = timings.get(grid.setting.key)
+        step_s = None if timing is None else timing.fused_s if execution == "fused" else timing.sequential_s
         if pace is not None:
             total += share * one.gradient_evaluations * pace
-        elif timing is not None:
-            step_s = timing.fused_s if execution == "fused" else timing.sequential_s
-            total += share * one.steps * (step_s or 0.0)
+        elif step_s is not None:
+            total += share * one.steps * step_s
         else:
             found.reasons.append(NO_PAST)
             return

@@ -121,6 +121,18 @@ def test_a_timing_decides_the_execution_and_stands_in_for_records(store: Store) 
     assert forced.elapsed_s == pytest.approx((0.1 * steps["gd"] + 0.3 * steps["sam"] + 0.2 * steps["msam"]) / N_CPUS)
 
 
+def test_a_probe_of_a_cell_alone_says_nothing_of_cells_that_are_trained_together(store: Store) -> None:
+    report(store)
+    for pack, reason in (("auto", NOT_MEASURED), ("fused", NO_PAST)):
+        spec = many(resources={"pack": pack})
+        store.remember_timings(
+            {timing_key(grid.setting, device_name(CPU)): StepTiming(None, 0.1) for grid in spec.grids}
+        )
+        found = estimate(spec, store)
+        assert found.elapsed_s is None
+        assert reason in found.reasons
+
+
 def test_optimizers_that_share_a_rule_share_its_execution(store: Store) -> None:
     """Ten cells each are too few to be fused, twenty are not."""
     report(store)

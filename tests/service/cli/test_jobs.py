@@ -49,7 +49,7 @@ def test_table_in_a_view(cli: Cli, url: str, store: Store) -> None:
     job = run_made_up(store, submit(store))
     result = cli("table", job.id, "--view", "equal_gradient_evaluations")
     assert result.code == 0
-    assert "sam at step 5" in " ".join(result.out.split())
+    assert "of 16 steps: gd 16, sam 5, msam 5" in " ".join(result.out.split())
     refused = cli("table", job.id, "--view", "equal_seconds")
     assert (refused.code, refused.out) == (2, "")
     assert "none is known of gd on digits-mlp" in " ".join(refused.err.split())
