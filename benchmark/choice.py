@@ -6,6 +6,7 @@ import platform
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
@@ -24,6 +25,7 @@ from optimizers import optimizer_info
 MIN_CELLS = 16  # of a setting; with fewer, tracing takes longer than it saves
 N_FUSED = 32  # cells that are timed together, where memory and time allow
 N_STEPS = 5  # that are timed
+N_TIMES = 3  # that a cell alone is timed; the least counts, for whatever else the machine does only adds to it
 PROBE_S = 10.0  # that the cells that are timed together may take, about
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -35,7 +37,7 @@ class StepTiming:
     """How long a step takes, on one thread as a worker has it.
 
     Attributes:
-        fused_s: seconds of a step of one cell, its share where cells are trained together; None where they cannot be.
+        fused_s: seconds of a step of one cell, its share where cells are trained together; None where not measured.
         sequential_s: seconds of a step of one cell by the plain loop.
     """
 
@@ -112,6 +114,40 @@ def choose_execution(
     return choice
 
 
+def probe(
+    cells: Iterable[Cell], device: torch.device, known: Mapping[str, StepTiming] = MappingProxyType({})
+) -> dict[str, StepTiming]:
+    """Train a cell of each setting alone for a few steps, for tables at equal seconds; return how long a step took.
+
+    Args:
+        cells: of the settings; one whose cell cannot be trained is left out.
+        device: on which.
+        known: what was measured before, by `timing_key`; it is not measured again.
+
+    Returns:
+        What was measured, by `timing_key`.
+    """
+    timings: dict[str, StepTiming] = {}
+    for cell in {cell.setting.key: cell for cell in cells}.values():
+        key = timing_key(cell.setting, device_name(device))
+        if key not in known:
+            with contextlib.suppress(Exception), _one_thread(device):  # its cells will say so one by one
+                timings[key] = StepTiming(None, _alone_s(cell, device))
+    return timings
+
+
+def probed_s(settings: Iterable[Setting], device: str, timings: Mapping[str, StepTiming]) -> dict[str, float]:
+    """Return the seconds of a step of one cell alone, by the key of the setting, as far as they were measured.
+
+    Args:
+        settings: whose steps are meant.
+        device: its name.
+        timings: what was measured, by `timing_key`.
+    """
+    keys = {setting.key: timing_key(setting, device) for setting in settings}
+    return {key: timings[timing].sequential_s for key, timing in keys.items() if timing in timings}
+
+
 def expected_execution(pack: str | int, setting: Setting, n_cells: int, timing: StepTiming | None) -> Execution | None:
     """Return how cells of a setting will be trained, without measuring anything; None where only a measurement can say.
 
@@ -126,7 +162,7 @@ def expected_execution(pack: str | int, setting: Setting, n_cells: int, timing: 
         return wanted
     if not can_train_together(load_task(setting.task, setting.task_params), setting):
         return "sequential"
-    return None if timing is None else _faster(timing)
+    return None if timing is None or timing.fused_s is None else _faster(timing)
 
 
 def _wanted(pack: str | int, n_cells: int) -> Execution | None:
@@ -151,7 +187,7 @@ def _choose(
             n_bytes = fused.cell_bytes(task, setting, _run(cells[0]), device=device)
             key = timing_key(setting, device_name(device))
             timing = known.get(key) or to.timings.get(key)
-            if timing is None:
+            if timing is None or timing.fused_s is None:
                 timing = to.timings[key] = _timed(task, cells, device, n_bytes)
     except Exception as error:
         words = f"{type(error).__name__}: {error}"
@@ -178,8 +214,7 @@ def _faster(timing: StepTiming) -> Execution:
 def _timed(task: Task, cells: Sequence[Cell], device: torch.device, n_bytes: int) -> StepTiming:
     """Train one cell for a few steps, and then as many together as memory, of which each needs so much, allows."""
     setting = cells[0].setting
-    first = _run(cells[0])
-    sequential_s = training.step_s(task, setting, first.hyperparameters, first.seed, device=device, n_steps=N_STEPS)
+    sequential_s = _alone_s(cells[0], device)
     by_memory = MEMORY_SHARE * free_bytes(device) / max(1, n_bytes)
     by_time = PROBE_S / (2 * N_STEPS + 1) / max(sequential_s, 1e-9)  # the steps that are timed are done twice
     n = max(1, int(min(N_FUSED, by_memory, by_time)))
@@ -208,6 +243,13 @@ def _measure_alone(cell: Cell, device: torch.device, to: Choice) -> None:
             task = load_task(setting.task, setting.task_params)
             n_bytes = training.cell_bytes(task, setting, cell.hyperparameters, cell.seed, device=device)
         to.footprints[setting.key] = Footprint(0.0, n_bytes)
+
+
+def _alone_s(cell: Cell, device: torch.device) -> float:
+    setting = cell.setting
+    task = load_task(setting.task, setting.task_params)
+    given = task, setting, cell.hyperparameters, cell.seed
+    return min(training.step_s(*given, device=device, n_steps=N_STEPS) for _ in range(N_TIMES))
 
 
 def _can_be_trained_alone(cells: Sequence[Cell], device: torch.device) -> bool:

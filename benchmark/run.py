@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from benchmark.adaptive import adaptive_searches
-from benchmark.choice import choose_execution
+from benchmark.choice import choose_execution, device_name, probe, probed_s
 from benchmark.execution import Execution, device_for
 from benchmark.fingerprint import Fingerprint
 from benchmark.frame import results_frame
 from benchmark.known import sample_cells
+from benchmark.matching import give_up, match
 from benchmark.memory import free_bytes, pack_bytes
 from benchmark.packs import Footprint, in_order, most_of, plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
-from benchmark.robustness import RobustnessTable, render_html
+from benchmark.robustness import HeldEqual, RobustnessTable, render_html
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
@@ -31,10 +32,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Records:
-    """The records of one spec."""
+    """The records of one spec.
+
+    Attributes:
+        spec: what was run.
+        records: one a cell that was trained.
+        step_s: seconds of a step of one cell alone, by the key of the setting, from a short probe before the run.
+    """
 
     spec: Spec
     records: tuple[Record, ...]
+    step_s: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -43,9 +51,17 @@ class Records:
         """Return one row a cell of the spec, as `benchmark.frame.results_frame` describes."""
         return results_frame(self.spec, self._by_key)
 
-    def table(self) -> RobustnessTable:
-        """Return the robustness table of the spec."""
-        return spec_table(self.spec, self._by_key)
+    def table(self, *, view: HeldEqual | None = None) -> RobustnessTable:
+        """Return the robustness table of the spec.
+
+        Args:
+            view: what is held equal between optimizers: `equal_steps`, `equal_gradient_evaluations`, `equal_seconds`;
+                by default what the budgets hold equal.
+
+        Raises:
+            TableError: where the view cannot be read off the curves, with the reason and the remedy.
+        """
+        return spec_table(self.spec, self._by_key, view=view, step_s=self.step_s)
 
     def _repr_html_(self) -> str:
         return render_html(self.table())
@@ -113,15 +129,25 @@ def run(
     sink = _Memory(on_progress)
     cells, device = tuple(expand(spec)), device_for(use_gpu=spec.resources.gpus_per_pack != 0)
     choice = choose_execution(spec, (*cells, *sample_cells(spec)), device)
+    timings = choice.timings | probe((*cells, *sample_cells(spec)), device, choice.timings)
+
+    def second_wave() -> Sequence[Cell]:
+        records = {record.config_key: record for record in sink.records}
+        found = match((cell for cell in cells if cell.key not in records), records)
+        give_up(found.unmatched, sink, device, choice.executions)
+        return found.ready
+
     train_missing(
         spec,
-        cells,
+        [cell for cell in cells if not cell.partner],
         sink,
         options=options or RayOptions(),
         executions=choice.executions,
         footprints=choice.footprints,
+        then=second_wave,
     )
-    return Records(spec, tuple(sink.records))
+    step_s = probed_s([grid.setting for grid in spec.grids], device_name(device), timings)
+    return Records(spec, tuple(sink.records), step_s)
 
 
 def train_missing(
@@ -134,6 +160,7 @@ def train_missing(
     footprints: Mapping[str, Footprint] = MappingProxyType({}),
     should_drain: Callable[[], bool] = lambda: False,
     records: Mapping[str, Record] = MappingProxyType({}),
+    then: Callable[[], Sequence[Cell]] = tuple,
 ) -> None:
     """Train some cells of a spec in packs on Ray Tune, and what its adaptive searches choose, from the main thread.
 
@@ -147,6 +174,7 @@ def train_missing(
         should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
         records: of the spec's cells so far, by config_key, in the order in which they were made: adaptive searches go
             on from them.
+        then: called when all these have their records: what can be trained now that could not be before.
 
     Raises:
         TaskDataError: when the data of a task is missing or damaged; before anything starts.
@@ -167,17 +195,21 @@ def train_missing(
         counts = Counter(cell.setting.key for cell in cells)
         for search in searches:
             counts[search.grid.setting.key] += len(search.seeds)
+        for grid in spec.grids:
+            counts[grid.setting.key] += grid.n_configurations * spec.seeds.count if grid.partner else 0
         gpus = raytune.gpus_per_pack(spec, _wanted_bytes(counts, footprints, fused))
         n_workers = raytune.n_workers(spec, gpus=gpus)
         room = pack_bytes(free_bytes(device_for(use_gpu=gpus > 0)), n_workers=n_workers, gpus=gpus)
         most = {key: footprint.most_cells(room) for key, footprint in footprints.items() if key in fused}
-        packs = plan_packs(cells, n_workers=n_workers, size=size, fused=fused, most=most)
+        limits = {
+            key: most_of(key, size=size, fused=fused, most=most)
+            for key in {search.grid.setting.key for search in searches}
+        }
         try:
-            limits = {
-                key: most_of(key, size=size, fused=fused, most=most)
-                for key in {search.grid.setting.key for search in searches}
-            }
-            raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches, limits, gpus=gpus)
+            while cells or searches:
+                packs = plan_packs(cells, n_workers=n_workers, size=size, fused=fused, most=most)
+                raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches, limits, gpus=gpus)
+                cells, searches = [] if should_drain() else in_order(then(), fused), []
         finally:
             # Before Ray is shut down, which takes longer than a driver that is told to end may have.
             sink.flush()

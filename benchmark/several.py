@@ -14,6 +14,7 @@ from benchmark.records import Record
 from benchmark.robustness import GridInfo, RobustnessTable, robustness_table
 from benchmark.spec import Grid, Spec
 from benchmark.tables import about_tasks, grid_infos, is_mixed, scorings
+from benchmark.views import budget_view
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def several_table(sources: Sequence[Source]) -> RobustnessTable:
         every,
         list({scoring.task: scoring for source in sources for scoring in scorings(source.spec)}.values()),
         _by_task(grids),
+        view=budget_view(*(source.spec for source in sources)),
         fingerprints={record.fingerprint for record in used},
         mixed=is_mixed(used),
         notes={task: (*_notes(sources, task, seeds[task]), *told) for task in seeds},

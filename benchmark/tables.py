@@ -1,12 +1,13 @@
 """The robustness table and the surfaces of a spec and its records."""
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
-from benchmark.frame import results_frame
 from benchmark.records import Record
-from benchmark.robustness import AxisInfo, GridInfo, RobustnessTable, TaskScoring, robustness_table
+from benchmark.robustness import AxisInfo, GridInfo, HeldEqual, RobustnessTable, TaskScoring, robustness_table
 from benchmark.spec import Grid, Spec
 from benchmark.tasks import task_class
+from benchmark.views import budget_view, view_frame
 
 
 def scorings(spec: Spec) -> tuple[TaskScoring, ...]:
@@ -33,17 +34,32 @@ def _grid_info(grid: Grid, n_seeds: int) -> GridInfo:
     return GridInfo(grid.task, grid.optimizer, axes_of, "tpe", n_planned=grid.n_configurations * n_seeds)
 
 
-def spec_table(spec: Spec, records: Mapping[str, Record]) -> RobustnessTable:
+def spec_table(
+    spec: Spec,
+    records: Mapping[str, Record],
+    *,
+    view: HeldEqual | None = None,
+    step_s: Mapping[str, float] = MappingProxyType({}),
+) -> RobustnessTable:
     """Return the robustness table of a spec.
 
     Args:
         spec: its cells, tasks and metrics.
-        records: by config_key; cells without one are missing.
+        records: by config_key; cells without one are missing. They need their curves where a view is given.
+        view: what is held equal between optimizers; by default what the budgets hold equal.
+        step_s: seconds of a step of one cell alone, by the key of the setting; for `equal_seconds`.
+
+    Raises:
+        TableError: where the view cannot be read off the curves, with the reason and the remedy.
     """
+    held = view or budget_view(spec)
+    frame, readings = view_frame(spec, records, held, step_s)
     return robustness_table(
-        results_frame(spec, records),
+        frame,
         scorings(spec),
         grid_infos(spec),
+        view=held,
+        readings=readings,
         fingerprints={record.fingerprint for record in records.values()},
         mixed=is_mixed(records.values()),
         notes=about_tasks(spec),

@@ -62,8 +62,14 @@ async def _keep(n_cpus: int | None) -> None:
         command += ["--cpus", str(n_cpus)]
     pause = FIRST_PAUSE_S
     while True:
-        # A session of its own: Ctrl-C in the terminal is ours to pass on.
-        process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
+        try:
+            # A session of its own: Ctrl-C in the terminal is ours to pass on.
+            process = await asyncio.create_subprocess_exec(*command, start_new_session=True)
+        except OSError as error:  # too many processes or files, too little memory: that may pass
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+            logger.error("no dispatcher can be started: %s; it is tried again in %g s", error, pause)
+            await asyncio.sleep(pause)
+            continue
         try:
             started = asyncio.get_running_loop().time()
             code = await process.wait()

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark import Record, Spec
-from benchmark.robustness import RobustnessTable
+from benchmark.choice import device_name, probed_s, timing_key
+from benchmark.execution import device_for
+from benchmark.robustness import HeldEqual, RobustnessTable
 from benchmark.several import Source, several_table
 from benchmark.tables import spec_table
 from service.store import Job, Store
+
+LOOK_BACK_S = 365 * 86_400.0  # for dispatchers that name a device
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,6 @@ class JobResults:
     spec: Spec
     records: dict[str, Record]
 
-    def table(self) -> RobustnessTable:
-        """Return the robustness table."""
-        return spec_table(self.spec, self.records)
-
 
 def job_results(store: Store, job_id: str, *, curves: bool = False) -> JobResults:
     """Read what a job has so far; raises NotFoundError when there is none of that id."""
@@ -30,6 +30,36 @@ def job_results(store: Store, job_id: str, *, curves: bool = False) -> JobResult
     return JobResults(
         job, Spec.from_mapping(job.spec, max_cells=job.n_cells), job_records(store, job.id, curves=curves)
     )
+
+
+def job_table(store: Store, job_id: str, view: HeldEqual | None = None) -> RobustnessTable:
+    """Return the robustness table of what a job has so far.
+
+    Raises:
+        NotFoundError: when there is no job of that id.
+        TableError: where the view cannot be read off the curves, with the reason and the remedy.
+    """
+    results = job_results(store, job_id, curves=view is not None)
+    step_s = probed_steps(store, results) if view == "equal_seconds" else {}
+    return spec_table(results.spec, results.records, view=view, step_s=step_s)
+
+
+def probed_steps(store: Store, results: JobResults) -> dict[str, float]:
+    """Return the seconds of a step of one cell alone, by the key of the setting, as jobs measured them when they began.
+
+    All of one device, of the type that trained the records: of those of the dispatchers, and then of this machine, the
+    first of which the most settings are known.
+    """
+    kinds = sorted({record.outcome.cost.device for record in results.records.values()})
+    told = [one.resources.get("devices") or {} for one in store.dispatchers(LOOK_BACK_S)]
+    names = [devices[kind] for devices in told for kind in kinds if kind in devices]
+    here = [device_for(use_gpu=kind != "cpu") for kind in kinds]
+    names += [device_name(device) for device in here if device.type in kinds]
+    settings = [grid.setting for grid in results.spec.grids]
+    keys = [timing_key(setting, name) for name in names for setting in settings]
+    known = store.timings(keys)
+    found = [probed_s(settings, name, known) for name in dict.fromkeys(names)]
+    return max(found, key=len, default={})
 
 
 def jobs_table(store: Store, job_ids: Sequence[str]) -> RobustnessTable:

@@ -23,9 +23,13 @@ from benchmark.figures.plotly_heatmap import heatmap_plotly
 from benchmark.figures.plotly_lines import lines_plotly
 from benchmark.figures.plotly_trajectories import trajectories_plotly
 from benchmark.figures.profiles import prepare_profiles
+from benchmark.figures.slices import prepare_slices
 from benchmark.figures.trajectories import Trajectories, prepare_trajectories
+from benchmark.figures.tuning import prepare_tuning
 from benchmark.parsing import unknown_name
+from benchmark.robustness.marginal import slices_of
 from benchmark.robustness.profiles import performance_profiles
+from benchmark.robustness.tuning_curves import tuning_curves_of
 from benchmark.surface import surfaces_of
 
 Prepared = TypeVar("Prepared")
@@ -150,6 +154,14 @@ def _profiles(data: FigureData) -> LineFigure:
     return prepare_profiles(performance_profiles(data.frame, data.scorings, data.grids, y_ref=data.y_ref))
 
 
+def _slices(data: FigureData) -> LineFigure:
+    return prepare_slices([one for task in data.tasks for one in slices_of(task)], data.scorings)
+
+
+def _tuning(data: FigureData) -> LineFigure:
+    return prepare_tuning([one for task in data.tasks for one in tuning_curves_of(task)], data.scorings)
+
+
 def _lines(name: str, description: str, prepare: Callable[[FigureData], LineFigure]) -> FigureKind[LineFigure]:
     return FigureKind(name, description, prepare, lines_matplotlib, lines_plotly)
 
@@ -170,6 +182,8 @@ _KINDS: tuple[FigureKind[Any], ...] = (
         difference_plotly,
     ),
     _lines("profiles", "The share of runs that reach a score, over the score, a line an optimizer.", _profiles),
+    _lines("slices", "The score along each hyperparameter through the best of each optimizer, with bands.", _slices),
+    _lines("tuning", "The expected best score of k trials, over k, a line an optimizer, with bands.", _tuning),
     FigureKind(
         "trajectories",
         "The ways of the runs over a landscape of one or two dimensions.",

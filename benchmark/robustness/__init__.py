@@ -3,6 +3,7 @@
 from benchmark.robustness.build import robustness_table
 from benchmark.robustness.comparison import Difference, paired_difference
 from benchmark.robustness.inference import infer_grids
+from benchmark.robustness.marginal import Drop, Slice, slices
 from benchmark.robustness.registry import MeasureInfo, measures
 from benchmark.robustness.rendering import (
     render_csv,
@@ -13,19 +14,26 @@ from benchmark.robustness.rendering import (
     render_parquet,
     render_rich,
 )
-from benchmark.robustness.rows import Measure, Row
+from benchmark.robustness.rows import HeldEqual, Measure, Row, View
 from benchmark.robustness.scoring import AxisInfo, GridInfo, TaskScoring
-from benchmark.robustness.table import RobustnessTable
+from benchmark.robustness.table import Reading, RobustnessTable
+from benchmark.robustness.tuning_curves import TuningCurve, tuning_curves
 
 __all__ = [
     "AxisInfo",
     "Difference",
+    "Drop",
     "GridInfo",
+    "HeldEqual",
     "Measure",
     "MeasureInfo",
+    "Reading",
     "RobustnessTable",
     "Row",
+    "Slice",
     "TaskScoring",
+    "TuningCurve",
+    "View",
     "infer_grids",
     "measures",
     "paired_difference",
@@ -37,4 +45,6 @@ __all__ = [
     "render_parquet",
     "render_rich",
     "robustness_table",
+    "slices",
+    "tuning_curves",
 ]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from benchmark.robustness.borders import borders_of
 from benchmark.robustness.cells import Cells
 from benchmark.robustness.common import Place
 from benchmark.robustness.evaluate import Estimate
@@ -10,7 +11,7 @@ from benchmark.robustness.intervals import Interval, Sample, interval_of
 from benchmark.robustness.levels import best_configuration
 from benchmark.robustness.reference import Reference
 from benchmark.robustness.registry import MeasureInfo, row_measures
-from benchmark.robustness.rows import BestPoint, Border, Measure, Row, RowGrid
+from benchmark.robustness.rows import BestPoint, Measure, Row, RowGrid
 from benchmark.robustness.scoring import FloatArray, TaskScoring
 
 
@@ -109,17 +110,8 @@ def _trace(cells: Cells, scoring: TaskScoring) -> tuple[float, ...]:
 
 
 def _best_point(cells: Cells) -> BestPoint | None:
-    complete = cells.complete.nonzero()[0]
-    if not len(complete):
+    if cells.best is None:
         return None
-    picked = int(complete[best_configuration(cells.validation[complete].mean(axis=1))])
-    hyperparameters = cells.grid.hyperparameters(picked)
-    borders = []
-    for axis in cells.grid.axes if cells.grid.design == "grid" else ():
-        if len(axis.values) < 2 or any(isinstance(value, bool) for value in axis.values):
-            continue
-        if hyperparameters[axis.name] == axis.values[0]:
-            borders.append(Border(axis.name, "low"))
-        elif hyperparameters[axis.name] == axis.values[-1]:
-            borders.append(Border(axis.name, "high"))
-    return BestPoint(hyperparameters, tuple(borders))
+    hyperparameters = cells.grid.hyperparameters(cells.best)
+    axes = cells.grid.axes if cells.grid.design == "grid" else ()
+    return BestPoint(hyperparameters, borders_of(axes, hyperparameters))

@@ -19,9 +19,9 @@ from benchmark.robustness.evaluate import evaluate
 from benchmark.robustness.inference import infer_grids
 from benchmark.robustness.intervals import weights_for
 from benchmark.robustness.reference import Reference, reference_of
-from benchmark.robustness.rows import Row
+from benchmark.robustness.rows import Row, View
 from benchmark.robustness.scoring import FloatArray, GridInfo, TaskScoring
-from benchmark.robustness.table import Missing, MissingCell, RobustnessTable, TaskSummary
+from benchmark.robustness.table import Missing, MissingCell, Reading, RobustnessTable, TaskSummary
 from benchmark.robustness.wins import Wins, on_common_grid, paired_wins
 
 N_FIRST_MISSING = 20
@@ -33,18 +33,22 @@ def robustness_table(
     grids: Sequence[GridInfo] | None = None,
     *,
     y_ref: Mapping[str, float] | None = None,
+    view: View = "equal_steps",
+    readings: Iterable[Reading] = (),
     fingerprints: Iterable[str] = (),
     mixed: bool = False,
     notes: Mapping[str, Sequence[str]] = MappingProxyType({}),
     rng: np.random.Generator | None = None,
 ) -> RobustnessTable:
-    """Return the robustness table of runs at equal numbers of steps.
+    """Return the robustness table of runs.
 
     Args:
         frame: a row a run; `benchmark.robustness.columns` says which columns.
         scorings: how each task is scored.
         grids: what was planned, one an optimizer and task; inferred from the frame where not given.
         y_ref: reference by task, in raw units, as of a baseline; else the best validation mean over all optimizers.
+        view: what the frame holds equal between optimizers, to be told in the table.
+        readings: where the runs were read for that, to be told in the table.
         fingerprints: of the records behind the frame, to be told in the table.
         mixed: whether runs that differ in nothing but hyperparameters and seed have different ones.
         notes: sentences by task on how its runs were made, to be told in the table.
@@ -65,7 +69,8 @@ def robustness_table(
         missing=_missing(tasks),
         fingerprints=tuple(sorted(set(fingerprints))),
         mixed=mixed,
-        view="equal_steps",
+        view=view,
+        readings=tuple(readings),
         tasks=tuple(part.summary for part in parts),
         rows=tuple(itertools.chain.from_iterable(part.rows for part in parts)),
         differences=tuple(itertools.chain.from_iterable(part.differences for part in parts)),

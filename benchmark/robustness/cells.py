@@ -20,6 +20,7 @@ from benchmark.robustness.columns import (
     score_names,
     score_rows,
 )
+from benchmark.robustness.levels import best_configuration
 from benchmark.robustness.scoring import AxisInfo, BoolArray, FloatArray, GridInfo, IntArray, TaskScoring
 
 NO_RHO = ("rho", 0.0)  # the base optimizer alone, however it is written down: it has no rho
@@ -69,6 +70,14 @@ class Cells:
     def complete(self) -> BoolArray:
         """Which configurations have a score for every seed; none where there are no seeds."""
         return np.asarray(self.is_result.all(axis=1) & (len(self.seeds) > 0))
+
+    @cached_property
+    def best(self) -> int | None:
+        """Number of the complete configuration with the best validation mean; None where none is complete."""
+        complete = self.complete.nonzero()[0]
+        if not len(complete):
+            return None
+        return int(complete[best_configuration(self.validation[complete].mean(axis=1))])
 
     @cached_property
     def n_missing(self) -> int:

@@ -9,7 +9,9 @@ from benchmark.robustness.intervals import Sample
 from benchmark.robustness.ranks import Rank
 from benchmark.robustness.scoring import AxisInfo, Design
 
-View = Literal["equal_steps"]
+HeldEqual = Literal["equal_steps", "equal_gradient_evaluations", "equal_seconds"]
+View = Literal[HeldEqual, "by_budget"]
+End = Literal["low", "high"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,45 @@ class RowGrid:
 
 @dataclass(frozen=True, slots=True)
 class Border:
-    """An end of an axis on which the best configuration lies: the grid should go on there."""
+    """An end of an axis on which the best configuration lies: the grid should go on there.
+
+    Attributes:
+        axis: name of the hyperparameter.
+        end: which end.
+        values: the next values in the spacing of the axis; none where there is nothing beyond.
+        spacing: what that is: same ratio, same step, or halves.
+        space: the axis with these values as a spec has it; all old values are in it to the digit.
+    """
 
     axis: str
-    end: Literal["low", "high"]
+    end: End
+    values: tuple[Scalar, ...]
+    spacing: str
+    space: Mapping[str, Any]
+
+    @property
+    def advice(self) -> str:
+        """What to do, for people."""
+        if not self.values:
+            return f"{self.axis} cannot go on below its {self.end} end"
+        direction = "upward" if self.end == "high" else "downward"
+        added = ", ".join(f"{value:.4g}" for value in self.values)
+        space = ", ".join(f"{name}: {_flow(value)}" for name, value in self.space.items())
+        return f"extend {self.axis} {direction}: add {added} ({self.spacing}) by {self.axis}: {{{space}}}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the border as plain values that JSON can hold, with the advice."""
+        return {**asdict(self), "values": list(self.values), "advice": self.advice}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Self:
+        """Return the border that `to_dict` wrote."""
+        named = {name: value for name, value in document.items() if name != "advice"}
+        return cls(**{**named, "values": tuple(document["values"])})
+
+
+def _flow(value: Any) -> str:
+    return f"[{', '.join(map(repr, value))}]" if isinstance(value, list) else repr(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +144,12 @@ class BestPoint:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the point as plain values that JSON can hold."""
-        return {"hyperparameters": dict(self.hyperparameters), "borders": [asdict(border) for border in self.borders]}
+        return {"hyperparameters": dict(self.hyperparameters), "borders": [border.to_dict() for border in self.borders]}
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Self:
         """Return the point that `to_dict` wrote."""
-        return cls(document["hyperparameters"], tuple(Border(**border) for border in document["borders"]))
+        return cls(document["hyperparameters"], tuple(Border.from_dict(border) for border in document["borders"]))
 
 
 @dataclass(frozen=True, slots=True)

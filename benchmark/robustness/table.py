@@ -84,6 +84,27 @@ class Missing:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """Where the runs of one optimizer were read, for a view that its budget does not give by itself.
+
+    Attributes:
+        task: label of the task.
+        optimizer: label of the optimizer.
+        amount: what each optimizer of the task is given: steps, gradient evaluations, or seconds of steps.
+        first_step: the step at which its runs were read; the earliest where that differs between configurations.
+        last_step: the latest.
+        n_steps: of the longest run of the task.
+    """
+
+    task: str
+    optimizer: str
+    amount: float
+    first_step: int
+    last_step: int
+    n_steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class AcrossTasks:
     """What holds for one optimizer over all tasks of the table."""
 
@@ -99,7 +120,8 @@ class RobustnessTable:
         missing: cells without a result.
         fingerprints: of the records behind it, as far as they were given; each task has at least one of its own.
         mixed: whether runs that differ in nothing but hyperparameters and seed were made under different ones.
-        view: what is held equal between optimizers.
+        view: what is held equal between optimizers; `by_budget` where that differs between tasks.
+        readings: where each optimizer was read, where the view was read off curves.
         tasks: how each task was scored.
         rows: task by task; within a task those that are ranked, best grid mean first, then the others as given.
         differences: of all pairs of ranked rows of a task, paired by seed, in the measures that are compared.
@@ -113,6 +135,7 @@ class RobustnessTable:
     fingerprints: tuple[str, ...]
     mixed: bool
     view: View
+    readings: tuple[Reading, ...]
     tasks: tuple[TaskSummary, ...]
     rows: tuple[Row, ...]
     differences: tuple[Difference, ...]
@@ -150,6 +173,7 @@ class RobustnessTable:
             "fingerprints": list(self.fingerprints),
             "mixed": self.mixed,
             "view": self.view,
+            "readings": [asdict(reading) for reading in self.readings],
             "tasks": [task.to_dict() for task in self.tasks],
             "rows": [row.to_dict() for row in self.rows],
             "differences": [difference.to_dict() for difference in self.differences],
@@ -183,6 +207,7 @@ class RobustnessTable:
             fingerprints=tuple(document["fingerprints"]),
             mixed=document["mixed"],
             view=document["view"],
+            readings=tuple(Reading(**reading) for reading in document["readings"]),
             tasks=tuple(TaskSummary.from_dict(task) for task in document["tasks"]),
             rows=tuple(Row.from_dict(row) for row in document["rows"]),
             differences=tuple(Difference.from_dict(difference) for difference in document["differences"]),

@@ -47,10 +47,7 @@ def expected_best(validation: FloatArray, test: FloatArray, trials: Sequence[int
 def share_within(n: int, k: int) -> FloatArray:
     """Return the probability that all of k draws from n, without replacement, are among the lowest i, for i = 0..n.
 
-    C(i, k) / C(n, k) = product over j < k of (i - j) / (n - j): no number in it overflows or cancels.
+    C(i, k) / C(n, k), from above by C(i-1, k) / C(i, k) = (i - k) / i: no number in it overflows or cancels.
     """
-    i = np.arange(n + 1, dtype=np.float64)
-    shares = np.ones(n + 1)
-    for j in range(k):
-        shares *= np.maximum(i - j, 0.0) / (n - j)
-    return shares
+    steps = np.maximum(1 - k / np.arange(n, 0, -1, dtype=np.float64), 0.0)
+    return np.concatenate([[1.0], np.cumprod(steps)])[::-1]

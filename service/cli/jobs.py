@@ -16,6 +16,7 @@ from service.cli.output import (
     ListOutput,
     Output,
     OutputOption,
+    ViewOption,
     print_facts,
     print_json,
     print_rows,
@@ -76,6 +77,8 @@ def plan(spec: SpecPath, url: UrlOption = None, output: ListOption = ListOutput.
     ]
     print_rows((*columns, "execution"), rows)
     facts = [f"{document['cells']:,} cells", f"{document['gradient_evaluations']:,} gradient evaluations"]
+    later = sum(one["cells"] for one in document["grids"] if one["wave"] == 2)
+    facts += [f"{later:,} cells in a second wave"] if later else []
     facts += [f"{document[name]:,} {name}" for name in ("reused", "packs") if document[name] is not None]
     if document["estimated_s"] is not None:
         facts.append(f"about {document['estimated_s']:,.0f} s")
@@ -147,6 +150,7 @@ def table(
         list[str] | None, typer.Option(help="Of a file: a column that was swept; by default lr and rho.")
     ] = None,
     url: UrlOption = None,
+    view: ViewOption = None,
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Print the robustness table of a job, of several jobs, or of a csv or parquet file of runs, one a row.
@@ -156,6 +160,8 @@ def table(
     """
     scoring = {"metric": metric, "tolerance": tolerance, "floor": floor, "goal": goal, "swept": swept}
     given = [name for name, value in scoring.items() if value is not None]
+    if view is not None and (len(sources) > 1 or Path(sources[0]).suffix in ENDINGS):
+        raise typer.BadParameter("--view is for one job, whose records have curves.")
     if any(Path(source).suffix in ENDINGS for source in sources):
         if len(sources) > 1:
             raise typer.BadParameter("a table is of jobs, or of one file; put the runs of several files into one.")
@@ -174,7 +180,7 @@ def table(
     if given:
         raise typer.BadParameter(f"a job's spec says how it is scored; --{given[0]} is for a file of runs.")
     with Client(url) as client:
-        print_table(client.job(sources[0]).table() if len(sources) == 1 else client.table(sources), output)
+        print_table(client.job(sources[0]).table(view=view) if len(sources) == 1 else client.table(sources), output)
 
 
 def plot(

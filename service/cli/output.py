@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.robustness import RobustnessTable
+from benchmark.robustness import HeldEqual, RobustnessTable
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_parquet, render_rich
 from service.logs import visible
 
@@ -38,6 +38,9 @@ class ListOutput(StrEnum):
 
 
 OutputOption = Annotated[Output, typer.Option("--output", "-o", help="Form of the table.")]
+ViewOption = Annotated[
+    HeldEqual | None, typer.Option("--view", help="What is held equal; by default what the budgets do.")
+]
 ListOption = Annotated[ListOutput, typer.Option("--output", "-o", help="Form of the output.")]
 
 

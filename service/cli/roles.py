@@ -13,13 +13,13 @@ import typer
 from benchmark import Spec
 from service.cli.demo import demonstrate
 from service.cli.exits import ExitCode
-from service.cli.output import Output, OutputOption, print_table, stderr
+from service.cli.output import Output, OutputOption, ViewOption, print_table, stderr
 from service.environment import bind, check_ray, open_store, set_up_logging
 from service.jobs import Dispatcher
 from service.jobs.child import end_with_parent
 from service.keeping import cpu_shares, keep_until_stopped
 from service.progress import progress_bar
-from service.results import job_results
+from service.results import job_table
 from service.settings import DEFAULT_PORT, Settings
 from service.states import JobState
 from service.store import Job, Store, UnavailableError
@@ -84,7 +84,7 @@ def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> No
         dispatcher.run()
 
 
-def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None) -> None:
+def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None, view: ViewOption = None) -> None:
     """Run a spec without a server, and print its robustness table. What is recorded already is not trained again."""
     settings = Settings()
     set_up_logging("WARNING")
@@ -109,7 +109,7 @@ def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None) 
             reason = job.error or "what is recorded stays, and the same command goes on from there"
             stderr.print(f"rhobust: job {job.id} is {job.state}: {reason}", markup=False, highlight=False)
             raise typer.Exit(ExitCode.JOB_FAILED)
-        print_table(job_results(store, job.id).table(), output)
+        print_table(job_table(store, job.id, view), output)
 
 
 def _run_with_bar(dispatcher: Dispatcher, store: Store, job: Job) -> None:

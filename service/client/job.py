@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmark import Spec
 from benchmark.parsing import parse_text, read_text
-from benchmark.robustness import RobustnessTable
+from benchmark.robustness import HeldEqual, RobustnessTable
 from service.client.errors import WaitTimeoutError
 from service.progress import n_done, progress_bar
 from service.states import JobState
@@ -143,14 +143,30 @@ class Job:
                     raise WaitTimeoutError(f"job {self.id} is {self.state} after {timeout_s:g} s.")
                 time.sleep(POLL_S)
 
-    def table(self) -> RobustnessTable:
-        """Return its robustness table, of what is recorded so far."""
-        return RobustnessTable.from_dict(self._client.json("GET", f"{self._path}/table"))
+    def table(self, *, view: HeldEqual | None = None) -> RobustnessTable:
+        """Return its robustness table, of what is recorded so far.
+
+        Args:
+            view: what is held equal between optimizers; by default what the budgets hold equal.
+
+        Raises:
+            ProblemError: where the view cannot be read off the curves, with the reason and the remedy.
+        """
+        params = {} if view is None else {"view": view}
+        return RobustnessTable.from_dict(self._client.json("GET", f"{self._path}/table", params=params))
 
     def surface(self, split: str = "test") -> list[dict[str, Any]]:
         """Return the response surface of every optimizer on every task, by `validation` or `test` scores."""
         surfaces = self._client.json("GET", f"{self._path}/surface", params={"split": split})["surfaces"]
         return list(surfaces)
+
+    def slices(self) -> list[dict[str, Any]]:
+        """Return the score along each hyperparameter through the best of each optimizer, and what is lost off it."""
+        return list(self._client.json("GET", f"{self._path}/slices")["slices"])
+
+    def tuning(self) -> list[dict[str, Any]]:
+        """Return the expected best score of k trials for each optimizer, over k."""
+        return list(self._client.json("GET", f"{self._path}/tuning")["curves"])
 
     def figure(
         self,

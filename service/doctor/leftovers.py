@@ -97,7 +97,7 @@ def _is_quiet(path: Path) -> bool:
 
 def _unused(paths: list[Path]) -> list[Path]:
     """Return the folders that no living process refers to, in its arguments, environment, place or open files."""
-    unused = {path: _made_at(path) for path in paths}
+    unused = {path: made for path in paths if (made := _made_at(path)) is not None}
     for process in psutil.process_iter() if paths else ():
         with contextlib.suppress(psutil.Error):
             if process.uids().real != os.getuid():
@@ -113,12 +113,16 @@ def _unused(paths: list[Path]) -> list[Path]:
     return list(unused)
 
 
-def _made_at(path: Path) -> float:
-    """Return when a folder was made: its marker is written once, at the start. Without one, when it last changed."""
-    try:
+def _made_at(path: Path) -> float | None:
+    """Return when a folder was made; None where it is gone.
+
+    Its marker is written once, at the start. Without one it is the time when it last changed.
+    """
+    with contextlib.suppress(OSError):
         return (path / MARKER).lstat().st_mtime
-    except OSError:
+    with contextlib.suppress(OSError):
         return path.lstat().st_ctime
+    return None
 
 
 def _references(process: psutil.Process) -> Iterator[str]:

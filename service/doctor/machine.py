@@ -138,7 +138,7 @@ def disk(settings: Settings) -> Finding:
 
 def _nearest(folder: Path) -> Path:
     """Return the folder, or the nearest one above it that is there."""
-    return next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    return next((place for place in (folder, *folder.parents) if os.path.exists(place)), folder)  # noqa: PTH110  (Path.exists raises where it may not look)
 
 
 def _first_line(error: Exception) -> str:

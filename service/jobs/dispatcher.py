@@ -18,7 +18,7 @@ from service.jobs.patience import Result, persist
 from service.jobs.settling import Ended, Ending, settle
 from service.settings import Settings
 from service.states import JobState, Request
-from service.store import Job, LostLeaseError, Store, UnavailableError
+from service.store import Job, LostLeaseError, Store, UnavailableError, complete_url
 
 POLL_S = 1.0
 TICK_S = 0.1
@@ -111,6 +111,7 @@ class Dispatcher:
         while not self._stopping and time.monotonic() < until:
             time.sleep(TICK_S)
             on_tick()
+            self._report(None)
 
     def _report(self, job_id: str | None) -> None:
         """Tell the store, once a heartbeat, that this dispatcher lives and what it runs.
@@ -127,7 +128,13 @@ class Dispatcher:
         }
         try:
             self._store.report_dispatcher(
-                self.id, socket.gethostname(), os.getpid(), version("rhobust"), resources, job_id
+                self.id,
+                socket.gethostname(),
+                os.getpid(),
+                version("rhobust"),
+                resources,
+                job_id,
+                claims=not self._environment_pause_s,
             )
             self._next_report = time.monotonic() + self._heartbeat_s
         except UnavailableError as error:
@@ -166,7 +173,7 @@ class Dispatcher:
             # Its owner died between the last record and the end: nothing is left to start Ray for.
             return Ended(Ending.BY_ITSELF, DriverExit.DONE)
         orders = Orders(
-            database_url=self._settings.store_url,
+            database_url=complete_url(self._settings.store_url),
             job_id=job.id,
             attempt=job.attempt,
             lease_s=self._lease_s,

@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from benchmark import BenchmarkError, FusionError, RayOptions, RayUnavailableError, Spec, TaskDataError
-from benchmark.choice import choose_execution, device_name, timing_key
+from benchmark.choice import choose_execution, device_name, probe, timing_key
 from benchmark.execution import Execution, cell_fingerprint, device_for
 from benchmark.known import known_cells, sample_cells
 from benchmark.run import train_missing
 from benchmark.spec import Cell
-from service.jobs.child import DRAIN, DriverExit, Orders, end_with_parent, private_stdout
-from service.jobs.sink import RecordSink
+from service.jobs.child import DRAIN, MAX_LAST_WORDS, DriverExit, Orders, end_with_parent, private_stdout
+from service.jobs.patience import persist
+from service.jobs.sink import PATIENCE_LEASES, RecordSink
+from service.jobs.waves import Waves
 from service.results import job_records
-from service.store import LostLeaseError, Store, StoreError, WantedCell
+from service.store import LostLeaseError, Store, StoreError, UnavailableError
 
 logger = logging.getLogger("rhobust.driver")
 
@@ -30,14 +32,19 @@ def main() -> int:
     drain = threading.Event()
     threading.Thread(target=_listen, args=(drain,), daemon=True).start()
     try:
-        with Store.open(orders.database_url) as store:
-            _train(store, orders, drain)
+        # Whatever the database's absence interrupts is planned again from what is recorded.
+        persist(lambda: _run(orders, drain), "the driver", give_up_s=PATIENCE_LEASES * orders.lease_s)
     except (BenchmarkError, StoreError) as error:
         logger.exception("the driver ends")
-        words.write(str(error))
+        words.write(str(error)[:MAX_LAST_WORDS])  # more would wait for a reader, and there is none before the end
         words.close()
         return _exit_code(error)
     return DriverExit.DONE
+
+
+def _run(orders: Orders, drain: threading.Event) -> None:
+    with Store.open(orders.database_url) as store:
+        _train(store, orders, drain)
 
 
 def _exit_code(error: Exception) -> DriverExit:
@@ -45,7 +52,7 @@ def _exit_code(error: Exception) -> DriverExit:
         return DriverExit.LOST_LEASE
     if isinstance(error, FusionError):
         return DriverExit.HOPELESS
-    is_environment = isinstance(error, RayUnavailableError | TaskDataError)
+    is_environment = isinstance(error, RayUnavailableError | TaskDataError | UnavailableError)
     return DriverExit.ENVIRONMENT if is_environment else DriverExit.CRASHED
 
 
@@ -68,20 +75,11 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     timings = store.timings([timing_key(setting, device_name(device)) for setting in settings.values()])
     choice = choose_execution(spec, kinds, device, known=_known(spec, job.execution), timings=timings)
     executions = choice.executions
-    store.remember_timings(choice.timings)
+    timings |= choice.timings
+    store.remember_timings(choice.timings | probe(kinds, device, timings))
     made_by = _fingerprints(kinds, device, executions)
     store.register({key: setting.to_dict() for key, setting in settings.items()}, {})
     store.set_execution(job.id, orders.attempt, _by_label(spec, executions))
-    if spec.reuse:
-        wanted = [WantedCell(cell.key, made_by[cell.setting.key], cell.task, cell.optimizer, True) for cell in missing]
-        linked = store.link_reusable(job.id, orders.attempt, wanted, orders.lease_s)
-        missing = [cell for cell in missing if cell.key not in linked]
-        if linked and records:
-            records = job_records(store, job.id)
-    n_left = job.n_cells - len(store.done_keys(job.id) | store.failed_keys(job.id))
-    logger.info("attempt %d: %d of %d cells are to be trained", orders.attempt, n_left, job.n_cells)
-    if not n_left:
-        return
     sink = RecordSink(
         store,
         job.id,
@@ -91,16 +89,34 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
         on_request=drain.set,
         lost_lease_code=DriverExit.LOST_LEASE,
     )
-    options = RayOptions(orders.ray_address, orders.n_cpus)
+    waves = Waves(
+        store,
+        job.id,
+        orders.attempt,
+        lease_s=orders.lease_s,
+        missing=missing,
+        made_by=made_by if spec.reuse else None,
+        sink=sink,
+        device=device,
+        executions=executions,
+    )
+    cells = waves.first()
+    if records:
+        records = job_records(store, job.id)
+    n_left = job.n_cells - len(store.done_keys(job.id) | store.failed_keys(job.id))
+    logger.info("attempt %d: %d of %d cells are to be trained", orders.attempt, n_left, job.n_cells)
+    if not n_left:
+        return
     train_missing(
         spec,
-        missing,
+        cells,
         sink,
-        options=options,
+        options=RayOptions(orders.ray_address, orders.n_cpus),
         executions=executions,
         footprints=choice.footprints,
         should_drain=drain.is_set,
         records=records,
+        then=waves.second,
     )
 
 

@@ -64,7 +64,7 @@ def settle(store: Store, job: Job, ended: Ended, *, environment_is_fatal: bool, 
         store.finish(job.id, job.attempt, JobState.FAILED, error=message)
     elif ended.why is Ending.BY_ITSELF and ended.code == DriverExit.HOPELESS:
         store.finish(job.id, job.attempt, JobState.FAILED, error=ended.words)
-    elif ended.why is Ending.STOPPING or ended.code == DriverExit.DONE:
+    elif ended.why is Ending.STOPPING or (ended.code == DriverExit.DONE and store.job(job.id).requested is not None):
         # Drained for a pause or for a job of higher priority, or this dispatcher ends: the store knows which.
         store.release(job.id, job.attempt, crashed=False)
     elif ended.lacked_environment and environment_is_fatal:

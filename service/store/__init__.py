@@ -2,6 +2,7 @@
 
 from service.states import IllegalTransitionError
 from service.store.backup import backup, restore
+from service.store.database import complete_url
 from service.store.entities import (
     Dispatcher,
     Job,
@@ -50,6 +51,7 @@ __all__ = [
     "WantedCell",
     "backup",
     "check",
+    "complete_url",
     "downgrade",
     "restore",
     "upgrade",

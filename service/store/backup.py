@@ -1,6 +1,7 @@
 """Copy the embedded database while it is in use, and put a copy in its place when it is not."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,11 +26,14 @@ def backup(url: str, target: Path) -> None:
         UnavailableError: if the database cannot be read or the target cannot be written.
     """
     source = _file_of(url, "only a SQLite database is copied here; use pg_dump for PostgreSQL.")
-    if target.exists():
-        raise InvalidValueError(f"the target of a backup must not exist yet, but {target} does.")
-    with _unfinished(target) as unfinished:
-        _copy(source, unfinished)
-        unfinished.replace(target)
+    try:
+        if os.path.lexists(target):
+            raise InvalidValueError(f"the target of a backup must not exist yet, but {target} does.")
+        with _unfinished(target) as unfinished:
+            _copy(source, unfinished)
+            unfinished.replace(target)
+    except OSError as error:
+        raise UnavailableError(f"the backup {target} cannot be written: {error.strerror}.") from error
 
 
 def restore(url: str, source: Path, alive_within_s: float) -> Path | None:

@@ -21,6 +21,13 @@ def text(name: str, value: str, *, limit: int | None = None) -> str:
     return value
 
 
+def message(value: str) -> str:
+    """Return a text for people with what no database keeps (NUL, half a surrogate pair) replaced by U+FFFD."""
+    return "".join(
+        "\ufffd" if character == "\0" or "\ud800" <= character <= "\udfff" else character for character in value
+    )
+
+
 def integer(name: str, value: int, *, low: int = 0, high: int = MAX_SMALL) -> int:
     """Return an integer that lies in a range."""
     if not low <= value <= high:

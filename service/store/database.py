@@ -1,6 +1,7 @@
 """The database behind the store: transactions for readers and writers, and SQLAlchemy's errors translated."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,13 @@ from service.store.errors import InvalidValueError, SchemaError, StoreError, Una
 
 BUSY_TIMEOUT_MS = 10_000
 STATEMENT_TIMEOUT_MS = 30_000
+# A server that is cut off is noticed within half a minute, less than a lease, and not after the kernel's quarter hour.
+KEEPALIVE = {
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+}
 UNDEFINED_TABLE, READ_ONLY = "42P01", "25006"  # codes of PostgreSQL
 UPGRADE_HINT = "run `rhobust db upgrade`"
 
@@ -37,6 +45,30 @@ def parse_url(url: str) -> URL:
     if parsed.database in (None, "", ":memory:") or parsed.query:
         raise InvalidValueError("a SQLite database must be a plain file, sqlite:///FILE: several processes share it.")
     return parsed.set(drivername="sqlite")
+
+
+def complete_url(url: str) -> str:
+    """Return an address that says by itself what libpq would take from this process's environment (PGPASSWORD, ...).
+
+    A process with another environment then reaches the same database in the same way.
+
+    Raises:
+        InvalidValueError: if it is neither a SQLite file nor a PostgreSQL database.
+    """
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return url
+    from psycopg.pq import Conninfo  # an extra: whoever has a PostgreSQL database has it
+
+    named = {"host": parsed.host, "port": parsed.port, "user": parsed.username, "password": parsed.password}
+    named["dbname"] = parsed.database
+    said = {name for name, value in named.items() if value is not None} | parsed.query.keys()
+    found = {}
+    for option in Conninfo.get_defaults():
+        name, variable = option.keyword.decode(), (option.envvar or b"").decode()
+        if variable in os.environ and name not in said:
+            found[name] = os.environ[variable]
+    return parsed.update_query_dict(found).render_as_string(hide_password=False)
 
 
 class Database:
@@ -164,6 +196,7 @@ def _create_engine(url: URL, statement_timeout_ms: int) -> Engine:
         return engine
     arguments = {
         "connect_timeout": 10,
+        **KEEPALIVE,
         "application_name": "rhobust",
         "options": f"-c statement_timeout={statement_timeout_ms}",
     }
@@ -180,6 +213,11 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    connection.create_function("lower", 1, _lower, deterministic=True)  # SQLite's own knows ASCII alone
+
+
+def _lower(value: str | bytes | float | None) -> str | bytes | float | None:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _begin_sqlite(connection: Connection) -> None:

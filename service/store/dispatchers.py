@@ -10,7 +10,7 @@ from service.store.entities import Dispatcher, Ownership
 from service.store.part import Part, insert_into, known_form
 from service.store.tables import db_now, dispatcher, job
 
-SILENT_S = 86_400  # one that was killed cannot say so: after a day its row tells nobody anything
+SILENT_S = 30 * 86_400  # one that was killed cannot say so: after a month its row tells nobody anything
 
 
 class Dispatchers(Part):
@@ -24,13 +24,20 @@ class Dispatchers(Part):
         version: str,
         resources: Mapping[str, Any],
         job_id: str | None = None,
+        *,
+        claims: bool = True,
     ) -> None:
-        """Say that a dispatcher is alive, what it has, and which job it runs; forget those silent for a day."""
+        """Say that a dispatcher is alive, what it has, and which job it runs; forget those silent for a month.
+
+        One that does not claim jobs just now, since its machine could not run the last one, is no help to those that
+        wait.
+        """
         values = {
             "host": checks.text("host", host),
             "pid": checks.integer("pid", pid, high=checks.MAX_BIG),
             "version": checks.text("version", version),
             "resources": checks.document("resources", resources),
+            "claims": claims,
             "heartbeat": db_now(),
             "job_id": job_id and known_form(job_id),
         }

@@ -70,6 +70,7 @@ class Job:
     run_after: float
     revision: int
     n_cells: int
+    n_before: int
     execution: Mapping[str, Any]
     submitted_by: str
     created_at: float
@@ -89,7 +90,8 @@ class Progress:
         total: cells of its grid.
         reused: cells whose record another job trained.
         collapsed: completed cells that learned nothing.
-        first_record_at: when its first record of its own was written.
+        n_before: cells of its own that it had when its last attempt began.
+        first_record_at: when the first record of that attempt was written.
         last_record_at: when the newest was.
         fingerprints: of the records it uses, sorted.
     """
@@ -101,6 +103,7 @@ class Progress:
     diverged: int = 0
     timed_out: int = 0
     failed: int = 0
+    n_before: int = 0
     first_record_at: float | None = None
     last_record_at: float | None = None
     fingerprints: tuple[str, ...] = ()
@@ -135,6 +138,7 @@ class WantedCell:
         task: label of its task.
         optimizer: label of its optimizer.
         needs_curve: whether only a record with a curve will do.
+        radius: at which a control would be trained now; only a record of that radius will do.
     """
 
     config_key: str
@@ -142,6 +146,7 @@ class WantedCell:
     task: str
     optimizer: str
     needs_curve: bool = False
+    radius: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +197,7 @@ class Dispatcher:
         heartbeat: when it did.
         age_s: seconds since then, by the database's clock.
         job_id: what it runs; None while it is idle.
+        claims: whether it takes jobs: not for a while after its machine could not run one.
     """
 
     id: str
@@ -202,6 +208,7 @@ class Dispatcher:
     started_at: float
     heartbeat: float
     age_s: float
+    claims: bool
     job_id: str | None
 
 

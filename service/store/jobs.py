@@ -11,7 +11,7 @@ from service.store import checks
 from service.store.entities import Job, Progress
 from service.store.part import IN_CHUNK, Part, chunks, entering, job_from_row, known_form, read_job
 from service.store.submitting import write_facets
-from service.store.tables import facet, fingerprint, idempotency, job, link, origin, record, tally
+from service.store.tables import db_now, facet, fingerprint, idempotency, job, link, origin, record, tally
 
 RECORDS_LOCK = 0x52486F32  # held shared while records of other jobs are linked, and alone while records are deleted
 
@@ -146,7 +146,7 @@ class Jobs(Part):
         with self._database.write() as connection:
             found = read_job(connection, job_id, lock=True)
             after = next_state(found.state, action)
-            if found.state is not JobState.RUNNING:
+            if found.state is not JobState.RUNNING or _has_lapsed(connection, found):
                 return _updated(connection, found, **entering(after))
             request = next_request(found.requested, action)
             if request is found.requested:
@@ -176,13 +176,19 @@ class Jobs(Part):
             return queued
 
 
+def _has_lapsed(connection: Connection, found: Job) -> bool:
+    """Whether the owner of a running job went silent: nobody is left to ask."""
+    lapsed = select(job.c.lease_until <= db_now()).where(job.c.seq == found.seq)
+    return bool(connection.execute(lapsed).scalar_one())
+
+
 def _updated(connection: Connection, found: Job, **values: Any) -> Job:
     statement = update(job).where(job.c.seq == found.seq).values(**values).returning(job)
     return job_from_row(connection.execute(statement).mappings().one())
 
 
 def _progress(connection: Connection, job_ids: Collection[str]) -> dict[str, Progress]:
-    columns = (job.c.seq, job.c.id, job.c.n_cells, job.c.first_record_at, job.c.last_record_at)
+    columns = (job.c.seq, job.c.id, job.c.n_cells, job.c.n_before, job.c.first_record_at, job.c.last_record_at)
     jobs = connection.execute(select(*columns).where(job.c.id.in_(job_ids))).all()
     counted: dict[int, dict[str, int]] = {row.seq: {} for row in jobs}
     fingerprints: dict[int, set[str]] = {row.seq: set() for row in jobs}
@@ -199,6 +205,7 @@ def _progress(connection: Connection, job_ids: Collection[str]) -> dict[str, Pro
     return {
         row.id: Progress(
             total=row.n_cells,
+            n_before=row.n_before,
             first_record_at=row.first_record_at,
             last_record_at=row.last_record_at,
             fingerprints=tuple(sorted(fingerprints[row.seq])),

@@ -11,7 +11,7 @@ from service.store.entities import Job
 from service.store.errors import InvalidValueError, LostLeaseError
 from service.store.leases import fence, lease, settled, settlement
 from service.store.part import Part, entering, job_from_row, known_form, read_job
-from service.store.tables import db_now, dispatcher, job
+from service.store.tables import db_now, dispatcher, job, tally
 
 QUEUE_LOCK = 0x52486F33  # held while a decision counts several jobs
 
@@ -49,7 +49,8 @@ class Queue(Part):
                 found = _next(connection, max_running, only)
                 if found is None:
                     return None
-                crashes = found.crashes + (found.state is JobState.RUNNING)
+                # An owner that takes its own job again was cut off from the database for longer than its lease.
+                crashes = found.crashes + (found.state is JobState.RUNNING and found.owner != owner)
                 action = settlement(found.requested, crashes, found.max_crashes) or Action.CLAIM
                 after = next_state(found.state, action)
                 changed = (
@@ -61,6 +62,9 @@ class Queue(Part):
                         "owner": owner,
                         "attempt": job.c.attempt + 1,
                         "crashes": crashes,
+                        "n_before": _n_own(found.seq),
+                        "first_record_at": None,
+                        "last_record_at": None,
                         "started_at": func.coalesce(job.c.started_at, db_now()),
                         "revision": job.c.revision + 1,
                         **values,
@@ -113,7 +117,7 @@ class Queue(Part):
         action = _ENDINGS.get(state)
         if action is None:
             raise InvalidValueError(f"state must be one of {', '.join(_ENDINGS)}, but got {state}.")
-        message = None if error is None else checks.text("error", error)
+        message = None if error is None else checks.message(error)
         with self._database.write() as connection:
             fence(connection, job_id, attempt, **entering(next_state(JobState.RUNNING, action), message))
             return read_job(connection, job_id)
@@ -132,7 +136,7 @@ class Queue(Part):
             LostLeaseError: if it was taken over, released or finished already.
         """
         delay = checks.seconds("delay_s", delay_s)
-        message = None if error is None else checks.text("error", error)
+        message = None if error is None else checks.message(error)
         with self._database.write() as connection:
             fence(connection, job_id, attempt)
             found = read_job(connection, job_id)
@@ -154,34 +158,52 @@ class Queue(Part):
 
         Args:
             alive_within_s: a dispatcher that reported so lately is alive.
-            max_running: as of `claim`: no room is made for a job that could not be claimed then.
+            max_running: as of `claim`: for a job of a submitter who runs as many, only one of their own makes room.
 
         Returns:
             The job that was asked; None if there was no reason to.
         """
         alive = dispatcher.c.heartbeat >= db_now() - checks.seconds("alive_within_s", alive_within_s)
-        idle = exists().where(dispatcher.c.job_id.is_(None), alive)
+        idle = exists().where(dispatcher.c.job_id.is_(None), dispatcher.c.claims, alive)
         running = and_(job.c.state == str(JobState.RUNNING), job.c.lease_until > db_now())
         stopping = exists(select(job.c.seq).where(running, job.c.requested.is_not(None)))
-        waiting = select(func.max(job.c.priority)).where(_is_due(max_running), ~idle, ~stopping)
+        highest = func.max(job.c.priority)
+        waiting = (
+            select(job.c.submitted_by, highest.label("priority"))
+            .where(_is_due(None), ~idle, ~stopping)
+            .group_by(job.c.submitted_by)
+            .order_by(highest.desc(), func.min(job.c.seq))
+        )
         with self._database.write() as connection:
             self._database.lock(connection, QUEUE_LOCK)
-            highest = connection.execute(waiting).scalar_one()
-            if highest is None:
-                return None
-            victims = select(job.c.seq).where(running, job.c.priority < highest)
-            lowest = (
-                victims.order_by(job.c.priority, job.c.started_at.desc(), job.c.seq.desc()).limit(1).with_for_update()
-            )
-            seq = connection.execute(lowest).scalar_one_or_none()
-            if seq is None:
-                return None
-            values = {"requested": str(Request.PREEMPT), "revision": job.c.revision + 1}
-            marked = (
-                update(job).where(job.c.seq == seq, running, job.c.requested.is_(None)).values(**values).returning(job)
-            )
-            row = connection.execute(marked).mappings().one_or_none()
-            return None if row is None else job_from_row(row)
+            for submitted_by, priority in connection.execute(waiting).all():
+                makes_room = [running, job.c.priority < priority]
+                if max_running is not None and _n_running(connection, submitted_by) >= max_running:
+                    makes_room.append(job.c.submitted_by == submitted_by)
+                last = select(job.c.seq).where(*makes_room)
+                last = last.order_by(job.c.priority, job.c.started_at.desc(), job.c.seq.desc()).limit(1)
+                seq = connection.execute(last.with_for_update()).scalar_one_or_none()
+                if seq is not None:
+                    return _asked_to_make_room(connection, seq, running)
+            return None
+
+
+def _asked_to_make_room(connection: Connection, seq: int, running: ColumnElement[bool]) -> Job | None:
+    values = {"requested": str(Request.PREEMPT), "revision": job.c.revision + 1}
+    marked = update(job).where(job.c.seq == seq, running, job.c.requested.is_(None)).values(**values).returning(job)
+    row = connection.execute(marked).mappings().one_or_none()
+    return None if row is None else job_from_row(row)
+
+
+def _n_running(connection: Connection, submitted_by: str) -> int:
+    theirs = job.c.state == str(JobState.RUNNING), job.c.submitted_by == submitted_by
+    return int(connection.execute(select(func.count()).select_from(job).where(*theirs)).scalar_one())
+
+
+def _n_own(seq: int) -> ColumnElement[int]:
+    """Return how many cells a job has that it trained itself."""
+    own = select(func.coalesce(func.sum(tally.c.n), 0)).where(tally.c.job_seq == seq, tally.c.reused.is_(False))
+    return own.scalar_subquery()
 
 
 def _is_due(max_running: int | None) -> ColumnElement[bool]:

@@ -51,6 +51,7 @@ class Submitting(Part):
                 attempt=0,
                 retried_after=0,
                 crashes=0,
+                n_before=0,
                 run_after=0.0,
                 revision=1,
                 execution={},

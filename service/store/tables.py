@@ -34,7 +34,7 @@ from benchmark.records import Status
 from service.states import JobState, Request
 from service.store.errors import InvalidValueError
 
-REVISION = "0002"  # the schema that this code needs; a test holds it equal to the newest migration
+REVISION = "0003"  # the schema that this code needs; a test holds it equal to the newest migration
 
 KEY_BYTES = 16
 
@@ -126,6 +126,7 @@ job = Table(
     Column("run_after", Double, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("n_cells", Integer, nullable=False),
+    Column("n_before", Integer, nullable=False),
     Column("execution", JSON, nullable=False),
     Column("submitted_by", Text, nullable=False),
     Column("created_at", Double, nullable=False),
@@ -259,6 +260,7 @@ dispatcher = Table(
     Column("resources", JSON, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("heartbeat", Double, nullable=False),
+    Column("claims", Boolean, nullable=False),
     Column("job_id", String(32)),
 )
 

@@ -14,7 +14,7 @@ from service.store.errors import InvalidValueError
 from service.store.jobs import RECORDS_LOCK
 from service.store.leases import fence, lease
 from service.store.part import IN_CHUNK, Part, chunks, insert_into
-from service.store.rows import record_values, shape_of
+from service.store.rows import hyperparameters_of, record_values, shape_of
 from service.store.tables import db_now, job, link, origin, record, tally
 
 _Row = Row[*tuple[Any, ...]]
@@ -107,7 +107,8 @@ class Writing(Part):
     def link_reusable(self, job_id: str, attempt: int, wanted: Sequence[WantedCell], ttl_s: float) -> set[str]:
         """Link a job to the newest completed or diverged records of any job for the cells that it wants.
 
-        A record has a curve if it was written with the names of its series, be they empty.
+        A record has a curve if it was written with the names of its series, be they empty. The radius of a control
+        counts as a part of its fingerprint: a record of another radius will not do.
 
         Returns:
             The config_keys that were linked.
@@ -127,13 +128,51 @@ class Writing(Part):
                     seq = self._fingerprints.seqs(connection, [fingerprint]).get(fingerprint)
                     if seq is None:
                         continue
-                    uses = _reusable(connection, job_id, seq, cells, needs_curve=needs_curve)
+                    uses = self._reusable(connection, job_id, seq, cells, needs_curve=needs_curve)
                     fresh = _use(connection, owned.seq, uses)
                     if fresh:
                         grown = update(job).where(job.c.seq == owned.seq).values(revision=job.c.revision + 1)
                         connection.execute(grown)
                     linked |= fresh
         return linked
+
+    def _reusable(
+        self,
+        connection: Connection,
+        job_id: str,
+        fingerprint_seq: int,
+        cells: Sequence[WantedCell],
+        *,
+        needs_curve: bool,
+    ) -> list[_Use]:
+        columns = (
+            record.c.seq,
+            record.c.config_key,
+            record.c.fingerprint_seq,
+            record.c.status,
+            record.c.collapsed,
+            record.c.shape_seq,
+            record.c.hyperparameters,
+            origin.c.job_id,
+        )
+        by_key = {cell.config_key: cell for cell in cells}
+        fitting = [
+            record.c.config_key.in_(by_key),
+            record.c.fingerprint_seq == fingerprint_seq,
+            record.c.status.in_(RESULTS),
+        ]
+        if needs_curve:
+            fitting.append(record.c.curve.is_not(None))
+        rows = connection.execute(select(*columns).join_from(record, origin).where(*fitting).order_by(record.c.seq))
+        newest = {}
+        for row in rows:
+            radius = by_key[row.config_key].radius
+            if radius is not None:
+                shape = self._shapes.document(connection, row.shape_seq)
+                if hyperparameters_of(row.hyperparameters, shape).get("radius") != radius:
+                    continue
+            newest[row.config_key] = row
+        return [_use_of(row, by_key[key], reused=row.job_id != job_id) for key, row in newest.items()]
 
     def _origin(self, connection: Connection, job_id: str, attempt: int) -> int:
         """Return the number of an attempt that writes records."""
@@ -167,30 +206,6 @@ def _written(connection: Connection, origin_seq: int, placed: Sequence[PlacedRec
     if lost:
         raise InvalidValueError(f"the id of the record of {lost[0]} belongs to another record; nothing was written.")
     return [_use_of(rows[item.record.config_key], item, reused=False) for item in placed]
-
-
-def _reusable(
-    connection: Connection, job_id: str, fingerprint_seq: int, cells: Sequence[WantedCell], *, needs_curve: bool
-) -> list[_Use]:
-    columns = (
-        record.c.seq,
-        record.c.config_key,
-        record.c.fingerprint_seq,
-        record.c.status,
-        record.c.collapsed,
-        origin.c.job_id,
-    )
-    by_key = {cell.config_key: cell for cell in cells}
-    fitting = [
-        record.c.config_key.in_(by_key),
-        record.c.fingerprint_seq == fingerprint_seq,
-        record.c.status.in_(RESULTS),
-    ]
-    if needs_curve:
-        fitting.append(record.c.curve.is_not(None))
-    rows = connection.execute(select(*columns).join_from(record, origin).where(*fitting).order_by(record.c.seq))
-    newest = {row.config_key: row for row in rows}
-    return [_use_of(row, by_key[key], reused=row.job_id != job_id) for key, row in newest.items()]
 
 
 def _use_of(row: _Row, labels: PlacedRecord | WantedCell, *, reused: bool) -> _Use:

@@ -3,20 +3,22 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, HTTPException, Query, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from service.jobs.dispatcher import host_of
 from service.logs import MAX_TAIL_LINES, LogReader
 from service.states import JobState
-from service.store import Job, NotFoundError, UnavailableError
+from service.store import Job, NotFoundError, StoreError
 from service.web.jobs import JobId
 from service.web.state import AppState, State
 
 FOLLOW_POLL_S = 0.5
+MAX_FOLLOWERS, FOLLOW_LATER_S = 50, 60  # each holds one of the server's connections, perhaps for days
 TEXT = "text/plain; charset=utf-8"
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
 
@@ -39,12 +41,25 @@ def get_log(
             f"(job {job.id} is run on {_host(job)} now: unless that shares our data folder, its log goes on there)\n"
         )
     if follow:
+        if state.n_followers >= MAX_FOLLOWERS:
+            detail = f"{state.n_followers} logs are followed already, and more would keep others out; try again later."
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(FOLLOW_LATER_S)})
         return StreamingResponse(_followed(state, job, reader, text), media_type=TEXT)
     return PlainTextResponse(text, media_type=TEXT)
 
 
 async def _followed(state: AppState, job: Job, reader: LogReader, text: str | None) -> AsyncIterator[str]:
-    """Yield the log's text and what is appended to it; between two looks no thread and no descriptor is held."""
+    """Yield the log's text and what is appended to it, counted among those that follow one."""
+    state.n_followers += 1
+    try:
+        async for piece in _pieces(state, job, reader, text):
+            yield piece
+    finally:
+        state.n_followers -= 1
+
+
+async def _pieces(state: AppState, job: Job, reader: LogReader, text: str | None) -> AsyncIterator[str]:
+    """Yield the text and what is appended; between two looks no thread and no descriptor is held."""
     if text:
         yield text
     is_there = text is not None
@@ -53,10 +68,10 @@ async def _followed(state: AppState, job: Job, reader: LogReader, text: str | No
             job = await run_in_threadpool(state.store.job, job.id)
         except NotFoundError:
             return
-        except UnavailableError:
+        except StoreError:
             pass  # the log may well tell more than the database just now
         # The job was looked at before: of one that has ended, what is read now is the rest.
-        while piece := await run_in_threadpool(reader.more):
+        while not state.is_stopping and (piece := await run_in_threadpool(reader.more)):
             is_there = True
             yield piece
         if job.state.is_terminal or not (is_there or _may_come(job)):

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from benchmark import Spec, Status
 from benchmark.figures import FigureData, figure_kind, figure_of
 from benchmark.frame import results_frame
-from benchmark.robustness import RobustnessTable
+from benchmark.robustness import HeldEqual, RobustnessTable, slices, tuning_curves
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_parquet
 from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
@@ -62,9 +62,18 @@ def list_records(
 
 
 @router.get("/table")
-def get_table(state: State, job_id: JobId, table_format: TableFormat = "json") -> Response:
-    """Return the robustness table, of what is recorded so far."""
-    return _table(state.table(job_id), table_format, f"{job_id}-table")
+def get_table(
+    state: State,
+    job_id: JobId,
+    table_format: TableFormat = "json",
+    view: Annotated[HeldEqual | None, Query(description="what is held equal; by default what the budgets do")] = None,
+) -> Response:
+    """Return the robustness table, of what is recorded so far.
+
+    In a view other than that of the budgets, the runs are read on their way, off their curves; 422 where that would not
+    be honest, with the reason and the remedy.
+    """
+    return _table(state.table(job_id, view), table_format, f"{job_id}-table")
 
 
 @tables_router.get("")
@@ -94,6 +103,28 @@ def get_surface(
     results = state.results(job_id)
     frame = results_frame(results.spec, results.records)
     return JSONResponse({"surfaces": _surfaces(results.spec, frame, split)})
+
+
+@router.get("/slices")
+def get_slices(state: State, job_id: JobId) -> Response:
+    """Return the score along each hyperparameter through the best configuration of each optimizer.
+
+    With the others as the best configuration has them, with pointwise intervals, and what is lost where the
+    hyperparameter is off by a factor.
+    """
+    results = state.results(job_id)
+    frame = results_frame(results.spec, results.records)
+    found = slices(frame, scorings(results.spec), grid_infos(results.spec))
+    return JSONResponse({"slices": [one.to_dict() for one in found]})
+
+
+@router.get("/tuning")
+def get_tuning(state: State, job_id: JobId) -> Response:
+    """Return the tuning curve of every optimizer: the expected best score of k trials, with pointwise intervals."""
+    results = state.results(job_id)
+    frame = results_frame(results.spec, results.records)
+    found = tuning_curves(frame, scorings(results.spec), grid_infos(results.spec))
+    return JSONResponse({"curves": [one.to_dict() for one in found]})
 
 
 @router.get("/figures/{name}")

@@ -117,10 +117,11 @@ class CostShape(BaseModel):
 
 
 class DiagnosticsShape(BaseModel):
-    """Medians over the steps."""
+    """Medians over the steps, and the mean norm of the perturbation."""
 
     grad_norm: float | None
     delta_over_rho: float | None
+    mean_delta: float | None
 
 
 class RecordShape(BaseModel):
@@ -224,8 +225,8 @@ def _missing_cell_values(stored: StoredRecord) -> dict[str, Any]:
 
 
 def progress_values(job: Job, progress: Progress) -> dict[str, Any]:
-    """Return the values of a `ProgressShape`; the rate counts only cells that the job trained itself."""
-    n_own = progress.n_linked - progress.reused
+    """Return the values of a `ProgressShape`; the rate counts only cells that the job's last attempt trained."""
+    n_own = progress.n_linked - progress.reused - progress.n_before
     first, last = progress.first_record_at, progress.last_record_at
     rate = (
         (n_own - 1) / (last - first) if first is not None and last is not None and last > first and n_own > 1 else None

@@ -6,10 +6,9 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from benchmark import Status
-from benchmark.robustness import RobustnessTable
-from service.results import JobResults, job_results
+from benchmark.robustness import HeldEqual, RobustnessTable
+from service.results import JobResults, job_results, job_table
 from service.settings import Settings
-from service.states import JobState
 from service.store import Job, Progress, Store, StoredRecord
 
 N_CACHED_TABLES = 32
@@ -27,6 +26,7 @@ class AppState:
         self.store = store
         self.settings = settings
         self.is_stopping = False
+        self.n_followers = 0
         # A job's revision grows with every record, so a table that is cached under it is never out of date.
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
         self._first_missing = lru_cache(N_CACHED_TABLES)(self._read_first_missing)
@@ -35,20 +35,20 @@ class AppState:
         """Return what a job has so far; raises NotFoundError."""
         return job_results(self.store, job_id)
 
-    def table(self, job_id: str) -> RobustnessTable:
-        """Return the robustness table of a job as it is now; raises NotFoundError."""
-        return self._table(job_id, self.store.job(job_id).revision)
+    def table(self, job_id: str, view: HeldEqual | None = None) -> RobustnessTable:
+        """Return the robustness table of a job as it is now; raises NotFoundError, and TableError for no such view."""
+        return self._table(job_id, self.store.job(job_id).revision, view)
 
     def first_missing(self, job: Job, progress: Progress) -> tuple[StoredRecord, ...]:
         """Return the first few records of a job that failed, then of those that timed out; raises NotFoundError."""
         counts = ((Status.FAILED, progress.failed), (Status.TIMED_OUT, progress.timed_out))
         if not any(count for _, count in counts):
             return ()
-        # To find one among many thousands takes a while, and whoever waits for a job asks twice a second.
-        return self._first_missing(job.id, job.attempt, job.state, counts)
+        # To find one among many thousands takes a while, and everybody who looks at a job asks.
+        return self._first_missing(job.id, job.revision, counts)
 
     def _read_first_missing(
-        self, job_id: str, _attempt: int, _state: JobState, counts: tuple[tuple[Status, int], ...]
+        self, job_id: str, _revision: int, counts: tuple[tuple[Status, int], ...]
     ) -> tuple[StoredRecord, ...]:
         found: list[StoredRecord] = []
         for status, count in counts:
@@ -57,8 +57,8 @@ class AppState:
                 found += self.store.records(job_id, limit=limit, status=status, curves=False)
         return tuple(found)
 
-    def _compute_table(self, job_id: str, _revision: int) -> RobustnessTable:
-        return self.results(job_id).table()
+    def _compute_table(self, job_id: str, _revision: int, view: HeldEqual | None) -> RobustnessTable:
+        return job_table(self.store, job_id, view)
 
 
 def _state(request: Request) -> AppState:

@@ -9,7 +9,20 @@ import pytest
 import torch
 
 from benchmark import BenchmarkError, FusionError, choice, fused, training
-from benchmark.choice import MIN_CELLS, N_FUSED, N_STEPS, PROBE_S, StepTiming, choose_execution, device_name, timing_key
+from benchmark.choice import (
+    MIN_CELLS,
+    N_FUSED,
+    N_STEPS,
+    N_TIMES,
+    PROBE_S,
+    StepTiming,
+    choose_execution,
+    device_name,
+    expected_execution,
+    probe,
+    probed_s,
+    timing_key,
+)
 from benchmark.execution import Execution
 from benchmark.packs import Footprint
 from benchmark.spec import Cell, Spec, expand
@@ -111,14 +124,14 @@ def test_cells_from_the_whole_grid_are_timed_on_one_thread(monkeypatch: pytest.M
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-    (other, alone, threads_alone), (one, runs, threads) = asked
-    assert (one, other, threads, threads_alone) == ("fused", "sequential", 1, 1)
+    *singly, (one, runs, threads) = asked
+    assert (one, threads) == ("fused", 1)
     assert len(runs) == min(n_cells, N_FUSED)
     rates = [cell.hyperparameters["lr"] for cell in expand(spec_of(n_cells))]
     places = [rates.index(run.hyperparameters["lr"]) for run in runs]
     assert places == sorted(set(places))
     assert places[-1] >= n_cells // 2
-    assert alone == runs[:1]
+    assert singly == N_TIMES * [("sequential", list(runs[:1]), 1)]
 
 
 def test_each_setting_is_measured_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,3 +320,32 @@ def test_a_real_measurement_sees_that_many_small_cells_are_faster_together() -> 
     assert timing.fused_s is not None
     assert 0 < timing.fused_s < timing.sequential_s / 2
     assert chosen(spec_of(N_FUSED)) == ["fused"]
+
+
+def test_a_probe_trains_a_cell_of_each_setting_alone_unless_it_is_known() -> None:
+    optimizers = [{"name": "sam", "fixed": {"rho": 0.5}}, {"name": "msam", "fixed": {"rho": 0.5}}]
+    spec = make_spec(optimizers=optimizers, gd=False)
+    sam, msam = (grid.setting for grid in spec.grids)
+    name = device_name(CPU)
+    known = {timing_key(sam, name): StepTiming(None, 7.0)}
+    found = probe(expand(spec), CPU, known)
+    assert list(found) == [timing_key(msam, name)]
+    assert probed_s([sam, msam], name, known | found) == {sam.key: 7.0, msam.key: pytest.approx(0.05, abs=0.05)}
+    assert probed_s([sam], "another device", known) == {}
+    assert next(iter(found.values())).fused_s is None
+
+
+def test_what_cannot_be_trained_is_not_probed() -> None:
+    spec = Spec.from_mapping(toy_document({"bad": {"fault": "raise", "call": 2}, "good": {}}))
+    assert set(probed_s([grid.setting for grid in spec.grids], device_name(CPU), probe(expand(spec), CPU))) == {
+        grid.setting.key for grid in spec.grids if grid.task == "good"
+    }
+
+
+def test_a_probe_does_not_decide_that_cells_cannot_be_trained_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured(monkeypatch, fused_s=1.0, sequential_s=2.0)
+    spec = make_spec(optimizers=[{"name": "sam", "fixed": {"rho": 0.5}}], gd=False, seeds={"count": 40})
+    cells, setting = list(expand(spec)), spec.grids[0].setting
+    probed = {timing_key(setting, device_name(CPU)): StepTiming(None, 2.0)}
+    assert expected_execution("auto", setting, len(cells), next(iter(probed.values()))) is None
+    assert choose_execution(spec, cells, CPU, timings=probed).executions == {setting.key: "fused"}

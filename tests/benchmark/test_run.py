@@ -62,6 +62,8 @@ def test_a_run_is_the_training_of_its_cells_to_the_bit(temporary: Path) -> None:
         assert there.outcome.diagnostics == here.outcome.diagnostics
         assert there.fingerprint == here.fingerprint
     assert set(records.to_pandas()["status"]) == {"completed"}
+    assert records.step_s.keys() == {grid.setting.key for grid in spec.grids}
+    assert records.table(view="equal_seconds").readings[0].last_step > 0
     assert processes
     assert listening
     assert all(ip_address(place.removeprefix("::ffff:")).is_loopback for place in listening), listening

@@ -89,6 +89,9 @@ def test_results_come_out_as_table_frame_and_surface(client: Client, store: Stor
     table = job.table()
     assert table.complete
     assert {row.optimizer for row in table.rows} == {"gd", "sam", "msam"}
+    assert job.table(view="equal_gradient_evaluations").readings[0].last_step == 16
+    assert {one["axis"] for one in job.slices()} == {"rho", "lr"}
+    assert [one["trials"][-1] for one in job.tuning()] == [2, 4, 4]
     frame = job.records()
     assert isinstance(frame, pd.DataFrame)
     assert (len(frame), set(frame["status"])) == (20, {"completed"})

@@ -85,6 +85,19 @@ def test_the_numbers_of_the_table_are_those_of_the_records(done: Job) -> None:
         assert measures["grad_norm"].value == pytest.approx(rows["grad_norm"].median(), rel=1e-6)
 
 
+def test_the_views_are_read_off_the_curves_and_the_seconds_were_measured(done: Job) -> None:
+    curves = list(done.iter_records(curves=True, optimizer="sam", status="completed"))
+    equal = done.table(view="equal_gradient_evaluations")
+    sam = next(one for one in equal.readings if one.optimizer == "sam")
+    place = curves[0]["curve"]["step"].index(sam.last_step)
+    assert 0.4 * sam.n_steps < sam.last_step <= sam.n_steps / 2
+    scores = [record["curve"]["test_accuracy"][place] for record in curves] + [0.1] * len(curves)
+    assert equal.row("digits-mlp", "sam").measures["grid_mean"].raw == pytest.approx(statistics.fmean(scores))
+    seconds = done.table(view="equal_seconds")
+    assert {one.optimizer for one in seconds.readings} == {"gd", "sam", "msam"}
+    assert 0 < seconds.readings[0].amount < 60
+
+
 def test_the_surface_is_that_of_the_records(done: Job) -> None:
     records = list(done.iter_records())
     for surface in done.surface():

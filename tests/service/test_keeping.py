@@ -1,5 +1,7 @@
 """Several dispatchers on one machine: they split its CPUs, run jobs at once, and end with what keeps them."""
 
+import asyncio
+import errno
 import signal
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.keeping import cpu_shares
+from service.keeping import cpu_shares, kept_dispatchers
 from service.states import JobState
 from service.store import Store
 from tests.service.cli.conftest import Cli, cli  # noqa: F401  (a fixture)
@@ -33,6 +35,26 @@ def test_fewer_cpus_than_jobs_is_a_usage_error(cli: Cli, role: str) -> None:  # 
     result = cli(role, "--jobs", 3, "--cpus", 2)
     assert result.code == 2
     assert "each of the jobs must have a CPU, but got --jobs 3 for 2" in " ".join(result.err.replace("│", " ").split())
+
+
+def test_what_keeps_a_process_from_starting_may_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Too many processes: the next try comes later, and is made."""
+    tries = 0
+
+    async def refuse(*_command: str, **_options: object) -> None:
+        nonlocal tries
+        tries += 1
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    async def keep() -> None:
+        async with kept_dispatchers([None]):
+            async with asyncio.timeout(20):
+                while tries < 3:
+                    await asyncio.sleep(0.01)
+
+    monkeypatch.setattr("service.keeping.FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", refuse)
+    asyncio.run(keep())
 
 
 def below(pid: int) -> list[psutil.Process]:

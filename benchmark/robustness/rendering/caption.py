@@ -9,7 +9,7 @@ from benchmark.robustness.registry import BY_NAME
 from benchmark.robustness.rendering.numbers import difference_and_interval, plain
 from benchmark.robustness.rows import Row
 from benchmark.robustness.scoring import AxisInfo
-from benchmark.robustness.table import RobustnessTable, TaskSummary
+from benchmark.robustness.table import Reading, RobustnessTable, TaskSummary
 
 MAX_PAIRS = 6
 MIN_P = 0.001  # smaller ones are not told apart
@@ -37,7 +37,7 @@ def caption(table: RobustnessTable, task: TaskSummary) -> list[str]:
         else "no validation split: one score picks and reports"
     )
     sentences = [
-        f"{task.n_seeds} seeds; equal steps; {_grid(task)}; {picked}.",
+        f"{task.n_seeds} seeds; {_view(table, task)}; {_grid(task)}; {picked}.",
         f"Scores are (y - floor) / (y_ref - floor) with raw y beside; floor {plain(task.floor)}, y_ref {reference}.",
         f"Good is a validation mean within {plain(task.tolerance)} (raw) of y_ref.",
         "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
@@ -79,6 +79,22 @@ def notes(table: RobustnessTable, task: TaskSummary, shown: Sequence[str]) -> li
             f"{cell.optimizer}{point}, seed {cell.seed} ({cell.status})."
         )
     return found
+
+
+def _view(table: RobustnessTable, task: TaskSummary) -> str:
+    """Return what is held equal, and at which step each optimizer was read where it was read off curves."""
+    held = "each task by its own budget" if table.view == "by_budget" else table.view.replace("_", " ")
+    own = [reading for reading in table.readings if reading.task == task.task]
+    if not own:
+        return held
+    amount = f"{plain(own[0].amount)}{' s of steps by a sequential probe' if table.view == 'equal_seconds' else ''}"
+    places = ", ".join(f"{one.optimizer} {_steps(one)}" for one in own)
+    return f"{held} ({amount} each; read at the last evaluation by then, of {own[0].n_steps} steps: {places})"
+
+
+def _steps(reading: Reading) -> str:
+    first, last = reading.first_step, reading.last_step
+    return str(first) if first == last else f"{first} to {last}"
 
 
 def _comparisons(table: RobustnessTable, task: TaskSummary) -> list[str]:
@@ -150,8 +166,8 @@ def _row_notes(row: Row, shown: Sequence[str]) -> Iterable[str]:
         names = ", ".join(row.grid.broadcast)
         yield f"{row.optimizer} has no {names} and is constant along it; best of k draws from its own configurations."
     if row.best is not None and row.best.borders:
-        ends = ", ".join(f"{border.axis} ({border.end} end)" for border in row.best.borders)
-        yield f"{row.optimizer} is best on the border of its grid, which should go on there: {ends}."
+        advice = "; ".join(border.advice for border in row.best.borders)
+        yield f"{row.optimizer} is best on the border of its grid: {advice}; rhobust extend takes it."
     flags = {flag for measure in row.measures.values() for flag in measure.flags}
     if "tied" in flags:
         yield f"{row.optimizer}: several configurations tie for the best; the first of them is reported."

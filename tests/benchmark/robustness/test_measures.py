@@ -2,18 +2,21 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from scipy import stats
 
 from benchmark.errors import TableError
-from benchmark.robustness import levels, measures, sensitivity
+from benchmark.robustness import infer_grids, levels, measures, robustness_table, sensitivity
 from benchmark.robustness.failures import failure_rates
 from benchmark.robustness.tuning import expected_best, share_within
 from benchmark.robustness.width import censoring, decades, widths
+from tests.benchmark.robustness.runs import ACCURACY, frame_of, noisy_scores
 
 SCORES = npst.arrays(np.float64, st.integers(1, 12), elements=st.integers(0, 5).map(float))
 
@@ -138,6 +141,54 @@ def test_variance_of_an_additive_surface_by_hand() -> None:
     rho, lr, both = sensitivity.variance_shares(np.add.outer([0.0, 1.0, 2.0], [0.0, 3.0]))
     assert [float(rho), float(lr)] == pytest.approx([4 / 17.5, 13.5 / 17.5])
     assert both == pytest.approx(0, abs=1e-12)
+
+
+def test_shares_of_one_factor_are_those_of_scipys_one_way_analysis() -> None:
+    """F = (between / (g - 1)) / (within / (n - g)), from which the share between follows."""
+    means = np.random.default_rng(0).random((4, 6))
+    rho, lr, _ = sensitivity.variance_shares(means)
+    for share, groups in ((rho, means), (lr, means.T)):
+        n_groups, n = len(groups), means.size
+        ratio = stats.f_oneway(*groups).statistic * (n_groups - 1) / (n - n_groups)
+        assert float(share) == pytest.approx(ratio / (1 + ratio))
+
+
+def test_shares_do_not_depend_on_the_unit_and_turn_with_the_axes() -> None:
+    means = np.random.default_rng(0).random((4, 6))
+    rho, lr, both = sensitivity.variance_shares(means)
+    assert sensitivity.variance_shares(7 - 3 * means) == pytest.approx((rho, lr, both))
+    assert sensitivity.variance_shares(means.T) == pytest.approx((lr, rho, both))
+
+
+def test_the_shares_of_a_table_do_not_depend_on_which_axis_turns_slowest() -> None:
+    frame = frame_of(noisy_scores(2))
+    grids = infer_grids(frame, ACCURACY)
+    turned = [replace(grid, axes=grid.axes[::-1]) for grid in grids]
+    tables = [robustness_table(frame, ACCURACY, some) for some in (grids, turned)]
+    for name in ("variance_rho", "variance_lr", "variance_interaction", "rho_width_max", "rho_width_mean"):
+        one, other = (table.row("digits", "sam").measures[name] for table in tables)
+        assert one.value == pytest.approx(other.value)
+        assert one.flags == other.flags
+
+
+def test_a_finer_grid_of_the_same_good_region_is_as_wide_and_a_longer_one_not_narrower() -> None:
+    rho = np.array([0.01, 0.1, 1.0, 10.0])
+    good = np.array([False, True, True, True])
+    finer, longer = np.insert(rho, 2, 0.3), np.append(rho, 100.0)
+    width = widths(good, rho)
+    assert widths(np.insert(good, 2, True), finer) == pytest.approx(width)
+    assert widths(np.append(good, True), longer) == pytest.approx(width + 1)
+    assert widths(np.append(good, False), longer) == pytest.approx(width + 0.5), "the end now owns what follows it"
+
+
+def test_the_largest_width_is_censored_by_its_own_line_and_the_mean_by_any() -> None:
+    """At the first lr two decades in the middle are good, at the second only the last rho."""
+    scores = np.array([[0.1, 0.9, 0.9, 0.1], [0.1, 0.1, 0.1, 0.9], [0.1, 0.1, 0.1, 0.1]])[..., np.newaxis]
+    measures = robustness_table(frame_of({"sam": scores}), ACCURACY).row("digits", "sam").measures
+    assert measures["rho_width_max"].value == pytest.approx(2)
+    assert measures["rho_width_max"].flags == ()
+    assert measures["rho_width_mean"].value == pytest.approx((2 + 0.5 + 0) / 3)
+    assert measures["rho_width_mean"].flags == ("censored_high",)
 
 
 def test_phi_by_hand() -> None:

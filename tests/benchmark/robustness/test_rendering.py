@@ -334,7 +334,7 @@ def test_a_task_without_split_and_a_given_reference_are_told() -> None:
     text = render_markdown(robustness_table(table_3(), TABLE_3_SCORING, y_ref={"clip": 0.45}))
     assert "no validation split: one score picks and reports" in text
     assert "0.45 (given)" in text
-    assert "border of its grid, which should go on there: rho (high end)" in text
+    assert "best on the border of its grid: extend rho upward: add 0.05, 0.06 (same step) by rho: " in text
 
 
 def test_paired_differences_are_told(table: RobustnessTable) -> None:

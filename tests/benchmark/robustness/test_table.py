@@ -43,6 +43,7 @@ def test_shape_of_the_document(frame: pd.DataFrame) -> None:
         "fingerprints",
         "mixed",
         "view",
+        "readings",
         "tasks",
         "rows",
         "differences",

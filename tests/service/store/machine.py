@@ -26,6 +26,7 @@ RESULTS = (Status.COMPLETED, Status.DIVERGED)
 STEERING = ("pause", "resume", "cancel", "retry", "delete")
 ENDINGS = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED, JobState.PAUSED)
 TERMINAL = (JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED)
+OWNERS = st.sampled_from(["one", "two"])
 OUTCOMES = st.dictionaries(st.sampled_from(CELLS), st.sampled_from(Status), min_size=1)
 
 
@@ -56,6 +57,7 @@ class KnownJob:
     crashes: int = 0
     retried_after: int = 0
     lease_until: float = 0.0
+    owner: str = ""
     run_after: float = 0.0
     ended_at: float = 0.0
     links: dict[int, KnownRecord] = dataclasses.field(default_factory=dict)
@@ -138,7 +140,7 @@ class QueueMachine(RuleBasedStateMachine):
         elif action == "retry":
             job.leave(JobState.QUEUED, self.clock.now)
             job.crashes, job.retried_after, job.run_after = 0, job.attempt, 0.0
-        elif job.state is JobState.RUNNING:
+        elif job.state is JobState.RUNNING and job.lease_until >= self.clock.now:
             job.requested = Request(action)
         else:
             job.leave(JobState.PAUSED if action == "pause" else JobState.CANCELLED, self.clock.now)
@@ -171,18 +173,18 @@ class QueueMachine(RuleBasedStateMachine):
 
     # dispatchers
 
-    @rule()
-    def claim(self) -> None:
-        self._claim()
+    @rule(owner=OWNERS)
+    def claim(self, owner: str) -> None:
+        self._claim(owner)
 
-    def _claim(self) -> None:
-        expected = self._expected_claim()
-        claimed = self.store.claim("one", LEASE_S)
+    def _claim(self, owner: str) -> None:
+        expected = self._expected_claim(owner)
+        claimed = self.store.claim(owner, LEASE_S)
         assert (claimed and claimed.id) == (expected and expected.id)
         if claimed is not None:
             self.tokens.append((claimed.id, claimed.attempt))
 
-    def _expected_claim(self) -> KnownJob | None:
+    def _expected_claim(self, owner: str) -> KnownJob | None:
         while True:
             now = self.clock.now
             free = [
@@ -194,7 +196,7 @@ class QueueMachine(RuleBasedStateMachine):
             if not free:
                 return None
             job = min(free, key=lambda job: (-job.priority, job.order))
-            job.crashes += job.state is JobState.RUNNING
+            job.crashes += job.state is JobState.RUNNING and job.owner != owner
             if job.requested is Request.CANCEL:
                 job.leave(JobState.CANCELLED, self.clock.now)
             elif job.requested is Request.PAUSE:
@@ -204,6 +206,7 @@ class QueueMachine(RuleBasedStateMachine):
             else:
                 job.leave(JobState.RUNNING, self.clock.now)
                 job.attempt += 1
+                job.owner = owner
                 job.lease_until = now + LEASE_S
                 return job
 
@@ -219,7 +222,7 @@ class QueueMachine(RuleBasedStateMachine):
         for action in actions:
             self._steer(job, action)
         self.clock.turn(seconds)
-        self._claim()
+        self._claim("two" if job.owner == "one" else "one")
 
     @precondition(lambda self: self._running())
     @rule(data=st.data(), first=OUTCOMES, second=OUTCOMES)
@@ -228,7 +231,7 @@ class QueueMachine(RuleBasedStateMachine):
         job = data.draw(st.sampled_from(self._running()))
         self._write((job.id, job.attempt), first)
         self._release((job.id, job.attempt), crashed=False, delay_s=0)
-        self._claim()
+        self._claim("one")
         self._write(self.tokens[-1], second)
 
     def _running(self) -> list[KnownJob]:

@@ -36,6 +36,8 @@ def test_nothing_is_overwritten_or_made_up(database_url: str, backend: str, tmp_
         backup(f"sqlite:///{tmp_path}/nowhere.db", tmp_path / "other.db")
     with pytest.raises(UnavailableError, match="cannot be copied"):
         backup(database_url, tmp_path / "no folder" / "copy.db")
+    with pytest.raises(UnavailableError, match="cannot be written: Not a directory"):
+        backup(database_url, target / "copy.db")
     assert sorted(path.name for path in tmp_path.glob("*.db")) == ["copy.db", "rhobust.db"]
 
 

@@ -1,19 +1,21 @@
 """The queue hands out each job to one owner at a time, in order, and settles what nobody owns any more."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from service.states import JobState, Request
 from service.store import InvalidValueError, LostLeaseError, Store
+from service.web.shapes import progress_values
 from tests.service.store.samples import TTL_S, make_record, new_job, queue, running, start, write
 
 LAPSED = 0.0  # a lease of no length is over at once
 
 
 def lapse(store: Store, times: int = 1) -> None:
-    for _ in range(times):
-        start(store, ttl_s=LAPSED)
+    for number in range(times):
+        start(store, f"silent-{number}", ttl_s=LAPSED)
 
 
 def test_jobs_are_claimed_by_priority_and_then_in_order(store: Store) -> None:
@@ -224,7 +226,7 @@ def test_nobody_makes_room_while_a_dispatcher_is_idle(store: Store) -> None:
 
 
 def test_nobody_makes_room_for_a_job_of_a_submitter_who_runs_enough(store: Store) -> None:
-    store.submit(new_job(submitted_by="ann"))
+    store.submit(new_job(submitted_by="ann", priority=5))
     low, _ = store.submit(new_job(submitted_by="bob"))
     start(store)
     start(store)
@@ -233,6 +235,72 @@ def test_nobody_makes_room_for_a_job_of_a_submitter_who_runs_enough(store: Store
     asked = store.preempt_candidate(60, max_running=2)
     assert asked is not None
     assert asked.id == low.id
+
+
+def test_a_submitter_who_runs_enough_makes_room_with_a_job_of_their_own(store: Store) -> None:
+    bobs, _ = store.submit(new_job(submitted_by="bob", priority=-1))
+    anns, _ = store.submit(new_job(submitted_by="ann"))
+    start(store)
+    start(store)
+    urgent, _ = store.submit(new_job(submitted_by="ann", priority=5))
+    asked = store.preempt_candidate(60, max_running=1)
+    assert asked is not None
+    assert asked.id == anns.id, "bob's is of lower priority, but would leave her at her limit"
+    store.release(anns.id, 1, crashed=False)
+    claimed = store.claim("two", TTL_S, max_running=1)
+    assert claimed is not None
+    assert claimed.id == urgent.id
+    assert store.job(bobs.id).requested is None
+
+
+def test_a_dispatcher_that_claims_nothing_is_no_help(store: Store) -> None:
+    low = running(store)
+    queue(store, priority=10)
+    store.report_dispatcher("two", "host", 2, "0.1", {}, claims=False)
+    asked = store.preempt_candidate(60)
+    assert asked is not None
+    assert asked.id == low.id
+
+
+def test_an_owner_that_was_cut_off_takes_its_job_again_and_no_crash_is_counted(store: Store) -> None:
+    job = queue(store, max_crashes=2)
+    for attempt in (1, 2, 3, 4):
+        again = start(store, "one", ttl_s=LAPSED)
+        assert (again.id, again.attempt, again.crashes) == (job.id, attempt, 0)
+    assert start(store, "two").crashes == 1
+
+
+@pytest.mark.parametrize(("action", "state"), [("cancel", JobState.CANCELLED), ("pause", JobState.PAUSED)])
+def test_what_nobody_runs_any_more_is_settled_at_once(store: Store, action: str, state: JobState) -> None:
+    job = queue(store)
+    start(store, ttl_s=LAPSED)
+    assert getattr(store, action)(job.id).state is state
+    with pytest.raises(LostLeaseError):
+        store.renew(job.id, 1, TTL_S)
+
+
+def test_an_error_that_no_database_keeps_is_kept_readable(store: Store) -> None:
+    job = running(store)
+    ended = store.finish(job.id, job.attempt, JobState.FAILED, error="a \0 and \ud800 in it")
+    assert ended.error == "a \ufffd and \ufffd in it"
+
+
+def test_the_rate_is_that_of_the_last_attempt(store: Store) -> None:
+    job = running(store, n_cells=10)
+    write(store, job, [make_record(cell) for cell in range(4)])
+    store.release(job.id, job.attempt, crashed=False)
+    before = store.progress(job.id)
+    assert (before.n_before, before.n_linked) == (0, 4)
+    again = start(store)
+    resumed = store.progress(job.id)
+    assert (resumed.n_before, resumed.first_record_at, resumed.last_record_at) == (4, None, None)
+    write(store, again, [make_record(cell) for cell in range(4, 6)])
+    assert store.progress(job.id).first_record_at is not None
+    values = progress_values(
+        store.job(job.id), replace(resumed, completed=7, first_record_at=100.0, last_record_at=104.0)
+    )
+    assert values["cells_per_s"] == pytest.approx(2 / 4)  # 3 of its own since, the first of them at the start
+    assert values["eta_s"] == pytest.approx(3 / 0.5)
 
 
 def test_nobody_makes_room_for_an_equal_or_a_delayed_job(store: Store) -> None:

@@ -167,6 +167,22 @@ def test_a_job_that_is_deleted_ends_what_follows_it(
     assert not thread.is_alive()
 
 
+def test_more_followers_than_there_is_room_for_come_later(
+    web: httpx.Client, store: Store, shared_app: tuple[FastAPI, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "MAX_FOLLOWERS", 1)
+    job = submit(store)
+    thread, _ = followed(web, job)
+    until(lambda: shared_app[0].state.rhobust.n_followers == 1, "the first follows", 20)
+    refused = web.get(url_of(job), params={"follow": True})
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"] == "60"
+    assert refused.json()["detail"].startswith("1 logs are followed already")
+    store.cancel(job.id)
+    thread.join(20)
+    assert web.get(url_of(job), params={"follow": True}).status_code == 404, "there is room again, and no log"
+
+
 def test_a_server_that_stops_says_so_and_ends_what_follows(
     web: httpx.Client, store: Store, shared_app: tuple[FastAPI, str]
 ) -> None:

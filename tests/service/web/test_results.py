@@ -1,11 +1,15 @@
 import io
 import json
+import math
 from typing import Any
 
 import httpx
 import pandas as pd
 import pytest
 
+from benchmark import Spec
+from benchmark.choice import StepTiming, device_name, timing_key
+from benchmark.execution import device_for
 from service.store import Store, WantedCell
 from tests.service.filling import completed, diverged, landscape_spec, run_made_up, small_spec, submit, trained
 
@@ -92,6 +96,64 @@ def test_the_table_as_text(web: httpx.Client, job_url: str, table_format: str, m
     assert response.headers["Content-Disposition"].startswith("attachment")
     assert response.text.startswith(start)
     assert "msam" in response.text
+
+
+def test_the_table_at_equal_gradient_evaluations(web: httpx.Client, job_url: str) -> None:
+    """Curves have points after 5, 10 and 16 steps; sam is read after 5 of the 8 that it may take."""
+    equal = web.get(f"{job_url}/table", params={"view": "equal_gradient_evaluations"}).json()
+    assert equal["view"] == "equal_gradient_evaluations"
+    assert {one["optimizer"]: one["last_step"] for one in equal["readings"]} == {"gd": 16, "sam": 5, "msam": 5}
+    table = web.get(f"{job_url}/table").json()
+    assert (table["view"], table["readings"]) == ("equal_steps", [])
+    assert web.get(f"{job_url}/table", params={"view": "equal_steps"}).json() == table
+    assert web.get(f"{job_url}/table", params={"view": "by_budget"}).status_code == 422
+    text = web.get(f"{job_url}/table", params={"view": "equal_gradient_evaluations", "format": "md"}).text
+    assert "of 16 steps: gd 16, sam 5, msam 5" in text
+
+
+def test_equal_seconds_by_what_jobs_measured(web: httpx.Client, job_url: str, store: Store) -> None:
+    asked = {"view": "equal_seconds"}
+    refused = web.get(f"{job_url}/table", params=asked)
+    assert refused.status_code == 422
+    assert "sequential probe, but none is known of gd on digits-mlp; run the spec again" in refused.json()["detail"]
+    seconds = {"gd": 1e-3, "sam": 2e-3, "msam": 1.6e-3}
+    settings = {grid.optimizer: grid.setting for grid in Spec.from_mapping(small_spec()).grids}
+    here = device_name(device_for(use_gpu=False))
+    timings = {timing_key(settings[name], here): StepTiming(None, one) for name, one in seconds.items()}
+    store.report_dispatcher("d", "host", 1, "0", {"devices": {"cpu": "another device"}})
+    store.remember_timings({**timings, timing_key(settings["gd"], "another device"): StepTiming(None, 7.0)})
+    readings = web.get(f"{job_url}/table", params=asked).json()["readings"]
+    assert [(one["optimizer"], one["last_step"]) for one in readings] == [("gd", 16), ("sam", 5), ("msam", 10)]
+    assert readings[0]["amount"] == pytest.approx(16e-3), "of the device of which all are known"
+
+
+def test_slices_and_tuning_curves(web: httpx.Client, job_url: str) -> None:
+    """Scores get better with lr and worse with rho: the best of sam is at the ends of both axes."""
+    found = web.get(f"{job_url}/slices").json()["slices"]
+    assert {(one["optimizer"], one["axis"]) for one in found} == {
+        (optimizer, axis) for optimizer in ("gd", "sam", "msam") for axis in ("rho", "lr")
+    }
+    sam = next(one for one in found if (one["optimizer"], one["axis"]) == ("sam", "rho"))
+    assert (sam["best"], sam["others"], sam["values"]) == (0.1, {"lr": 0.1}, [0.1, 1.0])
+    assert {drop["factor"]: drop["value"] for drop in sam["drops"]} == {
+        0.1: None,
+        0.5: None,
+        2.0: pytest.approx(0.18 * math.log10(2)),
+        10.0: pytest.approx(0.18),
+    }
+    curves = web.get(f"{job_url}/tuning").json()["curves"]
+    assert {one["optimizer"]: one["trials"] for one in curves} == {
+        "gd": [1, 2],
+        "sam": [1, 2, 3, 4],
+        "msam": [1, 2, 3, 4],
+    }
+
+
+def test_a_view_that_would_not_be_honest_is_refused(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store, small_spec(budget={"epochs": 1, "schedule": "cosine"})))
+    response = web.get(f"/api/v1/jobs/{job.id}/table", params={"view": "equal_gradient_evaluations"})
+    assert response.status_code == 422
+    assert "has schedule=cosine; train it anew with budget: {gradient_evaluations: N}" in response.json()["detail"]
 
 
 def test_a_job_without_records_has_an_incomplete_table_and_an_empty_surface(web: httpx.Client, store: Store) -> None:
@@ -194,7 +256,7 @@ def test_the_heat_map_of_a_search_that_is_no_grid(web: httpx.Client, store: Stor
 
 def test_every_kind_of_figure_is_drawn_or_refused_with_a_reason(web: httpx.Client, job_url: str) -> None:
     kinds = [kind["name"] for kind in web.get("/api/v1/figures").json()]
-    assert {"heatmap", "profiles", "trajectories"} <= set(kinds)
+    assert {"heatmap", "profiles", "slices", "trajectories", "tuning"} <= set(kinds)
     for kind in kinds:
         for image_format in ("svg", "json"):
             response = web.get(f"{job_url}/figures/{kind}", params={"format": image_format})

@@ -1,0 +1,50 @@
+"""Tuning curves as a figure of lines, a panel a task."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmark.errors import TableError
+from benchmark.figures.lines import Line, LineFigure, LinePanel
+from benchmark.robustness.scoring import FloatArray, TaskScoring
+from benchmark.robustness.tuning_curves import TuningCurve
+
+
+def prepare_tuning(curves: Sequence[TuningCurve], scorings: Sequence[TaskScoring]) -> LineFigure:
+    """Return what to draw of tuning curves: the expected score of the best of k trials over k, a line an optimizer.
+
+    Args:
+        curves: of one or several tasks.
+        scorings: how each task is scored.
+
+    Raises:
+        TableError: where there is no curve.
+    """
+    if not curves:
+        raise TableError(
+            "a tuning curve needs a complete configuration of a search that is not adaptive, but no optimizer has one."
+        )
+    metrics = {scoring.task: scoring.metric for scoring in scorings}
+    styles = {label: number for number, label in enumerate(dict.fromkeys(one.optimizer for one in curves))}
+    panels = tuple(
+        LinePanel(
+            title=task,
+            x_title="trials k",
+            y_title=f"expected best {metrics[task]}",
+            lines=tuple(_line(one, styles[one.optimizer]) for one in curves if one.task == task),
+            is_log=True,
+        )
+        for task in dict.fromkeys(one.task for one in curves)
+    )
+    methods = sorted({f"{one.level:.0%} {one.method}" for one in curves if one.level is not None})
+    bands = f"Bands: pointwise, {', '.join(methods)}." if methods else "No bands: a single seed."
+    return LineFigure("What tuning with k random trials gives", panels, f"Picked by validation. {bands}")
+
+
+def _line(one: TuningCurve, style: int) -> Line:
+    low, high = (_numbers(end) for end in (one.low, one.high))
+    return Line(one.optimizer, style, np.array(one.trials, dtype=np.float64), np.array(one.value), low, high)
+
+
+def _numbers(values: Sequence[float] | None) -> FloatArray | None:
+    return None if values is None else np.array(values)
