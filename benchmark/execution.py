@@ -1,6 +1,7 @@
 """Execution: cells to their records, in the process that trains them, fused or one after another."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -72,11 +73,11 @@ def train_cells(
         if execution == "sequential":
             (cell,) = cells
             alone = train(
-                task, setting, cell.hyperparameters, cell.seed, device=device, limit_s=limit_s, sharpness=sharpness
+                task, setting, cell.trained_with, cell.seed, device=device, limit_s=limit_s, sharpness=sharpness
             )
             outcomes = [alone]
         else:
-            runs = [Run(cell.hyperparameters, cell.seed) for cell in cells]
+            runs = [Run(cell.trained_with, cell.seed) for cell in cells]
             outcomes = train_together(task, setting, runs, device=device, limit_s=limit_s, sharpness=sharpness)
     except Exception as error:  # whatever a task raises belongs into its record, not into its neighbours'
         # after a fault of the accelerator nothing in this process can be trusted
@@ -107,22 +108,32 @@ def train_cell(
 
 
 def failed_record(
-    cell: Cell, pack: PackPlace, device: torch.device, error: str, execution: Execution = "sequential"
+    cell: Cell,
+    pack: PackPlace,
+    device: torch.device,
+    error: str,
+    execution: Execution = "sequential",
+    status: Status = Status.FAILED,
 ) -> Record:
-    """Return the record of a cell that could not be trained."""
+    """Return the record of a cell that could not be trained; `timed_out` where it is so because another one was."""
     cost = Cost(0, 0, 0.0, False, execution, device.type)
     # what no database can hold may stand in somebody else's message
     words = error[:MAX_ERROR_LENGTH].encode(errors="backslashreplace").decode().replace("\0", "\\0")
-    outcome = Outcome(Status.FAILED, {}, {}, cost, Diagnostics(None, None), error=words)
+    outcome = Outcome(status, {}, {}, cost, Diagnostics(None, None), error=words)
     return _record(cell, pack, device, outcome, execution)
 
 
 def _record(cell: Cell, pack: PackPlace, device: torch.device, outcome: Outcome, execution: Execution) -> Record:
+    """Return a record; that of a control tells its perturbation in units of the rho on its axis, as its partner's."""
+    in_radii, rho = outcome.diagnostics.delta_over_rho, cell.hyperparameters.get("rho")
+    if cell.radius is not None and in_radii is not None and rho:
+        diagnostics = replace(outcome.diagnostics, delta_over_rho=in_radii * cell.radius / rho)
+        outcome = replace(outcome, diagnostics=diagnostics)
     return Record(
         config_key=cell.key,
         fingerprint=cell_fingerprint(cell, device, execution).key,
         setting=cell.setting.key,
-        hyperparameters=cell.hyperparameters,
+        hyperparameters=cell.recorded,
         seed=cell.seed,
         outcome=outcome,
         pack=pack,

@@ -107,11 +107,14 @@ class Journal:
         return self._task.has_collapsed(metrics["train_loss"], tests)
 
     def _diagnostics(self, rho: Scalar | None) -> Diagnostics:
-        """Return the medians over the steps at which the norms were finite."""
+        """Return medians and mean over the steps at which the norms were finite."""
         grad_norm = statistics.median(self._grad_norms) if self._grad_norms else None
-        if rho is None or not rho > 0 or not self._delta_norms:
+        if rho is None:
             return Diagnostics(grad_norm, None)
-        return Diagnostics(grad_norm, statistics.median(self._delta_norms) / rho)
+        mean_delta = statistics.fmean(self._delta_norms) if self._delta_norms else 0.0
+        if not rho > 0 or not self._delta_norms:
+            return Diagnostics(grad_norm, None, mean_delta)
+        return Diagnostics(grad_norm, statistics.median(self._delta_norms) / rho, mean_delta)
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float]:

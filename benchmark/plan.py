@@ -14,7 +14,7 @@ from optimizers import optimizer_info
 
 @dataclass(frozen=True, slots=True)
 class GridPrice:
-    """What the grid of one optimizer on one task takes."""
+    """What the grid of one optimizer on one task takes; one of the second wave begins when its partner has ended."""
 
     task: str
     optimizer: str
@@ -22,6 +22,7 @@ class GridPrice:
     n_cells: int
     gradient_evaluations: int
     steps: int
+    wave: int = 1
 
 
 def price(spec: Spec) -> tuple[GridPrice, ...]:
@@ -44,7 +45,8 @@ def price(spec: Spec) -> tuple[GridPrice, ...]:
             steps += n_steps * spec.seeds.count
             evaluations += round(per_step * n_steps) * spec.seeds.count
         n_cells = grid.n_configurations * spec.seeds.count
-        prices.append(GridPrice(grid.task, grid.optimizer, grid.n_configurations, n_cells, evaluations, steps))
+        wave = 2 if grid.partner else 1
+        prices.append(GridPrice(grid.task, grid.optimizer, grid.n_configurations, n_cells, evaluations, steps, wave))
     return tuple(prices)
 
 

@@ -49,10 +49,18 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostics:
-    """Medians over the steps: norm of the gradient, and of the perturbation in units of rho (None without one)."""
+    """What the norms over the steps were, as far as they were finite.
+
+    Attributes:
+        grad_norm: median norm of the gradient.
+        delta_over_rho: median norm of the perturbation in units of rho; None without one.
+        mean_delta: mean norm of the perturbation, 0 where there was no step; None without rho, and for a run that
+            failed or whose record is older than this number.
+    """
 
     grad_norm: float | None
     delta_over_rho: float | None
+    mean_delta: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +76,7 @@ class Outcome:
         collapsed: whether a completed run learned nothing, as the task defines it.
         diverged_at_step: number, from 1, of the first step whose loss was not finite; where all were, of the step after
             which an evaluation found parameters or final metrics that were not.
-        error: what went wrong, for a failed cell.
+        error: what went wrong, for a failed cell and for a control whose partner timed out.
     """
 
     status: Status
@@ -113,7 +121,8 @@ class Record:
         config_key: hash of configuration and seed; pairs cells between jobs.
         fingerprint: hash of the versions, device, execution and source that trained it.
         setting: hash of the configuration without its hyperparameters.
-        hyperparameters: all of the rule and its base, defaults filled in.
+        hyperparameters: all of the rule and its base, defaults filled in; of a control those of its partner, and beside
+            them the `radius` at which it was trained.
         seed: of split, initialisation and batch order.
         outcome: what came of it.
         pack: where it was trained.

@@ -15,6 +15,7 @@ from benchmark.execution import Execution, device_for
 from benchmark.fingerprint import Fingerprint
 from benchmark.frame import results_frame
 from benchmark.known import sample_cells
+from benchmark.matching import give_up, match
 from benchmark.memory import free_bytes, pack_bytes
 from benchmark.packs import Footprint, in_order, most_of, plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
@@ -129,13 +130,21 @@ def run(
     cells, device = tuple(expand(spec)), device_for(use_gpu=spec.resources.gpus_per_pack != 0)
     choice = choose_execution(spec, (*cells, *sample_cells(spec)), device)
     timings = choice.timings | probe((*cells, *sample_cells(spec)), device, choice.timings)
+
+    def second_wave() -> Sequence[Cell]:
+        records = {record.config_key: record for record in sink.records}
+        found = match((cell for cell in cells if cell.key not in records), records)
+        give_up(found.unmatched, sink, device, choice.executions)
+        return found.ready
+
     train_missing(
         spec,
-        cells,
+        [cell for cell in cells if not cell.partner],
         sink,
         options=options or RayOptions(),
         executions=choice.executions,
         footprints=choice.footprints,
+        then=second_wave,
     )
     step_s = probed_s([grid.setting for grid in spec.grids], device_name(device), timings)
     return Records(spec, tuple(sink.records), step_s)
@@ -151,6 +160,7 @@ def train_missing(
     footprints: Mapping[str, Footprint] = MappingProxyType({}),
     should_drain: Callable[[], bool] = lambda: False,
     records: Mapping[str, Record] = MappingProxyType({}),
+    then: Callable[[], Sequence[Cell]] = tuple,
 ) -> None:
     """Train some cells of a spec in packs on Ray Tune, and what its adaptive searches choose, from the main thread.
 
@@ -164,6 +174,7 @@ def train_missing(
         should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
         records: of the spec's cells so far, by config_key, in the order in which they were made: adaptive searches go
             on from them.
+        then: called when all these have their records: what can be trained now that could not be before.
 
     Raises:
         TaskDataError: when the data of a task is missing or damaged; before anything starts.
@@ -184,17 +195,21 @@ def train_missing(
         counts = Counter(cell.setting.key for cell in cells)
         for search in searches:
             counts[search.grid.setting.key] += len(search.seeds)
+        for grid in spec.grids:
+            counts[grid.setting.key] += grid.n_configurations * spec.seeds.count if grid.partner else 0
         gpus = raytune.gpus_per_pack(spec, _wanted_bytes(counts, footprints, fused))
         n_workers = raytune.n_workers(spec, gpus=gpus)
         room = pack_bytes(free_bytes(device_for(use_gpu=gpus > 0)), n_workers=n_workers, gpus=gpus)
         most = {key: footprint.most_cells(room) for key, footprint in footprints.items() if key in fused}
-        packs = plan_packs(cells, n_workers=n_workers, size=size, fused=fused, most=most)
+        limits = {
+            key: most_of(key, size=size, fused=fused, most=most)
+            for key in {search.grid.setting.key for search in searches}
+        }
         try:
-            limits = {
-                key: most_of(key, size=size, fused=fused, most=most)
-                for key in {search.grid.setting.key for search in searches}
-            }
-            raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches, limits, gpus=gpus)
+            while cells or searches:
+                packs = plan_packs(cells, n_workers=n_workers, size=size, fused=fused, most=most)
+                raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches, limits, gpus=gpus)
+                cells, searches = [] if should_drain() else in_order(then(), fused), []
         finally:
             # Before Ray is shut down, which takes longer than a driver that is told to end may have.
             sink.flush()

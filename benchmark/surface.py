@@ -70,7 +70,7 @@ def _points(cells: Cells, scores: FloatArray) -> list[dict[str, Any]]:
     columns = {
         "mean": _known(mean, n_results >= 1),
         "sd": _known(sd, n_results >= 2),
-        "per_seed": [_known(*pair) for pair in zip(scores, cells.is_result, strict=True)],
+        "per_seed": _known(scores, cells.is_result),
         "n_diverged": cells.diverged.sum(axis=1).tolist(),
         "n_collapsed": [0] * len(scores) if cells.collapsed is None else cells.collapsed.sum(axis=1).tolist(),
         "n_missing": (scores.shape[1] - n_results).tolist(),
@@ -82,5 +82,8 @@ def _points(cells: Cells, scores: FloatArray) -> list[dict[str, Any]]:
     ]
 
 
-def _known(values: FloatArray, known: BoolArray) -> list[float | None]:
-    return [value if is_known else None for value, is_known in zip(values.tolist(), known.tolist(), strict=True)]
+def _known(values: FloatArray, known: BoolArray) -> list[Any]:
+    """Return an array as lists, with None where nothing is known."""
+    plain = values.astype(np.object_)
+    plain[~known] = None
+    return list(plain.tolist())

@@ -12,7 +12,12 @@ def table(rho: float, *hyperparameters: Hyperparameter) -> Mapping[str, Hyperpar
     """Return the radius with its default, the rule's other hyperparameters, and the warm-up, by name."""
     radius = Hyperparameter("rho", float, rho, low=0, high_open=True, description="radius of the perturbation")
     warmup = Hyperparameter(
-        "rho_warmup", float, 0.0, low=0, high=1, description="share of total_steps over which rho grows linearly"
+        "rho_warmup",
+        float,
+        0.0,
+        low=0,
+        high=1,
+        description="share of total_steps over which rho grows linearly: rho min(1, (t + 1) / (share T)), t from 0",
     )
     return {h.name: h for h in (radius, *hyperparameters, warmup)}
 

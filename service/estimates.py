@@ -23,6 +23,7 @@ NOT_MEASURED = "fused or one after another is decided by a short measurement whe
 NOT_TIMED = "packs that are trained fused are cut by a short measurement when the job begins"
 NO_PAST = "nothing like it was ever trained or timed on this device"
 ADAPTIVE = "the configurations of an adaptive search are not known ahead"
+CONTROLS = "a control is reused by the radius that its M-SAM cell had, which is not known ahead"
 ON_A_GPU = "how many packs an accelerator takes at once is decided by its memory when the job begins"
 
 
@@ -132,8 +133,12 @@ def _left(
         return everything
     if any(grid.is_adaptive for grid in spec.grids):
         found.reasons.append(ADAPTIVE)
+    if any(grid.partner for grid in spec.grids):
+        found.reasons.append(CONTROLS)
     reused, left = 0, dict(everything)
     for grid in spec.grids:
+        if grid.partner:
+            continue
         execution = executions.get(grid.setting.key)
         cells = list(grid.cells(spec.seeds.values))
         if execution is None or not cells:
@@ -171,7 +176,10 @@ def _count_packs(
         return
     size = spec.resources.pack if isinstance(spec.resources.pack, int) else None
     cells = in_order(_some(expand(spec), left), fused)
-    found.packs = len(plan_packs(cells, n_workers=host.n_workers, size=size, fused=fused, most=most))
+    waves = [[cell for cell in cells if (cell.partner is not None) is second] for second in (False, True)]
+    found.packs = sum(
+        len(plan_packs(wave, n_workers=host.n_workers, size=size, fused=fused, most=most)) for wave in waves
+    )
     for grid in spec.grids:
         if grid.is_adaptive:
             limit = most_of(grid.setting.key, size=size, fused=fused, most=most)
@@ -209,11 +217,11 @@ def _add_up_seconds(
         share = left[grid.task, grid.optimizer] / one.n_cells
         pace = store.seconds_per_evaluation(grid.setting, host.device.type, execution) if share > 0 else 0.0
         timing = timings.get(grid.setting.key)
+        step_s = None if timing is None else timing.fused_s if execution == "fused" else timing.sequential_s
         if pace is not None:
             total += share * one.gradient_evaluations * pace
-        elif timing is not None:
-            step_s = timing.fused_s if execution == "fused" else timing.sequential_s
-            total += share * one.steps * (step_s or 0.0)
+        elif step_s is not None:
+            total += share * one.steps * step_s
         else:
             found.reasons.append(NO_PAST)
             return

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ class FigureAxis:
         edges: of the cells, one more than values; halfway between neighbours on the axis's scale. Of a design, the two
             ends of the axis.
         is_log: whether the axis is logarithmic.
+        limits: both ends of what is drawn, where panels share them; else those of the edges.
     """
 
     name: str | None
@@ -34,6 +35,12 @@ class FigureAxis:
     values: FloatArray
     edges: FloatArray
     is_log: bool
+    limits: tuple[float, float] | None = None
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Both ends of what is drawn."""
+        return self.limits or (float(self.edges[0]), float(self.edges[-1]))
 
     @property
     def title(self) -> str:
@@ -48,7 +55,7 @@ class FigureAxis:
         if not self.exists:
             return []
         if self.is_log:
-            low, high = math.log10(self.edges[0]), math.log10(self.edges[-1])
+            low, high = (math.log10(end) for end in self.span)
             decades = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
             if len(decades) >= 2:
                 step = math.ceil(len(decades) / MAX_VALUE_TICKS)
@@ -77,6 +84,18 @@ def figure_axis(
     find_edges = _edges if alike is None else _ends
     edges = np.exp(find_edges(np.log(values))) if is_log else find_edges(values)
     return FigureAxis(name, True, values if alike is None else _round_values(values, is_log), edges, is_log)
+
+
+def sharing_limits(axes: Sequence[FigureAxis]) -> list[FigureAxis]:
+    """Return axes of one direction so that those of the same hyperparameter and scale have the same ends."""
+    shared = []
+    for axis in axes:
+        spans = [
+            other.span for other in axes if other.exists and (other.name, other.is_log) == (axis.name, axis.is_log)
+        ]
+        lows, highs = zip(*spans, strict=True) if axis.exists else ((), ())
+        shared.append(replace(axis, limits=(min(lows), max(highs))) if axis.exists else axis)
+    return shared
 
 
 def chosen_names(surfaces: Sequence[Mapping[str, Any]]) -> tuple[str | None, str | None]:

@@ -5,14 +5,14 @@ on axes that all such panels share.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import TableError
-from benchmark.figures.axes import FigureAxis, chosen_names, figure_axis
+from benchmark.figures.axes import FigureAxis, chosen_names, figure_axis, sharing_limits
 from benchmark.robustness.levels import is_good
 from benchmark.robustness.scoring import BoolArray, FloatArray, IntArray, TaskScoring
 
@@ -180,6 +180,8 @@ def prepare_heatmap(
         for surface, scores in zip(shown, oriented, strict=True)
     )
     low, high = _colour_range(panels, scoring)
+    xs, ys = (sharing_limits([getattr(panel, side) for panel in panels]) for side in ("x", "y"))
+    panels = tuple(replace(panel, x=x, y=y) for panel, x, y in zip(panels, xs, ys, strict=True))
     return Heatmap(
         task=scoring.task,
         metric=scoring.metric,

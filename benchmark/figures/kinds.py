@@ -98,6 +98,9 @@ class Figure:
             raise TableError(f"the file must end in .{', .'.join(METADATA)}, but got {Path(file).name!r}.")
         Path(file).write_bytes(self.image(image_format))
 
+    def __repr__(self) -> str:
+        return f"<Figure {self.kind.name}>"
+
     def _repr_svg_(self) -> str:
         return self.image().decode()
 

@@ -49,7 +49,7 @@ def _draw(heatmap: Heatmap) -> Figure:
     for column, (axes, panel) in enumerate(zip(grid[0], heatmap.panels, strict=True)):
         mapped = _panel(axes, panel, heatmap, handles)
         first = column == 0 or panel.y.name != heatmap.panels[column - 1].y.name
-        draw_axis(axes, panel.y, "y", with_labels=first or not np.array_equal(panel.y.edges, heatmap.panels[0].y.edges))
+        draw_axis(axes, panel.y, "y", with_labels=first or panel.y.span != heatmap.panels[0].y.span)
         draw_axis(axes, panel.x, "x", with_labels=True)
     figure.suptitle(heatmap.title, x=0.01, ha="left", fontsize=10, parse_math=False)
     bar = figure.colorbar(mapped, ax=list(grid[0]), pad=0.02, aspect=25)
@@ -151,7 +151,7 @@ def draw_axis(axes: Axes, axis: FigureAxis, which: Literal["x", "y"], *, with_la
     drawn = axes.xaxis if which == "x" else axes.yaxis
     set_scale, set_limits = (axes.set_xscale, axes.set_xlim) if which == "x" else (axes.set_yscale, axes.set_ylim)
     set_scale("log" if axis.is_log else "linear")
-    set_limits(axis.edges[0], axis.edges[-1])
+    set_limits(*axis.span)
     ticks = axis.ticks()
     drawn.set_minor_locator(NullLocator())
     drawn.set_major_locator(FixedLocator([value for value, _ in ticks]))

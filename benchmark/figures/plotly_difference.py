@@ -79,7 +79,7 @@ def _traces(shown: DifferenceMap, panel: DifferencePanel) -> Iterator[Any]:
                 x=shown.x.values[columns].tolist(),
                 y=shown.y.values[rows].tolist(),
                 mode="markers",
-                marker={"symbol": symbol, "size": 7, "line": {"color": INK, "width": 1}},
+                marker={"symbol": symbol, "size": 8, "color": INK, "line": {"color": INK, "width": 1.5}},
                 name=name,
                 hoverinfo="skip",
             )

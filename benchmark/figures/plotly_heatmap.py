@@ -26,7 +26,7 @@ def heatmap_plotly(heatmap: Heatmap) -> dict[str, Any]:
     diverged and collapsed ones are marked.
     """
     panels = heatmap.panels
-    is_shared = all(np.array_equal(panel.y.edges, panels[0].y.edges) for panel in panels)
+    is_shared = all(panel.y.span == panels[0].y.span for panel in panels)
     widths = [STRIP_WIDTH if not panel.x.exists else 1.0 for panel in panels]
     figure = make_subplots(
         rows=1,
@@ -147,7 +147,7 @@ def web_axis(axis: FigureAxis, *, with_title: bool = True) -> dict[str, Any]:
         "tickmode": "array",
         "tickvals": [value for value, _ in ticks],
         "ticktext": [text for _, text in ticks],
-        "range": (np.log10(axis.edges[[0, -1]]) if axis.is_log else axis.edges[[0, -1]]).tolist(),
+        "range": np.log10(axis.span).tolist() if axis.is_log else list(axis.span),
         "showgrid": False,
         "showline": True,
         "mirror": True,

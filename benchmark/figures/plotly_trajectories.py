@@ -31,11 +31,12 @@ def trajectories_plotly(shown: Trajectories) -> dict[str, Any]:
         specs=[[{} if (row, column) in titles else None for column in range(n_columns)] for row in range(n_rows)],
         subplot_titles=[titles[place] for place in sorted(titles)],
         horizontal_spacing=0.2 / max(n_columns, 4),
-        vertical_spacing=0.3 / max(n_rows, 4),
+        vertical_spacing=0.4 / max(n_rows, 4),
     )
     named: set[str] = set()
     ground = _ground(shown)
     leftmost = {panel.row: panel.column for panel in reversed(shown.panels)}
+    lowest = {panel.column: panel.row for panel in shown.panels}
     for panel in shown.panels:
         place = {"row": panel.row + 1, "col": panel.column + 1}
         figure.add_trace(go.Figure(ground).data[0], **place)
@@ -50,10 +51,13 @@ def trajectories_plotly(shown: Trajectories) -> dict[str, Any]:
             "linecolor": INK,
             "mirror": True,
         }
-        is_first = panel.column == leftmost[panel.row]
-        figure.update_xaxes(title={"text": "theta_0"}, range=[shown.low[0], shown.high[0]], **axis, **place)
+        axis |= {"ticks": "outside", "constrain": "domain"}
+        is_first, is_last = panel.column == leftmost[panel.row], panel.row == lowest[panel.column]
+        title = "theta_0" if is_last else ""
+        figure.update_xaxes(title={"text": title}, range=[shown.low[0], shown.high[0]], **axis, **place)
         if shown.is_plane:
-            axis["range"] = [shown.low[1], shown.high[1]]
+            across = figure.get_subplot(**place).xaxis.plotly_name.replace("axis", "")
+            axis |= {"range": [shown.low[1], shown.high[1]], "scaleanchor": across}
         title = "theta_1" if shown.is_plane else "loss"
         figure.update_yaxes(title={"text": title if is_first else ""}, **axis, **place)
     figure.update_layout(
@@ -105,10 +109,12 @@ def _traces(shown: Trajectories, panel: TrajectoryPanel) -> Iterator[Any]:
         )
         ended = [run for run in group.runs if not run.has_diverged]
         diverged = [run for run in group.runs if run.has_diverged]
-        symbol = style.symbol if group.title else "square"
+        end: dict[str, Any] = {"symbol": "square", "color": INK}
+        if group.title:
+            end = {"symbol": style.symbol, "color": style.colour}
         for runs, last, label, marker in (
             (group.runs, False, "start", {"symbol": "circle", "color": PAPER, "line": {"color": INK, "width": 1}}),
-            (ended, True, "end", {"symbol": symbol, "color": INK, "line": {"color": PAPER, "width": 0.5}}),
+            (ended, True, name if group.title else "end", {**end, "line": {"color": PAPER, "width": 0.5}}),
             (diverged, True, "diverged", {"symbol": "x", "color": INK}),
         ):
             if runs:
@@ -130,7 +136,7 @@ def _line_of(shown: Trajectories, group: Group) -> dict[str, Any]:
 
 def _marks(shown: Trajectories, runs: Sequence[Run], label: str, marker: dict[str, Any], *, last: bool) -> Any:
     x, y = shown.places(np.array([run.points[-1 if last else 0] for run in runs]))
-    texts = [f"seed {run.seed}, {label}" for run in runs]
+    texts = [f"{label}, seed {run.seed}" for run in runs]
     told = {"text": texts, "hovertemplate": "%{text}<br>%{x:.4g}, %{y:.4g}<extra></extra>"}
     return go.Scatter(x=_plain(x), y=_plain(y), mode="markers", marker=marker, name=label, **told)
 

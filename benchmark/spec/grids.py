@@ -61,7 +61,18 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A configuration and a seed: one training run."""
+    """A configuration and a seed: one training run.
+
+    Attributes:
+        task: label of the task in the job.
+        optimizer: label of the optimizer in the job.
+        setting: task, rule, base and budget.
+        hyperparameters: of the rule and its base; of a radius-matched control those of its partner.
+        seed: of all randomness.
+        key: hash of all that, and of its partner's key.
+        partner: key of the M-SAM cell whose radius a radius-matched control takes; None for every other cell.
+        radius: mean norm of the partner's perturbations; None until the partner has run.
+    """
 
     task: str
     optimizer: str
@@ -69,6 +80,20 @@ class Cell:
     hyperparameters: Mapping[str, Scalar]
     seed: int
     key: str
+    partner: str | None = None
+    radius: float | None = None
+
+    @property
+    def trained_with(self) -> Mapping[str, Scalar]:
+        """Hyperparameters of its training: those of a control have the partner's mean radius, from the first step."""
+        if self.radius is None:
+            return self.hyperparameters
+        return {**self.hyperparameters, "rho": self.radius, "rho_warmup": 0.0}
+
+    @property
+    def recorded(self) -> Mapping[str, Scalar]:
+        """Hyperparameters as its record has them: with the `radius` that a control was trained at."""
+        return self.hyperparameters if self.radius is None else {**self.hyperparameters, "radius": self.radius}
 
 
 @dataclass(frozen=True)
@@ -129,6 +154,7 @@ class Grid:
         metric: what scores the cells.
         tolerance: in raw units of the metric.
         design: how the configurations are chosen; None for every combination.
+        partner: of a radius-matched control, the setting of the M-SAM cells on the same points; else None.
     """
 
     task: str
@@ -139,6 +165,7 @@ class Grid:
     metric: Metric
     tolerance: float
     design: Design | None = None
+    partner: Setting | None = None
 
     @property
     def title(self) -> str:
@@ -179,13 +206,15 @@ class Grid:
     def cells_of(self, hyperparameters: Mapping[str, Scalar], seeds: Iterable[int]) -> Iterator[Cell]:
         """Yield the cells of one configuration."""
         for seed in seeds:
+            partner = config_key(self.partner, hyperparameters, seed) if self.partner else None
             yield Cell(
                 task=self.task,
                 optimizer=self.optimizer,
                 setting=self.setting,
                 hyperparameters=hyperparameters,
                 seed=seed,
-                key=config_key(self.setting, hyperparameters, seed),
+                key=config_key(self.setting, hyperparameters, seed, partner),
+                partner=partner,
             )
 
     def holds(self, setting_key: str, hyperparameters: Mapping[str, Scalar]) -> bool:
@@ -197,7 +226,7 @@ class Grid:
 
     def overlaps(self, other: "Grid") -> bool:
         """Whether the two grids have a configuration in common; of designs that are not known ahead, may have."""
-        if self.setting.key != other.setting.key:
+        if self.setting.key != other.setting.key or self.partner != other.partner:
             return False
         if any(_are_apart(*pair) for pair in zip(self._spans, other._spans, strict=True)):
             return False
@@ -240,9 +269,10 @@ def _are_apart(one: tuple[Scalar, Scalar], other: tuple[Scalar, Scalar]) -> bool
     return one[1] < other[0] or other[1] < one[0]
 
 
-def config_key(setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int) -> str:
-    """Return the hash that identifies a cell in every job: its configuration and its seed."""
-    return content_hash({"setting": setting.key, "hyperparameters": dict(hyperparameters), "seed": seed})
+def config_key(setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, partner: str | None = None) -> str:
+    """Return the hash that identifies a cell in every job: configuration, seed, and of a control its partner."""
+    document = {"setting": setting.key, "hyperparameters": dict(hyperparameters), "seed": seed}
+    return content_hash(document if partner is None else {**document, "partner": partner})
 
 
 def expand(spec: "Spec") -> Iterator[Cell]:

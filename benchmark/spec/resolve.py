@@ -12,6 +12,7 @@ from benchmark.errors import Problem
 from benchmark.parsing import pointer, unknown_name
 from benchmark.records import Scalar
 from benchmark.spec.axes import Axis
+from benchmark.spec.controls import CONTROL, PARTNER, control_label, control_problems, partner_labels
 from benchmark.spec.grids import Design, Grid, GridAxis, Setting
 from benchmark.spec.models import Budget, OptimizerEntry, TaskEntry
 from benchmark.tasks import Metric, ParamValue, task_class, task_names
@@ -62,6 +63,7 @@ class _Arm:
     base: str
     axes: tuple[GridAxis, ...]
     fixed: Mapping[str, Scalar]
+    partner: str | None = None  # rule whose radius it takes
 
 
 def resolve(spec: "Spec", max_cells: int) -> tuple[tuple[Grid, ...], list[Problem]]:
@@ -70,14 +72,17 @@ def resolve(spec: "Spec", max_cells: int) -> tuple[tuple[Grid, ...], list[Proble
     entries = _entries(spec)
     if not entries:
         return (), [Problem("/optimizers", "at least one optimizer is needed, or gd: true.")]
-    _check_unique(((entry.title, place) for entry, place in entries), "optimizer", problems)
+    titles = [(entry.title, place) for entry, place in entries]
+    titles += [(control_label(label), ("controls", 0)) for label in partner_labels(spec)]
+    _check_unique(titles, "optimizer", problems)
     _check_unique(((entry.title, ("tasks", index)) for index, entry in enumerate(spec.tasks)), "task", problems)
     tasks = [_task(spec, entry, ("tasks", index), problems) for index, entry in enumerate(spec.tasks)]
     arms = [_arm(spec, entry, place, problems) for entry, place in entries]
     _check_used(spec, entries, problems)
+    problems += control_problems(spec)
     if problems:
         return (), list(dict.fromkeys(problems))
-    found = [arm for arm in arms if arm]
+    found = [part for arm in arms if arm for part in (arm, *_controls(spec, arm))]
     # by the spec alone: which optimizers there are must not change the points of the others
     names = tuple(dict.fromkeys([*spec.space, *(name for entry in spec.optimizers for name in entry.space)]))
     grids = tuple(_grid(spec, task, arm, names) for task in tasks if task for arm in found)
@@ -144,12 +149,20 @@ def _entries(spec: "Spec") -> list[tuple[OptimizerEntry, Place]]:
     return entries
 
 
+def _controls(spec: "Spec", arm: _Arm) -> list[_Arm]:
+    """Return the control of an arm, which has its points: the hyperparameters of the two rules are the same."""
+    if not spec.controls or arm.rule != PARTNER:
+        return []
+    return [replace(arm, label=control_label(arm.label), rule=CONTROL, partner=arm.rule)]
+
+
 def _grid(spec: "Spec", task: _Task, arm: _Arm, names: tuple[str, ...]) -> Grid:
     setting = Setting(task.name, task.version, task.params, arm.rule, arm.base, task.budget)
     search, design = spec.search, None
     if search.method != "grid" and arm.axes:  # an optimizer without axes has its one configuration under any search
         design = Design(search.method, search.n_configurations or 1, search.seed or 0, names)
-    return Grid(task.label, arm.label, setting, arm.axes, arm.fixed, task.metric, task.tolerance, design)
+    partner = replace(setting, rule=arm.partner) if arm.partner else None
+    return Grid(task.label, arm.label, setting, arm.axes, arm.fixed, task.metric, task.tolerance, design, partner)
 
 
 def _check_unique(labels: Iterable[tuple[str, Place]], kind: str, problems: list[Problem]) -> None:

@@ -9,6 +9,7 @@ from pydantic import ValidationError as PydanticError
 
 from benchmark.errors import SpecError
 from benchmark.parsing import Integer, SpecModel, Text, parse_text, plain_document, problems_of, read_text
+from benchmark.spec.controls import Controls
 from benchmark.spec.grids import Grid
 from benchmark.spec.models import (
     MAX_ENTRIES,
@@ -24,7 +25,6 @@ from benchmark.spec.models import (
     SharpnessChoice,
     Space,
     TaskEntry,
-    Unavailable,
 )
 from benchmark.spec.resolve import resolve
 
@@ -48,7 +48,7 @@ class Spec(SpecModel):
     budget: Budget = Field(default_factory=lambda: Budget(epochs=20))
     base: BaseEntry = Field(default_factory=BaseEntry)
     gd: bool = True
-    controls: Unavailable = ()
+    controls: Controls = ()
     optimizers: Annotated[tuple[OptimizerEntry, ...], Field(max_length=MAX_ENTRIES)] = ()
     space: Space = Field(default_factory=dict)
     fixed: Fixed = Field(default_factory=dict)

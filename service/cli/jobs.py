@@ -77,6 +77,8 @@ def plan(spec: SpecPath, url: UrlOption = None, output: ListOption = ListOutput.
     ]
     print_rows((*columns, "execution"), rows)
     facts = [f"{document['cells']:,} cells", f"{document['gradient_evaluations']:,} gradient evaluations"]
+    later = sum(one["cells"] for one in document["grids"] if one["wave"] == 2)
+    facts += [f"{later:,} cells in a second wave"] if later else []
     facts += [f"{document[name]:,} {name}" for name in ("reused", "packs") if document[name] is not None]
     if document["estimated_s"] is not None:
         facts.append(f"about {document['estimated_s']:,.0f} s")

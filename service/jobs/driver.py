@@ -17,8 +17,9 @@ from benchmark.spec import Cell
 from service.jobs.child import DRAIN, MAX_LAST_WORDS, DriverExit, Orders, end_with_parent, private_stdout
 from service.jobs.patience import persist
 from service.jobs.sink import PATIENCE_LEASES, RecordSink
+from service.jobs.waves import Waves
 from service.results import job_records
-from service.store import LostLeaseError, Store, StoreError, UnavailableError, WantedCell
+from service.store import LostLeaseError, Store, StoreError, UnavailableError
 
 logger = logging.getLogger("rhobust.driver")
 
@@ -80,19 +81,6 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     made_by = _fingerprints(kinds, device, executions)
     store.register({key: setting.to_dict() for key, setting in settings.items()}, {})
     store.set_execution(job.id, orders.attempt, _by_label(spec, executions))
-    if spec.reuse:
-        needed = columns_of(spec.sharpness)
-        wanted = [
-            WantedCell(cell.key, made_by[cell.setting.key], cell.task, cell.optimizer, True, needed) for cell in missing
-        ]
-        linked = store.link_reusable(job.id, orders.attempt, wanted, orders.lease_s)
-        missing = [cell for cell in missing if cell.key not in linked]
-        if linked and records:
-            records = job_records(store, job.id)
-    n_left = job.n_cells - len(store.done_keys(job.id) | store.failed_keys(job.id))
-    logger.info("attempt %d: %d of %d cells are to be trained", orders.attempt, n_left, job.n_cells)
-    if not n_left:
-        return
     sink = RecordSink(
         store,
         job.id,
@@ -102,16 +90,35 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
         on_request=drain.set,
         lost_lease_code=DriverExit.LOST_LEASE,
     )
-    options = RayOptions(orders.ray_address, orders.n_cpus)
+    waves = Waves(
+        store,
+        job.id,
+        orders.attempt,
+        lease_s=orders.lease_s,
+        missing=missing,
+        made_by=made_by if spec.reuse else None,
+        needs_metrics=columns_of(spec.sharpness),
+        sink=sink,
+        device=device,
+        executions=executions,
+    )
+    cells = waves.first()
+    if records:
+        records = job_records(store, job.id)
+    n_left = job.n_cells - len(store.done_keys(job.id) | store.failed_keys(job.id))
+    logger.info("attempt %d: %d of %d cells are to be trained", orders.attempt, n_left, job.n_cells)
+    if not n_left:
+        return
     train_missing(
         spec,
-        missing,
+        cells,
         sink,
-        options=options,
+        options=RayOptions(orders.ray_address, orders.n_cpus),
         executions=executions,
         footprints=choice.footprints,
         should_drain=drain.is_set,
         records=records,
+        then=waves.second,
     )
 
 

@@ -10,7 +10,7 @@ from service.store.entities import Dispatcher, Ownership
 from service.store.part import Part, insert_into, known_form
 from service.store.tables import db_now, dispatcher, job
 
-SILENT_S = 86_400  # one that was killed cannot say so: after a day its row tells nobody anything
+SILENT_S = 30 * 86_400  # one that was killed cannot say so: after a month its row tells nobody anything
 
 
 class Dispatchers(Part):
@@ -27,7 +27,7 @@ class Dispatchers(Part):
         *,
         claims: bool = True,
     ) -> None:
-        """Say that a dispatcher is alive, what it has, and which job it runs; forget those silent for a day.
+        """Say that a dispatcher is alive, what it has, and which job it runs; forget those silent for a month.
 
         One that does not claim jobs just now, since its machine could not run the last one, is no help to those that
         wait.

@@ -138,6 +138,7 @@ class WantedCell:
         task: label of its task.
         optimizer: label of its optimizer.
         needs_curve: whether only a record with a curve will do.
+        radius: at which a control would be trained now; only a record of that radius will do.
         needs_metrics: metrics that a completed record must have; a diverged one has none.
     """
 
@@ -146,6 +147,7 @@ class WantedCell:
     task: str
     optimizer: str
     needs_curve: bool = False
+    radius: float | None = None
     needs_metrics: tuple[str, ...] = ()
 
 

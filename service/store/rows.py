@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from benchmark.canonical import content_hash
-from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Status
+from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Scalar, Status
 from service.store import checks
 from service.store.codec import pack_curve, pack_numbers, unpack_curve, unpack_numbers
 from service.store.errors import InvalidValueError
@@ -16,22 +16,30 @@ from service.store.errors import InvalidValueError
 def shape_of(record: Record) -> tuple[str, Mapping[str, Any]]:
     """Return the key and the document of a record's shape."""
     outcome, cost = record.outcome, record.outcome.cost
-    return _shape(
-        tuple(record.hyperparameters), tuple(outcome.metrics), tuple(outcome.curve), cost.execution, cost.device
-    )
+    hyperparameters, metrics, curve = map(tuple, (record.hyperparameters, outcome.metrics, outcome.curve))
+    has_mean_delta = outcome.diagnostics.mean_delta is not None
+    return _shape(hyperparameters, metrics, curve, cost.execution, cost.device, has_mean_delta=has_mean_delta)
 
 
 @functools.lru_cache(maxsize=256)
 def _shape(
-    hyperparameters: tuple[str, ...], metrics: tuple[str, ...], curve: tuple[str, ...], execution: str, device: str
+    hyperparameters: tuple[str, ...],
+    metrics: tuple[str, ...],
+    curve: tuple[str, ...],
+    execution: str,
+    device: str,
+    *,
+    has_mean_delta: bool,
 ) -> tuple[str, Mapping[str, Any]]:
-    document = {
+    document: dict[str, Any] = {
         "hyperparameters": [checks.text("the name of a hyperparameter", name) for name in hyperparameters],
         "metrics": [checks.text("the name of a metric", name) for name in metrics],
         "curve": [checks.text("the name of a series", name) for name in curve],
         "execution": checks.text("execution", execution),
         "device": checks.text("device", device),
     }
+    if has_mean_delta:  # one more number after the metrics; records of earlier versions have none
+        document["diagnostics"] = ["mean_delta"]
     return content_hash(document), document
 
 
@@ -45,7 +53,8 @@ def record_values(record: Record) -> dict[str, Any]:
     step = outcome.diverged_at_step
     try:
         hyperparameters = pack_numbers(record.hyperparameters.values())
-        metrics = pack_numbers(outcome.metrics.values())
+        means = [] if diagnostics.mean_delta is None else [diagnostics.mean_delta]
+        metrics = pack_numbers([*outcome.metrics.values(), *means])
     except ValueError as error:
         raise InvalidValueError(f"the record of {record.config_key} cannot be kept: {error}") from None
     return {
@@ -71,16 +80,23 @@ def record_values(record: Record) -> dict[str, Any]:
     }
 
 
+def hyperparameters_of(packed: bytes, shape: Mapping[str, Any]) -> dict[str, Scalar]:
+    """Return the hyperparameters in the column of a row."""
+    names = shape["hyperparameters"]
+    return dict(zip(names, unpack_numbers(packed, len(names)), strict=True))
+
+
 def record_from_row(row: RowMapping, shape: Mapping[str, Any]) -> Record:
     """Return the record of a row joined with its fingerprint and setting; without its curve where that was not read."""
-    names = shape["hyperparameters"]
     metrics = shape["metrics"]
-    values = unpack_numbers(row["metrics"], len(metrics))
+    n_means = len(shape.get("diagnostics", ()))
+    values = unpack_numbers(row["metrics"], len(metrics) + n_means)
+    mean_delta = float(values.pop()) if n_means else None
     return Record(
         config_key=row["config_key"],
         fingerprint=row["fingerprint"],
         setting=row["setting"],
-        hyperparameters=dict(zip(names, unpack_numbers(row["hyperparameters"], len(names)), strict=True)),
+        hyperparameters=hyperparameters_of(row["hyperparameters"], shape),
         seed=row["seed"],
         outcome=Outcome(
             status=Status(row["status"]),
@@ -94,7 +110,7 @@ def record_from_row(row: RowMapping, shape: Mapping[str, Any]) -> Record:
                 execution=shape["execution"],
                 device=shape["device"],
             ),
-            diagnostics=Diagnostics(row["grad_norm"], row["delta_over_rho"]),
+            diagnostics=Diagnostics(row["grad_norm"], row["delta_over_rho"], mean_delta),
             collapsed=row["collapsed"],
             diverged_at_step=row["diverged_at_step"],
             error=row["error"],

@@ -14,7 +14,7 @@ from service.store.errors import InvalidValueError
 from service.store.jobs import RECORDS_LOCK
 from service.store.leases import fence, lease
 from service.store.part import IN_CHUNK, Part, chunks, insert_into
-from service.store.rows import record_values, shape_of
+from service.store.rows import hyperparameters_of, record_values, shape_of
 from service.store.tables import db_now, job, link, origin, record, tally
 
 _Row = Row[*tuple[Any, ...]]
@@ -107,8 +107,9 @@ class Writing(Part):
     def link_reusable(self, job_id: str, attempt: int, wanted: Sequence[WantedCell], ttl_s: float) -> set[str]:
         """Link a job to the newest completed or diverged records of any job for the cells that it wants.
 
-        A record has a curve if it was written with the names of its series, be they empty. A completed record counts
-        only if it has the metrics that the cell needs.
+        A record has a curve if it was written with the names of its series, be they empty. The radius of a control
+        counts as a part of its fingerprint: a record of another radius will not do. A completed record counts only if
+        it has the metrics that the cell needs.
 
         Returns:
             The config_keys that were linked.
@@ -118,7 +119,7 @@ class Writing(Part):
         """
         linked: set[str] = set()
         ordered = sorted(wanted, key=lambda cell: (*_needs(cell), cell.config_key))
-        for (fingerprint, needs_curve, needs_metrics), group in groupby(ordered, key=_needs):
+        for (fingerprint, needs_curve), group in groupby(ordered, key=_needs):
             for cells in chunks(list(group), IN_CHUNK):
                 with self._database.write() as connection:
                     self._database.lock(connection, RECORDS_LOCK, shared=True)
@@ -126,20 +127,51 @@ class Writing(Part):
                     seq = self._fingerprints.seqs(connection, [fingerprint]).get(fingerprint)
                     if seq is None:
                         continue
-                    rows = _reusable(connection, seq, cells, needs_curve=needs_curve)
-                    by_key = {cell.config_key: cell for cell in cells}
-                    newest = {
-                        row.config_key: row
-                        for row in rows
-                        if has_metrics(self._shapes.document(connection, row.shape_seq), row.status, needs_metrics)
-                    }
-                    uses = [_use_of(row, by_key[key], reused=row.job_id != job_id) for key, row in newest.items()]
+                    uses = self._reusable(connection, job_id, seq, cells, needs_curve=needs_curve)
                     fresh = _use(connection, owned.seq, uses)
                     if fresh:
                         grown = update(job).where(job.c.seq == owned.seq).values(revision=job.c.revision + 1)
                         connection.execute(grown)
                     linked |= fresh
         return linked
+
+    def _reusable(
+        self,
+        connection: Connection,
+        job_id: str,
+        fingerprint_seq: int,
+        cells: Sequence[WantedCell],
+        *,
+        needs_curve: bool,
+    ) -> list[_Use]:
+        columns = (
+            record.c.seq,
+            record.c.config_key,
+            record.c.fingerprint_seq,
+            record.c.status,
+            record.c.collapsed,
+            record.c.shape_seq,
+            record.c.hyperparameters,
+            origin.c.job_id,
+        )
+        by_key = {cell.config_key: cell for cell in cells}
+        fitting = [
+            record.c.config_key.in_(by_key),
+            record.c.fingerprint_seq == fingerprint_seq,
+            record.c.status.in_(RESULTS),
+        ]
+        if needs_curve:
+            fitting.append(record.c.curve.is_not(None))
+        rows = connection.execute(select(*columns).join_from(record, origin).where(*fitting).order_by(record.c.seq))
+        newest = {row.config_key: row for row in rows if self._serves(connection, row, by_key[row.config_key])}
+        return [_use_of(row, by_key[key], reused=row.job_id != job_id) for key, row in newest.items()]
+
+    def _serves(self, connection: Connection, row: _Row, cell: WantedCell) -> bool:
+        """Return whether a result has the metrics and the radius that a cell needs."""
+        shape = self._shapes.document(connection, row.shape_seq)
+        if cell.radius is not None and hyperparameters_of(row.hyperparameters, shape).get("radius") != cell.radius:
+            return False
+        return has_metrics(shape, row.status, cell.needs_metrics)
 
     def _origin(self, connection: Connection, job_id: str, attempt: int) -> int:
         """Return the number of an attempt that writes records."""
@@ -180,32 +212,8 @@ def has_metrics(shape: Mapping[str, Any], status: str, needed: Collection[str]) 
     return status != str(Status.COMPLETED) or set(needed) <= set(shape["metrics"])
 
 
-def _needs(cell: WantedCell) -> tuple[str, bool, tuple[str, ...]]:
-    return cell.fingerprint, cell.needs_curve, cell.needs_metrics
-
-
-def _reusable(
-    connection: Connection, fingerprint_seq: int, cells: Sequence[WantedCell], *, needs_curve: bool
-) -> Sequence[_Row]:
-    """Return the results of these cells under a fingerprint, in the order in which they were written."""
-    columns = (
-        record.c.seq,
-        record.c.config_key,
-        record.c.fingerprint_seq,
-        record.c.status,
-        record.c.collapsed,
-        record.c.shape_seq,
-        origin.c.job_id,
-    )
-    fitting = [
-        record.c.config_key.in_([cell.config_key for cell in cells]),
-        record.c.fingerprint_seq == fingerprint_seq,
-        record.c.status.in_(RESULTS),
-    ]
-    if needs_curve:
-        fitting.append(record.c.curve.is_not(None))
-    statement = select(*columns).join_from(record, origin).where(*fitting).order_by(record.c.seq)
-    return connection.execute(statement).all()
+def _needs(cell: WantedCell) -> tuple[str, bool]:
+    return cell.fingerprint, cell.needs_curve
 
 
 def _use_of(row: _Row, labels: PlacedRecord | WantedCell, *, reused: bool) -> _Use:

@@ -43,6 +43,7 @@ class GridPlan(BaseModel):
     configurations: int
     cells: int
     gradient_evaluations: int
+    wave: int = Field(description="2 of a control, which is trained when the cells that give its radius have ended")
 
 
 class Plan(BaseModel):
@@ -113,6 +114,7 @@ def _plan(found: Estimate) -> Plan:
                 configurations=one.n_configurations,
                 cells=one.n_cells,
                 gradient_evaluations=one.gradient_evaluations,
+                wave=one.wave,
             )
             for one in found.prices
         ],

@@ -117,10 +117,11 @@ class CostShape(BaseModel):
 
 
 class DiagnosticsShape(BaseModel):
-    """Medians over the steps."""
+    """Medians over the steps, and the mean norm of the perturbation."""
 
     grad_norm: float | None
     delta_over_rho: float | None
+    mean_delta: float | None
 
 
 class RecordShape(BaseModel):

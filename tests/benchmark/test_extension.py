@@ -26,6 +26,13 @@ def changed(base: dict[str, Any], *path: Any, value: Any) -> dict[str, Any]:
     return result
 
 
+CONTROLLED = document(
+    controls=["radius_matched"],
+    optimizers=[{"name": "msam", "space": {"rho": {"log": [0.01, 1.0], "n": 3}}}],
+    space={"lr": {"log": [0.01, 1.0], "n": 3}},
+)
+
+
 def problems(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [str(problem) for problem in extension_problems(Spec.from_mapping(old), Spec.from_mapping(new))]
 
@@ -46,6 +53,13 @@ def problems(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 )
 def test_a_larger_grid_extends_a_smaller_one(new: dict[str, Any]) -> None:
     assert problems(GRID, new) == []
+
+
+def test_controls_can_be_added_and_refined_but_not_taken_away() -> None:
+    assert problems({**CONTROLLED, "controls": []}, CONTROLLED) == []
+    assert problems(CONTROLLED, changed(CONTROLLED, "optimizers", 0, "space", "rho", "n", value=5)) == []
+    (problem,) = problems(CONTROLLED, {**CONTROLLED, "controls": []})
+    assert "msam-radius-matched on digits-mlp with lr=0.01" in problem
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_at_equal_gradient_evaluations_sam_is_read_at_half_the_steps_of_gd() -> 
     assert raw(table, "gd", "gradient_evaluations") == raw(table, "sam", "gradient_evaluations") == 16
     assert raw(table, "sam", "elapsed_s") == pytest.approx(1.6)
     assert RobustnessTable.from_dict(table.to_dict()).readings == table.readings
-    text = "equal gradient evaluations (16: of 16 steps gd at step 16, sam at step 8, its last evaluation by then)"
+    text = "equal gradient evaluations (16 each; read at the last evaluation by then, of 16 steps: gd 16, sam 8)"
     assert text in render_markdown(table).replace("\\", "")
 
 
@@ -92,7 +92,7 @@ def test_the_last_evaluation_by_then_counts_and_never_a_later_one() -> None:
         "1.6 s are 11 steps of sam, which is evaluated after 8 and 12"
     )
     assert raw(table, "sam") == pytest.approx(0.28)
-    assert "1.6 of steps by a sequential probe" in render_markdown(table)
+    assert "1.6 s of steps by a sequential probe each" in render_markdown(table)
 
 
 def test_any_optimizer_may_be_the_one_that_ends_first() -> None:
@@ -195,7 +195,7 @@ def test_configurations_of_one_optimizer_may_differ_in_price() -> None:
     spec = make_spec([{"name": "look_sam", "fixed": {"rho": 0.1}, "space": {"k": {"values": [1, 5]}}}])
     table = spec_table(spec, records_of(spec), view="equal_gradient_evaluations")
     assert table.readings[1] == Reading("digits-mlp", "look_sam", 16, 8, 12, 16), "16 / 2 = 8 and 16 / 1.2 = 13.3 steps"
-    assert "look_sam at step 8 to 12" in render_markdown(table).replace("\\", "")
+    assert "look_sam 8 to 12" in render_markdown(table).replace("\\", "")
 
 
 def test_nothing_completed_is_no_view() -> None:

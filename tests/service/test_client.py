@@ -97,8 +97,20 @@ def test_results_come_out_as_table_frame_and_surface(client: Client, store: Stor
     assert (len(frame), set(frame["status"])) == (20, {"completed"})
     assert len(list(job.iter_records(optimizer="sam"))) == 8
     assert {surface["optimizer"] for surface in job.surface("validation")} == {"gd", "sam", "msam"}
+    figure = job.figure("difference", optimizers=["msam", "sam"], image_format="png")
+    assert figure.startswith(b"\x89PNG")
     assert "completed 20/20" in repr(job)
     assert httpx.get(job.url).status_code == 200
+
+
+def test_a_table_of_several_jobs(client: Client, store: Store) -> None:
+    specs = [small_spec(name=name, optimizers=[{"name": name, "fixed": {"rho": 0.1}}]) for name in ("sam", "msam")]
+    jobs = [client.submit(spec) for spec in specs]
+    for job in jobs:
+        run_made_up(store, store.job(job.id))
+    table = client.table([job.id for job in jobs])
+    assert [row.optimizer for row in table.rows] == ["gd", "sam", "msam"]
+    assert "Jobs: sam, msam." in table.notes["digits-mlp"]
 
 
 def test_steering(client: Client) -> None:

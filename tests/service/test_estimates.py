@@ -13,6 +13,7 @@ from benchmark.packs import in_order, plan_packs
 from benchmark.spec import expand
 from service.estimates import (
     ADAPTIVE,
+    CONTROLS,
     NO_DISPATCHER,
     NO_PAST,
     NOT_MEASURED,
@@ -120,6 +121,18 @@ def test_a_timing_decides_the_execution_and_stands_in_for_records(store: Store) 
     assert forced.elapsed_s == pytest.approx((0.1 * steps["gd"] + 0.3 * steps["sam"] + 0.2 * steps["msam"]) / N_CPUS)
 
 
+def test_a_probe_of_a_cell_alone_says_nothing_of_cells_that_are_trained_together(store: Store) -> None:
+    report(store)
+    for pack, reason in (("auto", NOT_MEASURED), ("fused", NO_PAST)):
+        spec = many(resources={"pack": pack})
+        store.remember_timings(
+            {timing_key(grid.setting, device_name(CPU)): StepTiming(None, 0.1) for grid in spec.grids}
+        )
+        found = estimate(spec, store)
+        assert found.elapsed_s is None
+        assert reason in found.reasons
+
+
 def test_optimizers_that_share_a_rule_share_its_execution(store: Store) -> None:
     """Ten cells each are too few to be fused, twenty are not."""
     report(store)
@@ -154,6 +167,17 @@ def test_the_plan_is_what_the_driver_does(store: Store, pack: str | int) -> None
     packs = plan_packs(in_order(cells, fused), n_workers=16, size=size, fused=fused, most=most)
     assert found.packs == len(packs)
     assert found.elapsed_s is not None
+
+
+def test_controls_are_packs_of_their_own_and_not_known_to_be_reused(store: Store) -> None:
+    """They wait for their partners, so no pack holds both them and the SAM with which they share a setting."""
+    report(store)
+    spec = spec_of(controls=["radius_matched"], resources={"pack": 3})
+    store.remember_timings({timing_key(grid.setting, device_name(CPU)): StepTiming(0.3, 0.1) for grid in spec.grids})
+    found = estimate(spec, store)
+    assert [(one.optimizer, one.wave) for one in found.prices][-1] == ("msam-radius-matched", 2)
+    assert found.packs == 2 + 3 + 3 + 3  # 4, 8, 8 and 8 cells in threes; 16 in one wave would be 6
+    assert (found.reused, CONTROLS in found.reasons) == (None, True)
 
 
 def test_fewer_packs_than_workers_take_as_long_as_one(store: Store) -> None:

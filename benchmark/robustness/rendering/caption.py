@@ -87,9 +87,9 @@ def _view(table: RobustnessTable, task: TaskSummary) -> str:
     own = [reading for reading in table.readings if reading.task == task.task]
     if not own:
         return held
-    probe = " of steps by a sequential probe" if table.view == "equal_seconds" else ""
-    places = ", ".join(f"{one.optimizer} at step {_steps(one)}" for one in own)
-    return f"{held} ({plain(own[0].amount)}{probe}: of {own[0].n_steps} steps {places}, its last evaluation by then)"
+    amount = f"{plain(own[0].amount)}{' s of steps by a sequential probe' if table.view == 'equal_seconds' else ''}"
+    places = ", ".join(f"{one.optimizer} {_steps(one)}" for one in own)
+    return f"{held} ({amount} each; read at the last evaluation by then, of {own[0].n_steps} steps: {places})"
 
 
 def _steps(reading: Reading) -> str:

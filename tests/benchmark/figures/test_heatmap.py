@@ -77,6 +77,17 @@ class TestPrepared:
             column = panel.x.values.tolist().index(point["hyperparameters"]["rho"])
             assert panel.mean[row, column] == point["mean"]
 
+    def test_panels_of_other_grids_share_their_axes(self) -> None:
+        scores = noisy_scores(1)
+        frame = pd.concat(
+            [frame_of(scores), frame_of({"wide": scores["sam"]}, rhos=(1.0, 10.0, 100.0, 1000.0), lrs=(0.1, 1.0, 10.0))]
+        )
+        gd, sam, _, wide = prepare_heatmap(surfaces(frame, ACCURACY), ACCURACY).panels
+        assert sam.x.span == wide.x.span == (sam.x.edges[0], wide.x.edges[-1])
+        assert gd.y.span == sam.y.span == wide.y.span == (sam.y.edges[0], wide.y.edges[-1])
+        assert [text for _, text in sam.x.ticks()] == ["0.01", "1", "100"]
+        assert not np.array_equal(sam.x.edges, wide.x.edges), "each has its own cells"
+
     def test_colours_are_shared_and_cut_at_the_floor(self, shown: Surfaces) -> None:
         heatmap = prepare_heatmap(shown, ACCURACY)
         means = [point["mean"] for surface in shown for point in surface["points"] if point["mean"] is not None]

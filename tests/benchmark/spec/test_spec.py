@@ -192,6 +192,32 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"sharpness": ["sam", "trace", "sam"]}, "/sharpness", "may stand once, but got sam 2 times"),
     ({"sharpness": "trace"}, "/sharpness", "a list is needed"),
     ({"tasks": "digits-mlp"}, "/tasks", "a list is needed, such as [...], but got 'digits-mlp'"),
+    ({"controls": ["radius_matchd"]}, "/controls/0", "unknown control 'radius_matchd'; did you mean 'radius_matched'?"),
+    ({"controls": ["radius_matched", "radius_matched"]}, "/controls", "at most 1 item"),
+    ({"controls": "radius_matched"}, "/controls", "a list is needed, such as [...], but got 'radius_matched'"),
+    (
+        {"controls": ["radius_matched"], "optimizers": [ONE, {"name": "asam", "fixed": {"rho": 0.1}}]},
+        "/controls/0",
+        "a radius-matched control needs an optimizer whose name is msam, but got sam, asam; add one.",
+    ),
+    (
+        {
+            "controls": ["radius_matched"],
+            "optimizers": [{**ONE, "label": "msam-radius-matched"}, {"name": "msam", "fixed": {"rho": 0.1}}],
+        },
+        "/controls/0",
+        "optimizer labels must be unique, but got 'msam-radius-matched' twice",
+    ),
+    (
+        {
+            "controls": ["radius_matched"],
+            "optimizers": [{"name": "msam", "fixed": {"rho": 0.1}}],
+            "space": {"lr": {"log": [0.1, 1.0]}},
+            "search": {"method": "tpe", "n_configurations": 4},
+        },
+        "/controls/0",
+        "the cells of a control must be known ahead, but those of a tpe search are not",
+    ),
 ]
 
 
@@ -352,6 +378,7 @@ def test_the_schema_is_json() -> None:
     schema = json.loads(json.dumps(Spec.json_schema()))
     assert schema["additionalProperties"] is False
     assert {"name", "tasks"} <= set(schema["required"])
+    assert schema["properties"]["controls"]["items"] == {"type": "string", "enum": ["radius_matched"]}
 
 
 JUNK = st.recursive(

@@ -49,7 +49,7 @@ def test_table_in_a_view(cli: Cli, url: str, store: Store) -> None:
     job = run_made_up(store, submit(store))
     result = cli("table", job.id, "--view", "equal_gradient_evaluations")
     assert result.code == 0
-    assert "sam at step 5" in " ".join(result.out.split())
+    assert "of 16 steps: gd 16, sam 5, msam 5" in " ".join(result.out.split())
     refused = cli("table", job.id, "--view", "equal_seconds")
     assert (refused.code, refused.out) == (2, "")
     assert "none is known of gd on digits-mlp" in " ".join(refused.err.split())
@@ -187,6 +187,13 @@ def test_plan_and_dry_run(cli: Cli, url: str, store: Store, spec: Path) -> None:
     assert json.loads(cli("submit", spec, "--dry-run", "-o", "json").out)["cells"] == 20
     assert json.loads(cli("plan", spec, "-o", "json").out)["cells"] == 20
     assert store.jobs() == []
+
+
+def test_plan_says_what_waits_for_a_second_wave(cli: Cli, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "controlled.yaml"
+    path.write_text(yaml.safe_dump(small_spec(controls=["radius_matched"])))
+    assert "28 cells" in cli("plan", path).err
+    assert "8 cells in a second wave" in cli("plan", path).err
 
 
 def test_steering(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:

@@ -15,6 +15,12 @@ def backend() -> str:
 
 
 @pytest.fixture
+def database_url(own_database_url: str) -> str:
+    """Address of a database that no other test uses: what a killed process still does to it harms none."""
+    return own_database_url
+
+
+@pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings of a role that uses the test's database."""
     return Settings(database_url=SecretStr(database_url), data_dir=tmp_path / "data")

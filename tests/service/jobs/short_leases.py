@@ -1,6 +1,7 @@
-"""A dispatcher with short leases, as a process: python -m tests.service.jobs.short_leases"""
+"""A dispatcher with short leases, as a process: python -m tests.service.jobs.short_leases DRIVER_MODULE"""
 
 import signal
+import sys
 from types import FrameType
 
 from service.environment import open_store, set_up_logging
@@ -15,7 +16,9 @@ def main() -> None:
     settings = Settings()
     set_up_logging("INFO")
     with open_store(settings) as store:
-        dispatcher = Dispatcher(store, settings, n_cpus=2, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S)
+        dispatcher = Dispatcher(
+            store, settings, n_cpus=2, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S, driver_module=sys.argv[1]
+        )
 
         def stop(number: int, frame: FrameType | None) -> None:
             dispatcher.stop()

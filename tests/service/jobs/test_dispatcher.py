@@ -19,7 +19,7 @@ from tests.service.processes import until
 
 pytestmark = pytest.mark.slow
 FAKE = "tests.service.jobs.fake_driver"
-TIMEOUT_S = 40.0
+TIMEOUT_S = 90.0
 
 
 def make_dispatcher(store: Store, settings: Settings, job: Job, **options: bool) -> Dispatcher:

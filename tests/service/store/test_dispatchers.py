@@ -35,7 +35,7 @@ def test_who_is_silent_or_gone_is_not_listed(store: Store) -> None:
     assert store.dispatchers(60) == []
 
 
-def test_one_that_was_killed_is_forgotten_after_a_day(own_database_url: str) -> None:
+def test_one_that_was_killed_is_forgotten_after_a_month(own_database_url: str) -> None:
     database = Database(own_database_url)
     clock = turned_clock(database, own_database_url)
     with Store(database) as store:

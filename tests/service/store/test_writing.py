@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.records import Status
+from benchmark.records import Diagnostics, Status
 from service.states import JobState
 from service.store import InvalidValueError, LostLeaseError, Store
+from service.store.rows import shape_of
 from tests.service.store.samples import (
     FINGERPRINT,
     OTHER_FINGERPRINT,
@@ -195,6 +196,37 @@ def test_a_curve_that_is_asked_for_must_be_there(store: Store) -> None:
     job = running(store)
     assert store.link_reusable(job.id, job.attempt, want(0, 1, needs_curve=True), TTL_S) == {key_of(1)}
     assert store.link_reusable(job.id, job.attempt, want(0, 1), TTL_S) == {key_of(0)}
+
+
+def test_a_mean_radius_comes_back_and_a_record_without_one_has_none(store: Store) -> None:
+    """The second kind is what an earlier version wrote: its shape names no number after the metrics."""
+    job = running(store)
+    outcomes = [
+        replace(make_outcome(status), diagnostics=Diagnostics(1.5, 0.5, mean_delta))
+        for status, mean_delta in ((Status.COMPLETED, 1 / 3), (Status.DIVERGED, 0.0), (Status.COMPLETED, None))
+    ]
+    records = [make_record(cell, outcome=outcome) for cell, outcome in enumerate(outcomes)]
+    write(store, job, records)
+    found = {item.record.config_key: item.record for item in store.records(job.id)}
+    assert found == {record.config_key: record for record in records}
+    assert "diagnostics" not in shape_of(records[2])[1]
+
+
+def test_a_control_is_reused_at_its_own_radius_alone(store: Store) -> None:
+    older = running(store)
+    hyperparameters = {"lr": 0.1, "rho": 0.5}
+    write(
+        store,
+        older,
+        [make_record(0, hyperparameters={**hyperparameters, "radius": 0.25}), make_record(1)],
+    )
+    store.finish(older.id, older.attempt, JobState.COMPLETED)
+    job = running(store)
+    other, same, unmatched = (
+        replace(cell, radius=radius) for cell, radius in zip(want(0, 0, 1), (0.250000000001, 0.25, 0.25), strict=True)
+    )
+    assert store.link_reusable(job.id, job.attempt, [other, unmatched], TTL_S) == set()
+    assert store.link_reusable(job.id, job.attempt, [same], TTL_S) == {key_of(0)}
 
 
 def test_metrics_that_are_asked_for_must_be_there(store: Store) -> None:

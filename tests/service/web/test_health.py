@@ -1,11 +1,14 @@
 from pathlib import Path
 
 import httpx
+import pytest
 
 from service.store import Store
+from tests.service.conftest import BACKENDS
 from tests.service.serving import serving
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_no_dispatcher_is_a_warning_and_one_is_told(web: httpx.Client, store: Store) -> None:
     assert "rhobust worker" in web.get("/readyz").json()["warnings"][0]
     store.report_dispatcher("d1", "host", 42, "0.1.0", {"cpus": 2})

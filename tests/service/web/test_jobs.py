@@ -139,7 +139,16 @@ def test_dry_run_prices_a_spec_and_stores_nothing(web: httpx.Client, store: Stor
     assert [(one["optimizer"], one["cells"]) for one in plan["grids"]] == [("gd", 4), ("sam", 8), ("msam", 8)]
     assert plan["reused"] is None
     assert plan["reason"]
+    assert {one["wave"] for one in plan["grids"]} == {1}
     assert store.jobs() == []
+
+
+def test_dry_run_says_what_waits_for_a_second_wave(web: httpx.Client) -> None:
+    plan = web.post(JOBS, json=small_spec(controls=["radius_matched"]), params={"dry_run": "true"}).json()
+    assert plan["cells"] == 28
+    waves = {one["optimizer"]: (one["wave"], one["cells"], one["gradient_evaluations"]) for one in plan["grids"]}
+    assert waves["msam-radius-matched"] == (2, *waves["msam"][1:])
+    assert waves["msam"] == (1, 8, 8 * 2 * (1078 // 64))
 
 
 def test_idempotency_key_gives_the_same_job_or_refuses(web: httpx.Client, store: Store) -> None:

@@ -108,7 +108,7 @@ def test_the_table_at_equal_gradient_evaluations(web: httpx.Client, job_url: str
     assert web.get(f"{job_url}/table", params={"view": "equal_steps"}).json() == table
     assert web.get(f"{job_url}/table", params={"view": "by_budget"}).status_code == 422
     text = web.get(f"{job_url}/table", params={"view": "equal_gradient_evaluations", "format": "md"}).text
-    assert "sam at step 5" in text
+    assert "of 16 steps: gd 16, sam 5, msam 5" in text
 
 
 def test_equal_seconds_by_what_jobs_measured(web: httpx.Client, job_url: str, store: Store) -> None:
