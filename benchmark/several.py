@@ -85,7 +85,6 @@ class _Row:
     label: str
     task: str
     optimizer: str
-    key: str
     jobs: tuple[str, ...]
     seeds: frozenset[int]
 
@@ -97,6 +96,7 @@ def _key(grid: Grid, job: str) -> str:
     """Return a hash of what an optimizer is and tries: one row is of one of them."""
     document: dict[str, Any] = {
         "setting": grid.setting.key,
+        "partner": None if grid.partner is None else grid.partner.key,
         "fixed": dict(grid.fixed),
         "axes": [[axis.name, list(axis.values)] for axis in grid.axes],
         "design": None if grid.design is None else [grid.design.method, grid.design.n_configurations, grid.design.seed],
@@ -112,10 +112,10 @@ def _rows(sources: Sequence[Source]) -> list[_Row]:
             found[grid.task, grid.optimizer][_key(grid, source.name)].append(source)
     rows = []
     for (task, optimizer), by_key in found.items():
-        for key, jobs in by_key.items():
+        for jobs in by_key.values():
             label = optimizer if len(by_key) == 1 else f"{optimizer}@{jobs[0].name}"
             seeds = frozenset(seed for job in jobs for seed in job.spec.seeds.values)
-            rows.append(_Row(label, task, optimizer, key, tuple(job.name for job in jobs), seeds))
+            rows.append(_Row(label, task, optimizer, tuple(job.name for job in jobs), seeds))
     return rows
 
 

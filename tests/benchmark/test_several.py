@@ -142,6 +142,18 @@ def test_a_job_cannot_stand_twice() -> None:
         several_table([source("a"), source("a")])
 
 
+def test_controls_are_rows_by_their_partner() -> None:
+    one = source("a", controls=["radius_matched"])
+    control = one.spec.grids[-1]
+    assert control.partner is not None
+    same = source("b", controls=["radius_matched"])
+    other = source("b", controls=["radius_matched"], base={"name": "adam"})
+    assert [row.optimizer for row in several_table([one, same]).rows].count(control.optimizer) == 1
+    assert f"{control.optimizer}: radius of msam at the same point." in several_table([one, same]).notes["digits-mlp"]
+    labels = {row.optimizer for row in several_table([one, other]).rows}
+    assert {f"{control.optimizer}@a", f"{control.optimizer}@b"} <= labels
+
+
 def test_searches_are_a_row_for_each_job() -> None:
     changes: dict[str, Any] = {
         "optimizers": [{"name": "sam"}],
