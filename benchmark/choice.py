@@ -110,7 +110,7 @@ def choose_execution(
         wanted = choice.executions.get(key) or _wanted(spec.resources.pack, len(own))
         choice.executions[key] = _choose(wanted, own, device, timings or {}, choice)
         if choice.executions[key] == "sequential" and device.type != "cpu":
-            _measure_alone(own[0], device, choice)
+            _measure_alone(own[0], device, spec.sharpness, choice)
     return choice
 
 
@@ -235,13 +235,15 @@ def _spread(cells: Sequence[Cell], n: int) -> Sequence[Cell]:
     return cells[:: max(1, len(cells) // n)][:n]
 
 
-def _measure_alone(cell: Cell, device: torch.device, to: Choice) -> None:
+def _measure_alone(cell: Cell, device: torch.device, sharpness: Sequence[str], to: Choice) -> None:
     """Write down the memory of a cell of a setting that is trained one cell after another, if it can be trained."""
     setting = cell.setting
     with contextlib.suppress(Exception):  # its cells will say so one by one
         with _one_thread(device):
             task = load_task(setting.task, setting.task_params)
-            n_bytes = training.cell_bytes(task, setting, cell.hyperparameters, cell.seed, device=device)
+            n_bytes = training.cell_bytes(
+                task, setting, cell.hyperparameters, cell.seed, device=device, sharpness=sharpness
+            )
         to.footprints[setting.key] = Footprint(0.0, n_bytes)
 
 

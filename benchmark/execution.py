@@ -48,6 +48,7 @@ def train_cells(
     device: torch.device,
     limit_s: float,
     execution: Execution,
+    sharpness: Sequence[str] = (),
 ) -> list[Record]:
     """Train cells of one setting and return their records; an error of its task or optimizer makes failed ones.
 
@@ -61,19 +62,23 @@ def train_cells(
         device: on which they are trained.
         limit_s: seconds that one cell may take, or its share.
         execution: together or one after another.
+        sharpness: measures of completed runs, by their names in a spec.
     """
     if len(cells) > 1 and execution == "sequential":
         pairs = zip(cells, places, strict=True)
-        return [train_cell(cell, place, device=device, limit_s=limit_s) for cell, place in pairs]
+        return [train_cell(cell, place, device=device, limit_s=limit_s, sharpness=sharpness) for cell, place in pairs]
     setting = cells[0].setting
     try:
         task = load_task(setting.task, setting.task_params)
         if execution == "sequential":
             (cell,) = cells
-            outcomes = [train(task, setting, cell.trained_with, cell.seed, device=device, limit_s=limit_s)]
+            alone = train(
+                task, setting, cell.trained_with, cell.seed, device=device, limit_s=limit_s, sharpness=sharpness
+            )
+            outcomes = [alone]
         else:
             runs = [Run(cell.trained_with, cell.seed) for cell in cells]
-            outcomes = train_together(task, setting, runs, device=device, limit_s=limit_s)
+            outcomes = train_together(task, setting, runs, device=device, limit_s=limit_s, sharpness=sharpness)
     except Exception as error:  # whatever a task raises belongs into its record, not into its neighbours'
         # after a fault of the accelerator nothing in this process can be trusted
         if ran_out(error) or isinstance(error, torch.AcceleratorError):
@@ -86,15 +91,19 @@ def train_cells(
         return [
             record
             for half, own in halves
-            for record in train_cells(half, own, device=device, limit_s=limit_s, execution=execution)
+            for record in train_cells(
+                half, own, device=device, limit_s=limit_s, execution=execution, sharpness=sharpness
+            )
         ]
     pairs_of = zip(cells, places, outcomes, strict=True)
     return [_record(cell, place, device, outcome, execution) for cell, place, outcome in pairs_of]
 
 
-def train_cell(cell: Cell, pack: PackPlace, *, device: torch.device, limit_s: float) -> Record:
+def train_cell(
+    cell: Cell, pack: PackPlace, *, device: torch.device, limit_s: float, sharpness: Sequence[str] = ()
+) -> Record:
     """Train one cell by the plain loop and return its record, as `train_cells` does."""
-    (record,) = train_cells([cell], [pack], device=device, limit_s=limit_s, execution="sequential")
+    (record,) = train_cells([cell], [pack], device=device, limit_s=limit_s, execution="sequential", sharpness=sharpness)
     return record
 
 

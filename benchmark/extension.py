@@ -8,7 +8,8 @@ def extension_problems(old: Spec, new: Spec) -> list[Problem]:
     """Return why a spec does not extend another one; nothing where it does.
 
     A log or linear axis is refined by n -> 2 n - 1, or goes on in the same step; a random or Sobol design and an
-    adaptive search take more configurations under the same seed; and there may be more seeds, optimizers and tasks.
+    adaptive search take more configurations under the same seed; and there may be more seeds, optimizers and tasks, but
+    not more measures of sharpness: a record is written once.
     Every cell keeps the labels of its task and optimizer, under which its record is known.
     """
     labels = {cell.key: (cell.task, cell.optimizer) for cell in expand(new)}
@@ -19,6 +20,12 @@ def extension_problems(old: Spec, new: Spec) -> list[Problem]:
         ]
     if not set(old.seeds.values) <= set(new.seeds.values):
         return [Problem("/seeds", f"every seed of the job must stay: {old.seeds.count} from {old.seeds.base}.")]
+    added = [name for name in new.sharpness if name not in old.sharpness]
+    if added:
+        detail = (
+            f"no measure may be added, for what is trained would lack it, but got {', '.join(added)}; submit a job."
+        )
+        return [Problem("/sharpness", detail)]
     searches = [grid for grid in new.grids if grid.is_adaptive]
     for grid in old.grids:
         if grid.is_adaptive and not any(_goes_on(grid, other) for other in searches):

@@ -7,6 +7,7 @@ import pandas as pd
 
 from benchmark.known import known_cells
 from benchmark.records import Cost, Record
+from benchmark.sharpness import columns_of
 from benchmark.spec import Spec
 from benchmark.tasks import task_class
 
@@ -19,8 +20,9 @@ def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
 
     Columns are `task`, `optimizer` (labels), `seed`, `config_key`, `status` (`missing` for a cell without a record),
     `collapsed`, `diverged_at_step`, every hyperparameter (NaN where an optimizer has none of that name), every metric
-    (NaN unless completed), `grad_norm`, `delta_over_rho`, `mean_delta` and the parts of the cost. Where the spec has
-    controls there is their `radius`, at which they were trained; their rho is that of their M-SAM cell.
+    and every measure of sharpness that the spec asks for (NaN unless completed), `grad_norm`, `delta_over_rho`,
+    `mean_delta` and the parts of the cost. Where the spec has controls there is their `radius`, at which they were
+    trained; their rho is that of their M-SAM cell.
 
     Args:
         spec: whose cells are the rows.
@@ -78,6 +80,6 @@ def _columns(spec: Spec) -> list[str]:
         for score in task.score_names(metric.name)
     ]
     ending = ["seed", "status", "collapsed", "diverged_at_step", "train_loss"]
-    measured = ["grad_norm", "delta_over_rho", "mean_delta", *COST_COLUMNS, "config_key"]
+    measured = [*columns_of(spec.sharpness), "grad_norm", "delta_over_rho", "mean_delta", *COST_COLUMNS, "config_key"]
     radius = ["radius"] if any(grid.partner for grid in spec.grids) else []
     return list(dict.fromkeys(["task", "optimizer", *swept, *fixed, *radius, *ending, *scores, *measured]))

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from benchmark.records import Cost, Diagnostics, Outcome, Scalar, Status
 from benchmark.tasks import Task
@@ -69,7 +70,13 @@ class Journal:
             series.append(point[name])
 
     def outcome(
-        self, cost: Cost, rho: Scalar | None, *, last: Mapping[str, float] | None = None, diverged_at: int | None = None
+        self,
+        cost: Cost,
+        rho: Scalar | None,
+        *,
+        last: Mapping[str, float] | None = None,
+        diverged_at: int | None = None,
+        sharpness: Mapping[str, float] = MappingProxyType({}),
     ) -> Outcome:
         """Return what came of the run: diverged where a step was not finite, timed out where it did not reach its end.
 
@@ -79,6 +86,7 @@ class Journal:
             last: what was measured after the last step; None for a run that did not reach it. Where that or a metric of
                 the last evaluation is not finite, the run diverged in its last step.
             diverged_at: number of the first step that was not finite.
+            sharpness: of a completed run. It never decides how a run ended: a value that is not finite is left out.
         """
         metrics = {**last, **self._scores} if last is not None and diverged_at is None else {}
         if not all(map(math.isfinite, metrics.values())):
@@ -86,7 +94,7 @@ class Journal:
         status = Status.COMPLETED if metrics else Status.TIMED_OUT if diverged_at is None else Status.DIVERGED
         return Outcome(
             status=status,
-            metrics=metrics,
+            metrics={**metrics, **_finite(sharpness)} if metrics else {},
             curve={name: tuple(series) for name, series in self._curve.items()},
             cost=cost,
             diagnostics=self._diagnostics(rho),
@@ -107,3 +115,7 @@ class Journal:
         if not rho > 0 or not self._delta_norms:
             return Diagnostics(grad_norm, None, mean_delta)
         return Diagnostics(grad_norm, statistics.median(self._delta_norms) / rho, mean_delta)
+
+
+def _finite(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -184,6 +184,7 @@ def train_packs(
             executions=dict(executions),
             tasks=registered_tasks(),
             limit_s=spec.limits.cell_s,
+            sharpness=spec.sharpness,
             use_gpu=gpus > 0,
         ),
         {"cpu": spec.resources.cpus_per_pack, "gpu": gpus},
@@ -347,12 +348,13 @@ class _PackTrainable(tune.Trainable):
         executions: Mapping[str, Execution] = MappingProxyType({}),
         tasks: Mapping[str, tuple[type[Task], str]] = MappingProxyType({}),
         limit_s: float = math.inf,
+        sharpness: Sequence[str] = (),
         use_gpu: bool = False,
     ) -> None:
         for task, source in tasks.values():
             adopt_task(task, source)
         self._planned, self._grids, self._seeds = cells, grids, seeds
-        self._executions, self._limit_s = executions, limit_s
+        self._executions, self._limit_s, self._sharpness = executions, limit_s, sharpness
         self._device = device_for(use_gpu=use_gpu)
         torch.set_num_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1)))
         self.reset_config(config)
@@ -383,7 +385,14 @@ class _PackTrainable(tune.Trainable):
                 PackPlace(self.trial_id, self._pack.size, position - self._pack.start)
                 for position in range(self._next, stop)
             ]
-            records += train_cells(cells, places, device=self._device, limit_s=self._limit_s, execution=execution)
+            records += train_cells(
+                cells,
+                places,
+                device=self._device,
+                limit_s=self._limit_s,
+                execution=execution,
+                sharpness=self._sharpness,
+            )
             made_by = cell_fingerprint(cells[0], self._device, execution)
             fingerprints[made_by.key] = made_by
             self._next = stop

@@ -17,6 +17,7 @@ class Stream(IntEnum):
     TRAIN = 3
     LABELS = 4
     SUBSET = 5
+    SHARPNESS = 6
 
 
 def stream_seed(seed: int, stream: Stream) -> int:

@@ -3,11 +3,12 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from benchmark.journal import Journal
 from benchmark.measuring import measured, measured_last, scored_splits
@@ -16,8 +17,10 @@ from benchmark.precision import in_precision
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.schedule import evaluation_steps, lr_factor, steps_per_epoch, total_steps
 from benchmark.seeding import Stream, seeded_torch, torch_generator
+from benchmark.sharpness import Neighbourhood, reference_batch
+from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
-from benchmark.tasks import Batch, Model, Task
+from benchmark.tasks import Batch, Model, Splits, Task
 from optimizers import TwoPassOptimizer, build, optimizer_info
 
 READ_EVERY = 1_000  # steps; what is pending for longer fills the device's memory
@@ -31,6 +34,7 @@ def train(
     *,
     device: torch.device,
     limit_s: float,
+    sharpness: Sequence[str] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Outcome:
     """Train one cell from its seed and return what came of it.
@@ -46,6 +50,7 @@ def train(
         seed: of all randomness.
         device: on which it is trained.
         limit_s: seconds after which it ends as timed out, with its curve so far, if steps are left.
+        sharpness: measures of a completed run, by their names in a spec; those for which no time is left are missing.
         clock: monotonic seconds.
     """
     started = clock()
@@ -76,12 +81,13 @@ def train(
                 journal.add_point(step, _numbers(scores), _numbers(trace))
             if diverged_at is not None or is_late:
                 break
-    last = None
+    last, sharp = None, {}
     if diverged_at is None and not is_late:
         with _evaluating(model):
             last = _numbers(measured_last(task, model, splits))
+            sharp = _sharpness(task, model, splits, seed, sharpness, lambda: clock() - started > limit_s)
     cost = Cost(step, optimizer.gradient_evaluations, clock() - started, False, "sequential", device.type)
-    return journal.outcome(cost, hyperparameters.get("rho"), last=last, diverged_at=diverged_at)
+    return journal.outcome(cost, hyperparameters.get("rho"), last=last, diverged_at=diverged_at, sharpness=sharp)
 
 
 def step_s(
@@ -108,7 +114,13 @@ def step_s(
 
 
 def cell_bytes(
-    task: Task, setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, *, device: torch.device
+    task: Task,
+    setting: Setting,
+    hyperparameters: Mapping[str, Scalar],
+    seed: int,
+    *,
+    device: torch.device,
+    sharpness: Sequence[str] = (),
 ) -> int:
     """Return the bytes that a cell takes at its peak: its state, a step of `train`, and the measurements."""
     splits = task.data(seed, device)
@@ -121,6 +133,7 @@ def cell_bytes(
         with _evaluating(model):
             measured(task, model, scored_splits(task, splits), at_end=False)
             measured_last(task, model, splits)
+            _sharpness(task, model, splits, seed, sharpness, lambda: False)
 
     return peak_bytes(do_once)
 
@@ -189,6 +202,25 @@ class _Pending:
         return series
 
 
+def _sharpness(
+    task: Task, model: nn.Module, splits: Splits, seed: int, measures: Sequence[str], is_late: Callable[[], bool]
+) -> dict[str, float]:
+    """Return measures of sharpness; parameters and buffers of the model, in eval mode, stay as they are."""
+    if not measures or is_late():
+        return {}
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    batch = reference_batch(splits.train)
+
+    def losses(parameters: Sequence[Tensor]) -> Tensor:
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        state = {**dict(zip(trained, (parameter[0] for parameter in parameters), strict=True)), **buffers}
+        with seeded_torch(seed, Stream.SHARPNESS):  # what a loss draws is the same at every point
+            return task.loss(lambda *inputs: functional_call(model, state, inputs), batch).unsqueeze(0)
+
+    around = Neighbourhood(losses, [parameter.unsqueeze(0) for parameter in trained.values()])
+    return _numbers(measured_sharpness(measures, around, [seed], is_late=is_late))
+
+
 @contextlib.contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
     model.eval()
@@ -201,7 +233,7 @@ def _numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
     """Return scalars of one device as numbers, read together."""
     if not values:
         return {}
-    return dict(zip(values, torch.stack(list(values.values())).cpu().to(torch.float64).tolist(), strict=True))
+    return dict(zip(values, torch.stack(list(values.values())).flatten().cpu().to(torch.float64).tolist(), strict=True))
 
 
 def _parameters_are_finite(model: nn.Module) -> bool:

@@ -11,6 +11,7 @@ from benchmark.execution import Execution, cell_fingerprint
 from benchmark.fingerprint import own_making
 from benchmark.packs import Footprint, cut, in_order, most_of, plan_packs
 from benchmark.plan import GridPrice, price
+from benchmark.sharpness import columns_of
 from benchmark.spec import Cell, expand
 from service.jobs.dispatcher import ALIVE_WITHIN_S
 from service.store import Dispatcher, Store
@@ -143,7 +144,7 @@ def _left(
         if execution is None or not cells:
             continue
         key = cell_fingerprint(cells[0], host.device, execution).key
-        n = store.count_reusable(key, [cell.key for cell in cells])
+        n = store.count_reusable(key, [cell.key for cell in cells], columns_of(spec.sharpness))
         reused += n
         left[grid.task, grid.optimizer] -= n
     is_known = not found.reasons

@@ -17,12 +17,15 @@ from benchmark.figures.matplotlib_difference import difference_matplotlib
 from benchmark.figures.matplotlib_heatmap import heatmap_matplotlib
 from benchmark.figures.matplotlib_image import METADATA, Format
 from benchmark.figures.matplotlib_lines import lines_matplotlib
+from benchmark.figures.matplotlib_sharpness import sharpness_matplotlib
 from benchmark.figures.matplotlib_trajectories import trajectories_matplotlib
 from benchmark.figures.plotly_difference import difference_plotly
 from benchmark.figures.plotly_heatmap import heatmap_plotly
 from benchmark.figures.plotly_lines import lines_plotly
+from benchmark.figures.plotly_sharpness import sharpness_plotly
 from benchmark.figures.plotly_trajectories import trajectories_plotly
 from benchmark.figures.profiles import prepare_profiles
+from benchmark.figures.sharpness import SharpnessFigure, prepare_sharpness
 from benchmark.figures.slices import prepare_slices
 from benchmark.figures.trajectories import Trajectories, prepare_trajectories
 from benchmark.figures.tuning import prepare_tuning
@@ -150,6 +153,10 @@ def _trajectories(data: FigureData) -> Trajectories:
     return prepare_trajectories(data.spec, data.records, task=data.task, optimizers=data.optimizers)
 
 
+def _sharpness(data: FigureData) -> SharpnessFigure:
+    return prepare_sharpness(data.frame, data.scorings[0])
+
+
 def _profiles(data: FigureData) -> LineFigure:
     return prepare_profiles(performance_profiles(data.frame, data.scorings, data.grids, y_ref=data.y_ref))
 
@@ -184,6 +191,13 @@ _KINDS: tuple[FigureKind[Any], ...] = (
     _lines("profiles", "The share of runs that reach a score, over the score, a line an optimizer.", _profiles),
     _lines("slices", "The score along each hyperparameter through the best of each optimizer, with bands.", _slices),
     _lines("tuning", "The expected best score of k trials, over k, a line an optimizer, with bands.", _tuning),
+    FigureKind(
+        "sharpness",
+        "Each measure of sharpness that a spec asks for against the test score, with rank correlations.",
+        _sharpness,
+        sharpness_matplotlib,
+        sharpness_plotly,
+    ),
     FigureKind(
         "trajectories",
         "The ways of the runs over a landscape of one or two dimensions.",

@@ -11,6 +11,7 @@ from benchmark.fused.graph import Traced, traced
 from benchmark.measuring import measured, measured_last, scored_splits
 from benchmark.precision import in_precision
 from benchmark.records import Scalar
+from benchmark.sharpness import Losses
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Model, Splits, Task
 from optimizers.functional import Memory, Updated, update
@@ -122,6 +123,19 @@ class Program:
         with torch.no_grad():
             result: dict[str, Tensor] = vmap(one)(parameters)
         return result
+
+    def losses(self, batch: Batch) -> Losses:
+        """Return the losses of cells on one batch as they are measured, as a function of stacked parameters."""
+
+        def one(ps: Parameters) -> Tensor:
+            return self._task.loss(self._at(ps), batch)
+
+        def losses(parameters: Sequence[Tensor]) -> Tensor:
+            self._model.eval()
+            of_all: Tensor = vmap(one)(list(parameters))
+            return of_all
+
+        return losses
 
     def same_buffers(self, model: nn.Module) -> bool:
         """Return whether a model has the buffers of this program's; they are no part of what is stacked."""

@@ -18,6 +18,8 @@ from benchmark.precision import Precision
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.schedule import evaluation_steps, lr_factor, total_steps
 from benchmark.seeding import Stream, seeded_torch
+from benchmark.sharpness import Losses, Neighbourhood, reference_batch, work_bytes
+from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Splits, Task
 from benchmark.training import READ_EVERY, batches_of, sent
@@ -25,6 +27,7 @@ from optimizers import optimizer_info
 from optimizers.functional import Memory, initial_memory, is_functional, looks_twice
 
 N_PROGRAMS = 8
+SHARPNESS_BYTES = 256 * 1024**2  # that the sharpness of several cells may take at once
 # How far an update may be from that of the plain loop, from the same state. In fp32 by so much of the largest element
 # of each tensor. In bf16 by so much of the length of the whole change, over SGD: sums that are taken in another order
 # round to another number, 2^-8 away, and terms of a gradient cancel; both ways are as far from fp32. (Adam's change is
@@ -53,6 +56,7 @@ def train_together(
     *,
     device: torch.device,
     limit_s: float,
+    sharpness: Sequence[str] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Outcome]:
     """Train cells of one setting at once and return what came of each, in their order.
@@ -72,6 +76,7 @@ def train_together(
         device: on which they are trained.
         limit_s: seconds of its share after which a run ends as timed out, with its curve so far, if steps are left: n
             runs that keep step all end when they have taken n times as long together.
+        sharpness: measures of completed runs, by their names in a spec; those for which no time is left are missing.
         clock: monotonic seconds.
 
     Raises:
@@ -85,7 +90,7 @@ def train_together(
         places = [place for place, own in enumerate(lengths) if own == length]
         places.sort(key=lambda place: runs[place].seed)
         group = _Group(task, setting, [runs[place] for place in places], length[0], device)
-        outcomes |= zip(places, group.train(limit_s * len(places), clock, started), strict=True)
+        outcomes |= zip(places, group.train(limit_s * len(places), clock, started, sharpness), strict=True)
         started = clock()
     return [outcomes[place] for place in range(len(runs))]
 
@@ -189,13 +194,16 @@ class _Group:
         }
         self._place_of = torch.tensor([list(self._slices).index(seed) for seed in seeds], device=device)
 
-    def train(self, limit_s: float, clock: Callable[[], float], started: float) -> list[Outcome]:
+    def train(
+        self, limit_s: float, clock: Callable[[], float], started: float, sharpness: Sequence[str]
+    ) -> list[Outcome]:
         """Train the runs and return what came of each.
 
         Args:
             limit_s: seconds that all of them may take together.
             clock: monotonic seconds.
             started: when their clock started.
+            sharpness: measures of completed runs.
         """
         n = len(self._runs)
         journals = [Journal(self._task) for _ in self._runs]
@@ -231,6 +239,7 @@ class _Group:
             if is_late or not alive:
                 break
         last = [None] * n if is_late else self._last(diverged_at)
+        sharp = self._sharpness(sharpness, last, lambda: clock() - started > limit_s)
         share_s = (clock() - started) / n
         return [
             journal.outcome(
@@ -238,6 +247,7 @@ class _Group:
                 self._runs[place].hyperparameters.get("rho"),
                 last=last[place],
                 diverged_at=diverged_at[place],
+                sharpness=sharp[place],
             )
             for place, journal in enumerate(journals)
         ]
@@ -312,6 +322,33 @@ class _Group:
             rows = _rows(self._program.measure_last(self._of(places), splits), len(places))
             last += [row if diverged_at[place] is None else None for place, row in zip(places, rows, strict=True)]
         return last
+
+    def _sharpness(
+        self, measures: Sequence[str], last: Sequence[object], is_late: Callable[[], bool]
+    ) -> list[dict[str, float]]:
+        """Return measures of sharpness of each run that has last metrics, and none of the others."""
+        found: list[dict[str, float]] = [{} for _ in self._runs]
+        for part, splits in self._scored if measures else ():
+            places = [place for place in range(len(self._runs))[part] if last[place] is not None]
+            if not places or is_late():
+                continue
+            losses = self._program.losses(reference_batch(splits.train))
+            size = self._n_at_once(losses, places[0])
+            for some in (places[start : start + size] for start in range(0, len(places), size)):
+                around = Neighbourhood(losses, [p[some] for p in self._parameters])
+                seeds = [self._runs[place].seed for place in some]
+                rows = _rows(measured_sharpness(measures, around, seeds, is_late=is_late), len(some))
+                for place, row in zip(some, rows, strict=True):
+                    found[place] = row
+        return found
+
+    def _n_at_once(self, losses: Losses, place: int) -> int:
+        """Return of how many cells there is room for the sharpness at once: second derivatives take much memory."""
+        one = [p[place : place + 1] for p in self._parameters]
+        vectors = torch.cat([p.reshape(1, -1) for p in one], dim=1)
+        n_bytes = peak_bytes(lambda: Neighbourhood(losses, one).product(vectors))
+        n_bytes += work_bytes(vectors.shape[1], vectors.element_size())
+        return max(1, SHARPNESS_BYTES // n_bytes)
 
     def _of(self, places: range) -> Parameters:
         return [p[places.start : places.stop] for p in self._parameters]

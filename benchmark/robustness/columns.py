@@ -11,6 +11,7 @@ One row is one cell, that is one training run:
     val_X, test_X     validation and test score by the metric X; a lone column X serves as both
     grad_norm, delta_over_rho, gradient_evaluations, elapsed_s, amortised
                       diagnostics, each of which may be left out
+    sharpness_X       a measure of sharpness, likewise
 """
 
 from collections.abc import Sequence
@@ -23,12 +24,14 @@ from numpy.typing import NDArray
 from benchmark.errors import TableError
 from benchmark.records import Status
 from benchmark.robustness.scoring import BoolArray, FloatArray, IntArray, TaskScoring
+from benchmark.sharpness import COLUMNS
 
 STATUSES: tuple[str, ...] = (*(str(status) for status in Status), "missing")
 MISSING = STATUSES.index("missing")
 COMPLETED = STATUSES.index("completed")
 DIVERGED = STATUSES.index("diverged")
-DIAGNOSTICS = ("grad_norm", "delta_over_rho", "gradient_evaluations", "elapsed_s")
+SHARPNESS = tuple(names[0] for names in COLUMNS.values())
+DIAGNOSTICS = ("grad_norm", "delta_over_rho", "gradient_evaluations", "elapsed_s", *SHARPNESS)
 
 
 @dataclass(frozen=True)

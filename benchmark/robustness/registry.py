@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from benchmark.sharpness import ASCENT_RHO, COLUMNS
+
 Unit = Literal["score", "share", "decades", "count", "seconds", "number"]
 TRIALS = (1, 4, 16)
 
@@ -36,6 +38,29 @@ _TUNING = "Sivaprasad et al. 2020, arXiv:1910.11758"
 _TANG = "Tang et al. 2020, arXiv:2004.13705"
 _ANOVA = "Fisher 1925; Hutter, Hoos, Leyton-Brown 2014"
 _OURS = "this project, after Jacobsen & Arvanitidis 2025, arXiv:2502.08448, table 3"
+
+_SHARPNESS = (
+    ("lambda_max", "lambda max", "Largest eigenvalue of the loss's Hessian, by Lanczos.", "Lanczos 1950"),
+    ("trace", "trace", "Trace of the loss's Hessian, by random probes.", "Hutchinson 1990"),
+    (
+        "sam",
+        "SAM sharpness",
+        f"Rise of the loss after SAM's step of ascent at rho {ASCENT_RHO['sam']:g}.",
+        "Foret et al. 2020, arXiv:2010.01412",
+    ),
+    (
+        "monge",
+        "Monge sharpness",
+        f"Rise of the loss after Monge SAM's step of ascent at rho {ASCENT_RHO['monge']:g}.",
+        "Jacobsen & Arvanitidis 2025, arXiv:2502.08448",
+    ),
+    (
+        "adaptive",
+        "adaptive sharpness",
+        f"Rise of the loss after an adaptive step of ascent, T = |w|, at rho {ASCENT_RHO['adaptive']:g}.",
+        "Kwon et al. 2021, arXiv:2102.11600",
+    ),
+)
 
 _MEASURES = (
     MeasureInfo(
@@ -159,6 +184,17 @@ _MEASURES = (
         "count",
     ),
     MeasureInfo("elapsed_s", "seconds", "Median wall seconds of a completed run.", "", None, "seconds"),
+    *(
+        MeasureInfo(
+            COLUMNS[name][0],
+            title,
+            f"{definition} On at most 512 training examples; median over the completed runs. A diagnostic, no merit.",
+            source,
+            None,
+            "number",
+        )
+        for name, title, definition, source in _SHARPNESS
+    ),
 )
 
 PHI = MeasureInfo(

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from benchmark.canonical import round_significant
-from benchmark.parsing import Integer, Label, Number, Scalar, SpecModel, Text
+from benchmark.parsing import Integer, Label, Number, Scalar, SpecModel, Text, unknown_name
+from benchmark.sharpness import MEASURES
 from benchmark.spec.axes import Axis
 
 MAX_AXES = 16
@@ -28,6 +29,26 @@ def _must_be_empty(values: tuple[str, ...]) -> tuple[str, ...]:
 
 # Keys that a later version gives a meaning; until then a spec may say that it wants nothing of them.
 Unavailable = Annotated[tuple[Text, ...], Field(max_length=MAX_ENTRIES), AfterValidator(_must_be_empty)]
+
+
+def _known_measures(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if value not in MEASURES:
+            raise ValueError(unknown_name("measure of sharpness", value, MEASURES))
+        if values.count(value) > 1:
+            raise ValueError(f"a measure of sharpness may stand once, but got {value} {values.count(value)} times.")
+    return tuple(name for name in MEASURES if name in values)
+
+
+SharpnessChoice = Annotated[
+    tuple[Text, ...],
+    AfterValidator(_known_measures),
+    Field(
+        max_length=len(MEASURES),
+        description="measured where a run ended, on at most 512 training examples",
+        json_schema_extra={"items": {"enum": list(MEASURES)}, "uniqueItems": True},
+    ),
+]
 
 
 class Budget(SpecModel):

@@ -22,9 +22,9 @@ from benchmark.spec.models import (
     Resources,
     Search,
     Seeds,
+    SharpnessChoice,
     Space,
     TaskEntry,
-    Unavailable,
 )
 from benchmark.spec.resolve import resolve
 
@@ -55,7 +55,7 @@ class Spec(SpecModel):
     search: Search = Field(default_factory=Search)
     seeds: Seeds = Field(default_factory=Seeds)
     metric: MetricChoice = Field(default_factory=MetricChoice)
-    sharpness: Unavailable = ()
+    sharpness: SharpnessChoice = ()
     resources: Resources = Field(default_factory=Resources)
     limits: Limits = Field(default_factory=Limits)
 

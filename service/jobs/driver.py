@@ -12,6 +12,7 @@ from benchmark.choice import choose_execution, device_name, probe, timing_key
 from benchmark.execution import Execution, cell_fingerprint, device_for
 from benchmark.known import known_cells, sample_cells
 from benchmark.run import train_missing
+from benchmark.sharpness import columns_of
 from benchmark.spec import Cell
 from service.jobs.child import DRAIN, MAX_LAST_WORDS, DriverExit, Orders, end_with_parent, private_stdout
 from service.jobs.patience import persist
@@ -96,6 +97,7 @@ def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
         lease_s=orders.lease_s,
         missing=missing,
         made_by=made_by if spec.reuse else None,
+        needs_metrics=columns_of(spec.sharpness),
         sink=sink,
         device=device,
         executions=executions,

@@ -22,6 +22,7 @@ class Waves:
         lease_s: by how much each write renews the lease.
         missing: the cells.
         made_by: the fingerprint under which each would be trained, by the key of its setting; None to reuse nothing.
+        needs_metrics: metrics that a completed record must have to serve.
         sink: takes the records of controls that cannot be trained.
         device: on which they would be trained.
         executions: how, by the key of the setting.
@@ -36,12 +37,14 @@ class Waves:
         lease_s: float,
         missing: Sequence[Cell],
         made_by: Mapping[str, str] | None,
+        needs_metrics: tuple[str, ...],
         sink: RecordSink,
         device: torch.device,
         executions: Mapping[str, Execution],
     ) -> None:
         self._store, self._job_id, self._attempt, self._lease_s = store, job_id, attempt, lease_s
-        self._made_by, self._sink, self._device, self._executions = made_by, sink, device, executions
+        self._made_by, self._needs_metrics = made_by, needs_metrics
+        self._sink, self._device, self._executions = sink, device, executions
         self._others = [cell for cell in missing if not cell.partner]
         self._controls = [cell for cell in missing if cell.partner]
 
@@ -70,7 +73,15 @@ class Waves:
         if self._made_by is None:
             return list(cells)
         wanted = [
-            WantedCell(cell.key, self._made_by[cell.setting.key], cell.task, cell.optimizer, True, cell.radius)
+            WantedCell(
+                cell.key,
+                self._made_by[cell.setting.key],
+                cell.task,
+                cell.optimizer,
+                needs_curve=True,
+                needs_metrics=self._needs_metrics,
+                radius=cell.radius,
+            )
             for cell in cells
         ]
         linked = self._store.link_reusable(self._job_id, self._attempt, wanted, self._lease_s)

@@ -139,6 +139,7 @@ class WantedCell:
         optimizer: label of its optimizer.
         needs_curve: whether only a record with a curve will do.
         radius: at which a control would be trained now; only a record of that radius will do.
+        needs_metrics: metrics that a completed record must have; a diverged one has none.
     """
 
     config_key: str
@@ -147,6 +148,7 @@ class WantedCell:
     optimizer: str
     needs_curve: bool = False
     radius: float | None = None
+    needs_metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

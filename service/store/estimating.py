@@ -12,7 +12,7 @@ from benchmark.records import Status
 from benchmark.spec import Setting
 from service.store.part import IN_CHUNK, Part, chunks, insert_into
 from service.store.tables import db_now, fingerprint, record, setting, timing
-from service.store.writing import RESULTS
+from service.store.writing import RESULTS, has_metrics
 
 N_PACES = 200  # records from which the seconds of a gradient evaluation are taken
 LOOK_BACK = 100_000  # records among which they are looked for
@@ -45,9 +45,17 @@ class Estimating(Part):
                 statement = insert_into(connection, timing).values(**values)
                 connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
 
-    def count_reusable(self, fingerprint_key: str, config_keys: Collection[str]) -> int:
-        """Return for how many cells there is a record that a new job would take over under this fingerprint."""
-        n = 0
+    def count_reusable(
+        self, fingerprint_key: str, config_keys: Collection[str], needs_metrics: Collection[str] = ()
+    ) -> int:
+        """Return for how many cells there is a record that a new job would take over under this fingerprint.
+
+        Args:
+            fingerprint_key: under which it would train them.
+            config_keys: of the cells.
+            needs_metrics: metrics that a completed record must have.
+        """
+        found: set[str] = set()
         with self._database.read() as connection:
             seq = self._fingerprints.seqs(connection, [fingerprint_key]).get(fingerprint_key)
             for chunk in chunks(list(config_keys), IN_CHUNK) if seq is not None else ():
@@ -57,9 +65,13 @@ class Estimating(Part):
                     record.c.status.in_(RESULTS),
                     record.c.curve.is_not(None),
                 )
-                statement = select(func.count(record.c.config_key.distinct())).where(*fitting)
-                n += connection.execute(statement).scalar_one()
-        return n
+                columns = (record.c.config_key, record.c.shape_seq, record.c.status)
+                found.update(
+                    row.config_key
+                    for row in connection.execute(select(*columns).where(*fitting))
+                    if has_metrics(self._shapes.document(connection, row.shape_seq), row.status, needs_metrics)
+                )
+        return len(found)
 
     def seconds_per_evaluation(self, wanted: Setting, device: str, execution: str) -> float | None:
         """Return the median seconds of a gradient evaluation in the newest records like these; None without any.

@@ -1,7 +1,7 @@
 """Writing records: inserted once, linked to the job that uses them, counted in the same transaction."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -108,7 +108,8 @@ class Writing(Part):
         """Link a job to the newest completed or diverged records of any job for the cells that it wants.
 
         A record has a curve if it was written with the names of its series, be they empty. The radius of a control
-        counts as a part of its fingerprint: a record of another radius will not do.
+        counts as a part of its fingerprint: a record of another radius will not do. A completed record counts only if
+        it has the metrics that the cell needs.
 
         Returns:
             The config_keys that were linked.
@@ -117,10 +118,8 @@ class Writing(Part):
             LostLeaseError: if the job was taken over, released or finished.
         """
         linked: set[str] = set()
-        ordered = sorted(wanted, key=lambda cell: (cell.fingerprint, cell.needs_curve, cell.config_key))
-        for (fingerprint, needs_curve), group in groupby(
-            ordered, key=lambda cell: (cell.fingerprint, cell.needs_curve)
-        ):
+        ordered = sorted(wanted, key=lambda cell: (*_needs(cell), cell.config_key))
+        for (fingerprint, needs_curve), group in groupby(ordered, key=_needs):
             for cells in chunks(list(group), IN_CHUNK):
                 with self._database.write() as connection:
                     self._database.lock(connection, RECORDS_LOCK, shared=True)
@@ -164,15 +163,15 @@ class Writing(Part):
         if needs_curve:
             fitting.append(record.c.curve.is_not(None))
         rows = connection.execute(select(*columns).join_from(record, origin).where(*fitting).order_by(record.c.seq))
-        newest = {}
-        for row in rows:
-            radius = by_key[row.config_key].radius
-            if radius is not None:
-                shape = self._shapes.document(connection, row.shape_seq)
-                if hyperparameters_of(row.hyperparameters, shape).get("radius") != radius:
-                    continue
-            newest[row.config_key] = row
+        newest = {row.config_key: row for row in rows if self._serves(connection, row, by_key[row.config_key])}
         return [_use_of(row, by_key[key], reused=row.job_id != job_id) for key, row in newest.items()]
+
+    def _serves(self, connection: Connection, row: _Row, cell: WantedCell) -> bool:
+        """Return whether a result has the metrics and the radius that a cell needs."""
+        shape = self._shapes.document(connection, row.shape_seq)
+        if cell.radius is not None and hyperparameters_of(row.hyperparameters, shape).get("radius") != cell.radius:
+            return False
+        return has_metrics(shape, row.status, cell.needs_metrics)
 
     def _origin(self, connection: Connection, job_id: str, attempt: int) -> int:
         """Return the number of an attempt that writes records."""
@@ -206,6 +205,15 @@ def _written(connection: Connection, origin_seq: int, placed: Sequence[PlacedRec
     if lost:
         raise InvalidValueError(f"the id of the record of {lost[0]} belongs to another record; nothing was written.")
     return [_use_of(rows[item.record.config_key], item, reused=False) for item in placed]
+
+
+def has_metrics(shape: Mapping[str, Any], status: str, needed: Collection[str]) -> bool:
+    """Return whether a record has the metrics that are needed: a diverged one has none and needs none."""
+    return status != str(Status.COMPLETED) or set(needed) <= set(shape["metrics"])
+
+
+def _needs(cell: WantedCell) -> tuple[str, bool]:
+    return cell.fingerprint, cell.needs_curve
 
 
 def _use_of(row: _Row, labels: PlacedRecord | WantedCell, *, reused: bool) -> _Use:

@@ -67,6 +67,7 @@ def test_controls_can_be_added_and_refined_but_not_taken_away() -> None:
     [
         (changed(GRID, "space", "lr", "n", value=4), "gd on digits-mlp with lr=0.1, momentum=0.9, "),
         (changed(GRID, "space", "lr", "log", value=[0.1, 1.0]), "lr=0.01, "),
+        ({**GRID, "sharpness": ["sam", "trace"]}, "/sharpness: no measure may be added"),
         (changed(GRID, "seeds", "count", value=1), "seed 4, is not in the spec"),
         (changed(GRID, "seeds", value={"count": 9, "base": 4}), "seed 3, is not in the spec"),
         (changed(GRID, "budget", "epochs", value=2), "gd on digits-mlp"),

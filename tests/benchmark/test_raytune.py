@@ -1,5 +1,6 @@
 """A real local Ray, started once for this module."""
 
+import math
 import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,11 +14,12 @@ import torch
 
 from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Record, Spec, Status
 from benchmark.adaptive import adaptive_searches
-from benchmark.execution import cell_fingerprint
+from benchmark.execution import Execution, cell_fingerprint
 from benchmark.fingerprint import Fingerprint
 from benchmark.known import known_cells
 from benchmark.packs import Pack, plan_packs
 from benchmark.rayenv import prepare_ray_environment
+from benchmark.sharpness import columns_of
 from benchmark.spec import Cell, expand
 from benchmark.tasks import register_task
 from tests.benchmark.fused.fusible import Fusible, fusible_spec
@@ -98,6 +100,20 @@ def test_a_cell_that_breaks_or_kills_its_process_is_the_only_one_that_fails(sess
         "the process that trained this cell alone died three times; the job's log says more",
     }
     assert len(sink.fingerprints) == 1
+
+
+@pytest.mark.parametrize("execution", ["sequential", "fused"])
+def test_every_completed_cell_has_the_sharpness_that_is_asked_for(session: ModuleType, execution: Execution) -> None:
+    spec = make_spec(sharpness=["adaptive", "lambda_max", "monge", "sam", "trace"], seeds={"count": 1, "base": 0})
+    cells = list(expand(spec))
+    sink = Collected()
+    packs = [Pack(0, 3), Pack(3, 9), Pack(9, 12)]  # by optimizer
+    train(session, spec, cells, sink, packs=packs, execution=execution)
+    assert set(sink.statuses().values()) == {"completed"}
+    for record in sink.records:
+        found = [record.outcome.metrics[name] for name in columns_of(spec.sharpness)]
+        assert len(found) == 7
+        assert all(map(math.isfinite, found))
 
 
 @pytest.mark.parametrize(

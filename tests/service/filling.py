@@ -62,6 +62,12 @@ def completed(cell: Cell) -> Outcome:
     )
 
 
+def curved(cell: Cell) -> Outcome:
+    """Return the outcome of `completed` with a sharpness that falls as accuracy rises."""
+    outcome = completed(cell)
+    return replace(outcome, metrics={**outcome.metrics, "sharpness_sam": 2.0 - outcome.metrics["test_accuracy"]})
+
+
 def diverged(cell: Cell) -> Outcome:
     """Return the outcome of a run whose loss was not finite at its seventh step."""
     curve = {"step": (5.0,), "train_loss": (math.inf,)}

@@ -121,6 +121,26 @@ def test_the_same_cells_are_not_trained_again(client: Client, done: Job) -> None
     assert again.table().to_dict()["rows"] == done.table().to_dict()["rows"]
 
 
+def test_only_records_with_the_sharpness_that_is_asked_for_are_reused(client: Client, done: Job) -> None:
+    """The ten diverged cells have none and need none; the ten others are trained again, once."""
+    names = ["lambda_max", "trace", "sam", "monge", "adaptive"]
+    sharp = client.submit({**SPEC, "name": "sharp", "sharpness": names}).wait(timeout_s=JOB_S)
+    assert (sharp.state, sharp.progress["reused"]) == ("completed", 10)
+    frame = sharp.records()
+    columns = [name for name in frame.columns if name.startswith("sharpness_")]
+    assert len(columns) == 7
+    is_complete = frame["status"] == "completed"
+    assert is_complete.sum() == 10
+    assert frame[columns].notna().eq(is_complete, axis=0).all(axis=None)
+    scores = ["config_key", "test_accuracy", "train_loss"]
+    mine, theirs = (one.records().sort_values("config_key")[scores].reset_index(drop=True) for one in (sharp, done))
+    assert mine.equals(theirs)
+    for asked in (names, ["trace"]):
+        again = client.submit({**SPEC, "name": "sharp again", "sharpness": asked}).wait(timeout_s=JOB_S)
+        assert again.progress["reused"] == 20
+    assert sharp.figure("sharpness", image_format="png").startswith(b"\x89PNG")
+
+
 def test_trained_anew_they_give_the_same_bits(client: Client, done: Job) -> None:
     anew = client.submit({**SPEC, "reuse": False}).wait(timeout_s=JOB_S)
     assert (anew.state, anew.progress["reused"]) == ("completed", 0)

@@ -1,8 +1,9 @@
-"""What a printed table shows: for each task two panels of columns, and for each row the texts of its cells."""
+"""What a printed table shows: for each task panels of columns, and for each row the texts of its cells."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from benchmark.robustness.columns import SHARPNESS
 from benchmark.robustness.comparison import LEADS
 from benchmark.robustness.registry import BY_NAME
 from benchmark.robustness.rendering.caption import caption, notes, title
@@ -14,7 +15,7 @@ FAILURES = ("diverged_rate", "collapsed_rate")  # one column, so that the panel 
 ROBUSTNESS = ("best", "grid_mean", "p10", "expected_best_4", "good_share", "rho_width_max", *FAILURES)
 DETAILS = ("iqm", "worst", "expected_best_16", "rho_width_mean", "variance_rho", "variance_lr", "variance_interaction")
 DIAGNOSTICS = ("grad_norm", "delta_over_rho", "gradient_evaluations", "elapsed_s")
-PANELS = (ROBUSTNESS, DETAILS, DIAGNOSTICS)
+PANELS = (ROBUSTNESS, DETAILS, DIAGNOSTICS, SHARPNESS)
 WITH_RAW = ("best", "grid_mean")
 MIN_RANKED = 2
 
@@ -59,7 +60,7 @@ def sections(table: RobustnessTable) -> Iterator[Section]:
     """Yield what to print, task by task."""
     for task in table.tasks:
         rows = table.rows_of(task.task)
-        headings = title(task), "Details", "Diagnostics"
+        headings = title(task), "Details", "Diagnostics", "Sharpness"
         shown = [
             [name for name in names if any(_is_shown(name, row.measures[name]) for row in rows)] for names in PANELS
         ]

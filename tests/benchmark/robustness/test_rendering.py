@@ -387,3 +387,24 @@ def test_columns_that_nobody_has_are_left_out(table: RobustnessTable) -> None:
     scoring = TaskScoring("digits", "accuracy", "maximize", 0.05, 0.1)
     empty = robustness_table(frame_of({"sam": np.full((3, 4, 1), np.nan)}), scoring)
     assert "raw 0.1" in text_of(empty)
+
+
+def test_sharpness_has_a_panel_where_it_was_measured() -> None:
+    """Medians over the completed runs, in a panel of its own; no column where nothing was measured."""
+    runs = pd.DataFrame(
+        {
+            "optimizer": ["gd"] * 3,
+            "lr": [0.1, 0.2, 0.4],
+            "seed": 0,
+            "accuracy": [0.5, 0.6, 0.7],
+            "sharpness_lambda_max": [1.5, 4.25, np.nan],
+        }
+    )
+    table = robustness_table(runs, TaskScoring("mine", "accuracy", "maximize", tolerance=0.01, floor=0.1))
+    measures = table.rows[0].measures
+    assert measures["sharpness_lambda_max"].value == 2.875
+    assert measures["sharpness_trace"].reason == "no completed run recorded it"
+    text = render_markdown(table)
+    assert "lambda max" in text
+    assert "2.875" in text
+    assert "SAM sharpness" not in text

@@ -184,6 +184,13 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"schema_version": 2}, "/schema_version", "Input should be 1, but got 2"),
     ({"space": {"a/b~c": RHO}}, "/space/a~1b~0c", "unknown hyperparameter 'a/b~c'"),
     ({"tags": {"a": 1}}, "/tags", "a list is needed"),
+    (
+        {"sharpness": ["trase"]},
+        "/sharpness",
+        "unknown measure of sharpness 'trase'; did you mean 'trace'? Known: adaptive, lambda_max, monge, sam, trace.",
+    ),
+    ({"sharpness": ["sam", "trace", "sam"]}, "/sharpness", "may stand once, but got sam 2 times"),
+    ({"sharpness": "trace"}, "/sharpness", "a list is needed"),
     ({"tasks": "digits-mlp"}, "/tasks", "a list is needed, such as [...], but got 'digits-mlp'"),
     ({"controls": ["radius_matchd"]}, "/controls/0", "unknown control 'radius_matchd'; did you mean 'radius_matched'?"),
     ({"controls": ["radius_matched", "radius_matched"]}, "/controls", "at most 1 item"),
@@ -429,3 +436,11 @@ def test_no_document_ends_in_anything_but_a_spec_or_its_error(data: st.DataObjec
         _check_printable(error)
     else:
         assert Spec.from_mapping(spec.to_dict()) == spec
+
+
+def test_sharpness_is_in_one_order_and_no_part_of_a_cell() -> None:
+    plain, sharp = make_spec(), make_spec(sharpness=["trace", "lambda_max"])
+    assert sharp.sharpness == ("lambda_max", "trace")
+    assert [cell.key for cell in expand(sharp)] == [cell.key for cell in expand(plain)]
+    described = Spec.json_schema()["properties"]["sharpness"]
+    assert described["items"]["enum"] == ["lambda_max", "trace", "sam", "monge", "adaptive"]

@@ -11,7 +11,7 @@ import yaml
 from service.states import JobState
 from service.store import Store
 from tests.service.cli.conftest import Cli
-from tests.service.filling import failed, landscape_spec, mixed, run_made_up, small_spec, submit, trained
+from tests.service.filling import curved, failed, landscape_spec, mixed, run_made_up, small_spec, submit, trained
 from tests.service.processes import free_port
 
 pytestmark = pytest.mark.slow
@@ -135,12 +135,19 @@ def test_plot_draws_trajectories(cli: Cli, url: str, store: Store, tmp_path: Pat
     assert b'id="run-' in (tmp_path / "a.svg").read_bytes()
 
 
+def test_plot_draws_sharpness(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
+    job = run_made_up(store, submit(store, small_spec(sharpness=["sam"])), curved)
+    assert cli("plot", job.id, tmp_path / "a.svg", "--kind", "sharpness").code == 0
+    assert b"SAM sharpness" in (tmp_path / "a.svg").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("file", "options", "code", "message"),
     [
         ("a.gif", (), 2, "must end in .svg, .png, .pdf"),
         ("nowhere/a.svg", (), 2, "cannot write"),
         ("a.svg", ("--task", "elsewhere"), 2, "elsewhere"),
+        ("a.svg", ("--kind", "sharpness"), 2, "sharpness: [lambda_max]"),
         ("a.svg", ("--kind", "trajectories"), 2, "digits-mlp"),
         ("a.svg", ("--kind", "heatmpa"), 2, "did you mean 'heatmap'?"),
         ("a.svg", ("--optimizer", "msma"), 2, "did you mean 'msam'?"),

@@ -65,6 +65,7 @@ def waves_of(store: Store, job: Job, missing: list[Cell]) -> Waves:
         lease_s=LEASE_S,
         missing=missing,
         made_by={key: cell_fingerprint(cell, CPU).key for key, cell in settings.items()},
+        needs_metrics=(),
         sink=RecordSink(
             store,
             job.id,

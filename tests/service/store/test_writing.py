@@ -229,6 +229,36 @@ def test_a_control_is_reused_at_its_own_radius_alone(store: Store) -> None:
     assert store.link_reusable(job.id, job.attempt, [same], TTL_S) == {key_of(0)}
 
 
+def test_metrics_that_are_asked_for_must_be_there(store: Store) -> None:
+    """Only of a completed record: a diverged one has none, and needs none."""
+    job = running(store)
+    sharp = replace(make_outcome(), metrics={**make_outcome().metrics, "sharpness_sam": 0.5})
+    write(store, job, [make_record(0), make_record(1, outcome=sharp), make_record(2, Status.DIVERGED)])
+    store.finish(job.id, job.attempt, JobState.COMPLETED)
+    keys = [key_of(cell) for cell in range(4)]
+    assert store.count_reusable(FINGERPRINT, keys) == 3
+    assert store.count_reusable(FINGERPRINT, keys, ["sharpness_sam"]) == 2
+    assert store.count_reusable(FINGERPRINT, keys, ["sharpness_sam", "sharpness_trace"]) == 1
+
+    other = running(store)
+    needing = [replace(cell, needs_metrics=("sharpness_sam",)) for cell in want(0, 1, 2)]
+    assert store.link_reusable(other.id, other.attempt, needing, TTL_S) == {key_of(1), key_of(2)}
+    assert store.link_reusable(other.id, other.attempt, want(0), TTL_S) == {key_of(0)}
+
+
+def test_the_newest_record_with_the_metrics_counts(store: Store) -> None:
+    sharp = replace(make_outcome(), metrics={**make_outcome().metrics, "sharpness_sam": 0.5})
+    for outcome in (sharp, make_outcome()):
+        job = running(store)
+        write(store, job, [make_record(0, outcome=outcome)])
+        store.finish(job.id, job.attempt, JobState.COMPLETED)
+    job = running(store)
+    needing = [replace(cell, needs_metrics=("sharpness_sam",)) for cell in want(0)]
+    assert store.link_reusable(job.id, job.attempt, needing, TTL_S) == {key_of(0)}
+    (found,) = store.records(job.id)
+    assert found.record.outcome.metrics["sharpness_sam"] == 0.5
+
+
 def test_large_batches_are_cut_where_a_statement_has_limits(store: Store) -> None:
     job = running(store, n_cells=1200)
     records = [make_record(cell) for cell in range(1200)]

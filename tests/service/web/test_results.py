@@ -11,7 +11,7 @@ from benchmark import Spec
 from benchmark.choice import StepTiming, device_name, timing_key
 from benchmark.execution import device_for
 from service.store import Store, WantedCell
-from tests.service.filling import completed, diverged, landscape_spec, run_made_up, small_spec, submit, trained
+from tests.service.filling import completed, curved, diverged, landscape_spec, run_made_up, small_spec, submit, trained
 
 pytestmark = pytest.mark.slow
 
@@ -254,14 +254,33 @@ def test_the_heat_map_of_a_search_that_is_no_grid(web: httpx.Client, store: Stor
         assert web.get(url, params={"format": image_format}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("image_format", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF"), ("json", b"{")]
+)
+def test_sharpness_against_score(web: httpx.Client, store: Store, image_format: str, start: bytes) -> None:
+    job = run_made_up(store, submit(store, small_spec(sharpness=["sam"])), curved)
+    response = web.get(f"/api/v1/jobs/{job.id}/figures/sharpness", params={"format": image_format})
+    assert response.status_code == 200
+    assert response.content.startswith(start)
+    if image_format == "json":
+        names = [trace["name"] for trace in json.loads(response.content)["data"]]
+        assert names == [f"{name}: \u03c4 \u22121.00 (n = {n})" for name, n in (("gd", 4), ("sam", 8), ("msam", 8))]
+
+
+def test_sharpness_that_was_not_asked_for_has_no_figure(web: httpx.Client, job_url: str) -> None:
+    refused = web.get(f"{job_url}/figures/sharpness")
+    assert (refused.status_code, "ask for it in a spec" in refused.json()["detail"]) == (422, True)
+
+
 def test_every_kind_of_figure_is_drawn_or_refused_with_a_reason(web: httpx.Client, job_url: str) -> None:
     kinds = [kind["name"] for kind in web.get("/api/v1/figures").json()]
     assert {"heatmap", "profiles", "slices", "trajectories", "tuning"} <= set(kinds)
     for kind in kinds:
         for image_format in ("svg", "json"):
             response = web.get(f"{job_url}/figures/{kind}", params={"format": image_format})
-            if kind == "trajectories":
-                assert (response.status_code, "is none" in response.json()["detail"]) == (422, True)
+            reason = {"trajectories": "is none", "sharpness": "has none"}.get(kind)
+            if reason:
+                assert (response.status_code, reason in response.json()["detail"]) == (422, True)
             else:
                 assert response.status_code == 200, (kind, response.text)
 
