@@ -11,6 +11,7 @@ from benchmark.robustness.inference import SWEPT
 from benchmark.robustness.scoring import Goal
 
 ENDINGS = (".csv", ".parquet")
+ON_TRUST = "Runs made elsewhere: that they had equal budgets, and share what a seed decides, is taken on trust."
 ONE_TASK = "runs"  # label of the task of a frame without a column of that name
 
 
@@ -42,7 +43,8 @@ def table(
         raise TableError(f"the frame must have a column {missing[0]}; it has: {', '.join(map(str, frame.columns))}.")
     tasks = [ONE_TASK] if "task" not in frame else frame["task"].dropna().astype(str).unique().tolist()
     scorings = [TaskScoring(task, metric, goal, tolerance, floor) for task in tasks or [ONE_TASK]]
-    return robustness_table(frame, scorings, infer_grids(frame, scorings, hyperparameters))
+    grids = infer_grids(frame, scorings, hyperparameters)
+    return robustness_table(frame, scorings, grids, notes={scoring.task: (ON_TRUST,) for scoring in scorings})
 
 
 def read_runs_file(path: Path) -> pd.DataFrame:

@@ -74,7 +74,7 @@ def several_table(sources: Sequence[Source]) -> RobustnessTable:
         view=budget_view(*(source.spec for source in sources)),
         fingerprints={record.fingerprint for record in used},
         mixed=is_mixed(used),
-        notes={task: (*_notes(sources, task, seeds[task]), *told) for task in seeds},
+        notes={task: (*_notes(sources, rows, task, seeds[task]), *told) for task in seeds},
     )
 
 
@@ -85,7 +85,6 @@ class _Row:
     label: str
     task: str
     optimizer: str
-    key: str
     jobs: tuple[str, ...]
     seeds: frozenset[int]
 
@@ -97,6 +96,7 @@ def _key(grid: Grid, job: str) -> str:
     """Return a hash of what an optimizer is and tries: one row is of one of them."""
     document: dict[str, Any] = {
         "setting": grid.setting.key,
+        "partner": None if grid.partner is None else grid.partner.key,
         "fixed": dict(grid.fixed),
         "axes": [[axis.name, list(axis.values)] for axis in grid.axes],
         "design": None if grid.design is None else [grid.design.method, grid.design.n_configurations, grid.design.seed],
@@ -112,10 +112,10 @@ def _rows(sources: Sequence[Source]) -> list[_Row]:
             found[grid.task, grid.optimizer][_key(grid, source.name)].append(source)
     rows = []
     for (task, optimizer), by_key in found.items():
-        for key, jobs in by_key.items():
+        for jobs in by_key.values():
             label = optimizer if len(by_key) == 1 else f"{optimizer}@{jobs[0].name}"
             seeds = frozenset(seed for job in jobs for seed in job.spec.seeds.values)
-            rows.append(_Row(label, task, optimizer, key, tuple(job.name for job in jobs), seeds))
+            rows.append(_Row(label, task, optimizer, tuple(job.name for job in jobs), seeds))
     return rows
 
 
@@ -191,11 +191,17 @@ def _facts(grid: Grid) -> dict[str, object]:
     }
 
 
-def _notes(sources: Sequence[Source], task: str, seeds: Sequence[int]) -> list[str]:
+def _notes(sources: Sequence[Source], rows: Sequence[_Row], task: str, seeds: Sequence[int]) -> list[str]:
     having = [source for source in sources if any(grid.task == task for grid in source.spec.grids)]
-    notes = list(dict.fromkeys(note for source in having for note in about_tasks(source.spec)[task]))
+    told_by: dict[str, list[str]] = defaultdict(list)
+    for source in having:
+        for note in about_tasks(source.spec)[task]:
+            told_by[note].append(source.name)
+    notes = [note if len(names) == len(having) else f"In {', '.join(names)}: {note}" for note, names in told_by.items()]
     if len(having) > 1:
         notes.append(f"Jobs: {', '.join(source.name for source in having)}.")
+        own = [row for row in rows if row.task == task and row.label != row.optimizer and len(row.jobs) > 1]
+        notes += [f"{row.label} is of {', '.join(row.jobs)}." for row in own]
         left_out = {seed for source in having for seed in source.spec.seeds.values} - set(seeds)
         if left_out:
             notes.append(f"Only the seeds of all rows count: {_span(seeds)}; left out: {_span(sorted(left_out))}.")

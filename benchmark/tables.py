@@ -93,7 +93,11 @@ def about_tasks(spec: Spec) -> dict[str, tuple[str, ...]]:
 
 def _base(grid: Grid) -> list[tuple[str, object]]:
     """Return base and held hyperparameters, without those that are off."""
-    return [("base", grid.setting.base), *((name, value) for name, value in grid.fixed.items() if value)]
+    held: list[tuple[str, object]] = [("base", grid.setting.base)]
+    held += [(name, value) for name, value in grid.fixed.items() if value]
+    if grid.partner is not None:
+        held.append(("radius", f"of {grid.partner.rule} at the same point"))
+    return held
 
 
 def _texts(items: Iterable[tuple[str, object]], start: str = "") -> str:

@@ -59,7 +59,8 @@ class Jobs(Part):
             in_name = func.lower(job.c.name).contains(lowered, autoescape=True)
             statement = statement.where(or_(in_name, job.c.id.startswith(lowered, autoescape=True)))
         if before is not None:
-            statement = statement.where(job.c.seq < checks.integer("before", before, high=checks.MAX_BIG))
+            newest = min(checks.integer("before", before, high=checks.MAX_BIG), checks.MAX_SMALL)
+            statement = statement.where(job.c.seq < newest)
         with self._database.read() as connection:
             return [job_from_row(row) for row in connection.execute(statement).mappings()]
 

@@ -85,6 +85,16 @@ def test_a_label_with_another_setting_or_grid_is_a_row_for_each_job() -> None:
     assert table.row("digits-mlp", "sam@b").ranked
 
 
+def test_what_differs_between_the_jobs_is_told_of_each() -> None:
+    half = source("b", optimizers=only("sam"), base={"name": "sgd", "momentum": 0.5})
+    table = several_table([source("a", optimizers=only("sam")), half, source("c", optimizers=only("sam"))])
+    first, second, jobs, gd, sam = table.notes["digits-mlp"][:5]
+    assert first.startswith("In a, c: Task digits-mlp version 1, hidden 8; epochs 1")
+    assert second.startswith("In b: Task digits-mlp")
+    assert second.endswith("base sgd, momentum 0.5.")
+    assert (jobs, gd, sam) == ("Jobs: a, b, c.", "gd@a is of a, c.", "sam@a is of a, c.")
+
+
 def test_a_cell_of_two_jobs_counts_once_and_the_table_says_which() -> None:
     first, second = source("a"), source("b", worse)
     table = several_table([first, second])
@@ -140,6 +150,18 @@ def test_tasks_under_other_labels_stand_beside_each_other() -> None:
 def test_a_job_cannot_stand_twice() -> None:
     with pytest.raises(TableError, match="jobs that differ, but a stands twice"):
         several_table([source("a"), source("a")])
+
+
+def test_controls_are_rows_by_their_partner() -> None:
+    one = source("a", controls=["radius_matched"])
+    control = one.spec.grids[-1]
+    assert control.partner is not None
+    same = source("b", controls=["radius_matched"])
+    other = source("b", controls=["radius_matched"], base={"name": "adam"})
+    assert [row.optimizer for row in several_table([one, same]).rows].count(control.optimizer) == 1
+    assert f"{control.optimizer}: radius of msam at the same point." in several_table([one, same]).notes["digits-mlp"]
+    labels = {row.optimizer for row in several_table([one, other]).rows}
+    assert {f"{control.optimizer}@a", f"{control.optimizer}@b"} <= labels
 
 
 def test_searches_are_a_row_for_each_job() -> None:

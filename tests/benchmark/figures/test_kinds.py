@@ -8,7 +8,7 @@ import pytest
 from benchmark import Records, Spec, TableError
 from benchmark.figures import FigureData, figure_kinds, figure_of
 from tests.benchmark.robustness.runs import ACCURACY, frame_of, noisy_scores
-from tests.service.filling import landscape_spec, records_by_key, small_spec, trained
+from tests.service.filling import completed, curved, landscape_spec, records_by_key, small_spec, trained
 
 pytestmark = pytest.mark.slow
 
@@ -26,8 +26,12 @@ def test_names_are_unique_and_described() -> None:
 
 @pytest.mark.parametrize("kind", [kind.name for kind in figure_kinds()])
 def test_every_kind_is_drawn_of_records(kind: str) -> None:
-    spec = Spec.from_mapping(landscape_spec() if kind == "trajectories" else small_spec())
-    records = records_by_key(spec, trained) if kind == "trajectories" else records_by_key(spec)
+    document, outcome_of = {
+        "trajectories": (landscape_spec(), trained),
+        "sharpness": (small_spec(sharpness=["sam"]), curved),
+    }.get(kind, (small_spec(), completed))
+    spec = Spec.from_mapping(document)
+    records = records_by_key(spec, outcome_of)
     figure = Records(spec, tuple(records.values())).plot(kind)
     assert figure.image("png", dpi=40).startswith(b"\x89PNG")
     assert set(figure.plotly()) == {"data", "layout"}
