@@ -109,6 +109,12 @@ def test_whatever_text_one_looks_for_is_answered(
     assert response.json()["items"] == []
 
 
+def test_the_largest_token_there_can_be_is_a_page(web: httpx.Client, job_url: str) -> None:
+    page = web.get(JOBS, params={"page_token": "9" * 18})
+    assert page.status_code == 200, page.text
+    assert len(page.json()["items"]) == 1
+
+
 @pytest.mark.parametrize("name", ["a%00b", "%00", "a%2Fb", "%ED%A0%80", "9" * 65])
 def test_an_id_that_no_job_can_have_is_refused(web: httpx.Client, job_url: str, name: str) -> None:
     for method, path in (("GET", ""), ("GET", "/records"), ("GET", "/table"), ("POST", "/cancel"), ("DELETE", "")):
