@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli import catalogue, database, doctor, jobs, roles, upkeep
+from service.cli import catalogue, database, doctor, jobs, results, roles, upkeep
 from service.cli.exits import EXPECTED, exit_code, message
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (roles, jobs, catalogue, upkeep, doctor):
+for module in (roles, jobs, results, catalogue, upkeep, doctor):
     module.register(app)
 app.add_typer(database.app, name="db")
 
