@@ -41,6 +41,7 @@ def make_data(n_rates: int, n_radii: int, n_seeds: int) -> FigureData:
         columns |= {"status": np.where(diverged, "diverged", "completed"), "collapsed": level < 0.3}
         for name in ("val_accuracy", "test_accuracy"):
             columns[name] = np.where(diverged, np.nan, level + 0.02 * rng.standard_normal(len(lr)))
+        columns["sharpness_lambda_max"] = np.where(diverged, np.nan, 2 - level + 0.1 * rng.standard_normal(len(lr)))
         frames.append(pd.DataFrame(columns))
     grids = tuple(GridInfo(SCORING.task, optimizer, (rates, radii)) for optimizer in OPTIMIZERS)
     frame = pd.concat(frames, ignore_index=True)

@@ -20,7 +20,7 @@ from benchmark.rayenv import short_folder
 from benchmark.scratch import Scratch
 
 PR_SET_PDEATHSIG = 1
-STOP_GRACE_S = 3.0
+STOP_GRACE_S = 2.0
 DRIVER_MODULE = "service.jobs.driver"
 DRAIN = "drain"
 MAX_LAST_WORDS = 4096
@@ -136,7 +136,7 @@ class DriverProcess:
             self._tell(DRAIN)
 
     def stop(self) -> None:
-        """End it and everything it started: politely, and after three seconds by force."""
+        """End it and everything it started: politely, and after two seconds by force."""
         if self._process.poll() is None:
             self._process.terminate()
             self.wait(STOP_GRACE_S)
