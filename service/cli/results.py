@@ -1,0 +1,87 @@
+"""Commands on results: tables of jobs and of one's own runs, and figures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmark import table as own_table
+from benchmark.own_runs import ENDINGS
+from benchmark.robustness.inference import SWEPT
+from benchmark.robustness.scoring import Goal
+from service.cli.jobs import JobId, UrlOption
+from service.cli.output import Output, OutputOption, ViewOption, print_table
+from service.client import Client
+
+IMAGE_ENDINGS = (".svg", ".png", ".pdf")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the app."""
+    for command in (table, plot):
+        app.command()(command)
+
+
+def table(
+    sources: Annotated[list[str], typer.Argument(metavar="JOB...|FILE", help="Ids of jobs, or one file of runs.")],
+    metric: Annotated[str | None, typer.Option(help="Of a file: column with the score, without val_ or test_.")] = None,
+    tolerance: Annotated[float | None, typer.Option(help="Of a file: how far from the best is good.")] = None,
+    floor: Annotated[float | None, typer.Option(help="Of a file: what a diverged run scores.")] = None,
+    goal: Annotated[Goal | None, typer.Option(help="Of a file: maximize by default.")] = None,
+    swept: Annotated[
+        list[str] | None, typer.Option(help="Of a file: a column that was swept; by default lr and rho.")
+    ] = None,
+    url: UrlOption = None,
+    view: ViewOption = None,
+    output: OutputOption = Output.TABLE,
+) -> None:
+    """Print the robustness table of a job, of several jobs, or of a csv or parquet file of runs, one a row.
+
+    A file has the columns optimizer, seed, the swept hyperparameters (lr, rho) and the score; task and status if need
+    be. It needs no server.
+    """
+    scoring = {"metric": metric, "tolerance": tolerance, "floor": floor, "goal": goal, "swept": swept}
+    given = [name for name, value in scoring.items() if value is not None]
+    if view is not None and (len(sources) > 1 or Path(sources[0]).suffix in ENDINGS):
+        raise typer.BadParameter("--view is for one job, whose records have curves.")
+    if any(Path(source).suffix in ENDINGS for source in sources):
+        if len(sources) > 1:
+            raise typer.BadParameter("a table is of jobs, or of one file; put the runs of several files into one.")
+        if metric is None or tolerance is None or floor is None:
+            raise typer.BadParameter("a file of runs needs --metric, --tolerance and --floor, to be scored.")
+        found = own_table(
+            sources[0],
+            metric=metric,
+            tolerance=tolerance,
+            floor=floor,
+            goal=goal or "maximize",
+            hyperparameters=swept or SWEPT,
+        )
+        print_table(found, output)
+        return
+    if given:
+        raise typer.BadParameter(f"a job's spec says how it is scored; --{given[0]} is for a file of runs.")
+    with Client(url) as client:
+        print_table(client.job(sources[0]).table(view=view) if len(sources) == 1 else client.table(sources), output)
+
+
+def plot(
+    job_id: JobId,
+    file: Annotated[Path, typer.Option("--output", "-o", help="File; its ending says how: .svg, .png or .pdf.")],
+    kind: Annotated[str, typer.Option(help="What to draw; `rhobust figures` lists the kinds.")] = "heatmap",
+    task: Annotated[str | None, typer.Option(help="Label of the task; by default the first, or all.")] = None,
+    optimizer: Annotated[
+        list[str] | None, typer.Option(help="Label of one to show, more than once for several; by default all.")
+    ] = None,
+    url: UrlOption = None,
+) -> None:
+    """Draw a figure of a job, of what is recorded so far, into a file."""
+    image_format = file.suffix.removeprefix(".")
+    if file.suffix not in IMAGE_ENDINGS:
+        raise typer.BadParameter(f"the file must end in {', '.join(IMAGE_ENDINGS)}, but got {file.name!r}.")
+    with Client(url) as client:
+        image = client.job(job_id).figure(kind, task=task, optimizers=optimizer or (), image_format=image_format)
+    try:
+        file.write_bytes(image)
+    except OSError as error:
+        raise typer.BadParameter(f"cannot write {file}: {error.strerror}.") from error
