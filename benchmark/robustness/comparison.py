@@ -61,8 +61,11 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval lies on one side of zero, by more than rounding."""
-        return self.low is not None and self.high is not None and (self.low > ROUNDING or self.high < -ROUNDING)
+        """Whether the interval lies on one side of zero, by more than rounding, and the test does not contradict it."""
+        if self.low is None or self.high is None or self.level is None:
+            return False
+        is_apart = self.low > ROUNDING or self.high < -ROUNDING
+        return is_apart and (self.p_value is None or self.p_value <= 1 - self.level)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the difference as plain values that JSON can hold."""

@@ -21,9 +21,10 @@ def two_sided_p(value: float, sample: Sample) -> float | None:
 def p_not_above(value: float, sample: Sample) -> float | None:
     """Return the p-value of the hypothesis that a difference is zero or less; None where the seeds allow none.
 
-    Of a mean over seeds it is Student's paired t-test. Of any other measure, from ten seeds on, it is the level at
-    which the bootstrap's one-sided interval begins to hold zero, so that test and interval agree; with 2,000 resamples
-    it is no smaller than about .006 at ten seeds.
+    Of a mean over seeds it is Student's paired t-test; where the same difference came out of every seed, as it does of
+    few seeds and scores in steps, it is that of the sign test, 2^-n, since their spread is not known. Of any other
+    measure, from ten seeds on, it is the level at which the bootstrap's one-sided interval begins to hold zero, so that
+    test and interval agree; with 2,000 resamples it is no smaller than about .006 at ten seeds.
 
     Args:
         value: the difference on the seeds as they are.
@@ -36,7 +37,8 @@ def p_not_above(value: float, sample: Sample) -> float | None:
         error = float(sample.by_seed.std(ddof=1)) / math.sqrt(n)
         if error > ROUNDING:
             return float(stats.t.sf(value / error, n - 1))
-        return 0.5 if abs(value) <= ROUNDING else float(value < 0)
+        chance = 2.0**-n  # that all n differences have the sign they have, if either were as likely
+        return 0.5 if abs(value) <= ROUNDING else 1 - chance if value < 0 else chance
     resampled = sample.resampled
     if resampled is None or not np.isfinite(resampled).all():
         return None

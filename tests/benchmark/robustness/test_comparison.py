@@ -95,6 +95,17 @@ def test_rounding_makes_no_leader(n_seeds: int) -> None:
     assert not any("leads" in measure.flags for row in table.rows for measure in row.measures.values())
 
 
+def test_the_same_difference_of_two_seeds_proves_nothing() -> None:
+    """Scores come in steps: two seeds often give the same difference, and their spread is not known then."""
+    scores = {"sam": np.full((3, 4, 2), 0.7), "msam": np.full((3, 4, 2), 0.71)}
+    table = robustness_table(frame_of(scores), ACCURACY)
+    (one,) = (one for one in table.differences if one.measure == "grid_mean")
+    assert one.p_value == 0.5
+    assert not one.is_clear
+    assert not any("leads" in measure.flags for row in table.rows for measure in row.measures.values())
+    assert {(row.rank.low, row.rank.high) for row in table.rows if row.rank is not None} == {(1, 2)}
+
+
 def test_one_row_alone_leads_nothing() -> None:
     table = robustness_table(frame_of({"sam": noisy_scores(5)["sam"]}), ACCURACY)
     assert not any("leads" in measure.flags for measure in table.rows[0].measures.values())

@@ -76,7 +76,8 @@ def test_what_the_seeds_do_not_allow_has_no_p_value() -> None:
     assert p_not_above(1.0, Sample(np.array([1.0]), None, 1)) is None
     assert p_not_above(1.0, Sample(None, None, 5)) is None
     assert two_sided_p(0.0, Sample(np.zeros(5), None, 5)) == 1.0
-    assert two_sided_p(0.5, Sample(np.full(5, 0.5), None, 5)) == 0.0
+    assert two_sided_p(0.5, Sample(np.full(5, 0.5), None, 5)) == pytest.approx(2 * 2**-5)
+    assert p_not_above(-0.5, Sample(np.full(5, -0.5), None, 5)) == pytest.approx(1 - 2**-5)
     assert two_sided_p(0.5, Sample(None, np.array([0.1, np.nan]), 12)) is None
 
 
