@@ -12,6 +12,7 @@ from benchmark.robustness.cells import TaskCells
 from benchmark.robustness.common import CommonGrid, common_grid, place
 from benchmark.robustness.intervals import band_of, weights_for
 from benchmark.robustness.scoring import BoolArray, FloatArray
+from benchmark.robustness.significance import ROUNDING
 from benchmark.robustness.wins import on_common_grid
 
 MAX_PANELS = 6
@@ -44,12 +45,12 @@ class DifferencePanel:
     @property
     def above(self) -> BoolArray:
         """Which cells have an interval above zero."""
-        return np.asarray(self.low > 0)
+        return np.asarray(self.low > ROUNDING)
 
     @property
     def below(self) -> BoolArray:
         """Which cells have an interval below zero."""
-        return np.asarray(self.high < 0)
+        return np.asarray(self.high < -ROUNDING)
 
     @property
     def no_result(self) -> BoolArray:

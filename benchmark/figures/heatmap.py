@@ -84,6 +84,11 @@ class Panel:
         return np.isnan(self.mean)
 
     @property
+    def some_missing(self) -> BoolArray:
+        """Which have results of some seeds only: they are neither good nor the best yet."""
+        return np.asarray((self.n_missing > 0) & ~self.no_result)
+
+    @property
     def all_diverged(self) -> BoolArray:
         """Which have diverged runs and no others."""
         return np.asarray((self.n_diverged > 0) & (self.n_diverged == self.n_seeds - self.n_missing))
@@ -170,7 +175,7 @@ def prepare_heatmap(
         raise TableError(f"a heat map needs a surface, but there is none of {scoring.task}.")
     chosen = _matching(shown, selection if selection is not None else shown)
     plane = chosen_names(shown)
-    oriented = [scoring.orient(_numbers(surface, "mean")) for surface in chosen]
+    oriented = [_of_all_seeds(surface, scoring) for surface in chosen]
     known = np.concatenate([scores[np.isfinite(scores)] for scores in oriented])
     best = float(known.max()) if len(known) else np.nan
     reference = best if y_ref is None else scoring.raw(y_ref)
@@ -208,6 +213,12 @@ def _matching(shown: Sequence[Surface], selection: Sequence[Surface]) -> list[Su
 
 def _places(surface: Surface) -> list[dict[str, float]]:
     return [point["hyperparameters"] for point in surface["points"]]
+
+
+def _of_all_seeds(surface: Surface, scoring: TaskScoring) -> FloatArray:
+    """Return the oriented means of the configurations that have a result of every seed; NaN for the others."""
+    scores = scoring.orient(_numbers(surface, "mean"))
+    return np.where(_numbers(surface, "n_missing") == 0, scores, np.nan)
 
 
 def _numbers(surface: Surface, name: str) -> FloatArray:

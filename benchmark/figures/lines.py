@@ -45,8 +45,6 @@ class LinePanel:
         y_title: likewise.
         lines: in the order of the legend.
         is_log: whether x is logarithmic.
-        level: a height to mark by a thin line, such as the reference less the tolerance.
-        level_title: what the legend says of it.
     """
 
     title: str
@@ -54,8 +52,6 @@ class LinePanel:
     y_title: str
     lines: tuple[Line, ...]
     is_log: bool = False
-    level: float | None = None
-    level_title: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +78,7 @@ class LineFigure:
             for part in (line.y, line.low, line.high)
             if part is not None
         ]
-        levels = np.array([other.level for other in alike if other.level is not None])
-        every = np.concatenate([*values, levels])
+        every = np.concatenate(values)
         if not len(every):
             return 0.0, 1.0
         low, high = float(every.min()), float(every.max())

@@ -80,6 +80,7 @@ def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) 
     for name, mask, hatch in (
         ("diverged", panel.all_diverged, "xxxx"),
         ("some seeds diverged", panel.some_diverged, "////"),
+        ("some seeds missing", panel.some_missing, "\\\\\\\\"),
         ("no result", panel.no_result, "..."),
     ):
         if mask.any():
@@ -95,7 +96,7 @@ def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) 
         mask = panel.n_collapsed > 0
         ring: dict[str, Any] = {"mew": 0.9 * panel.dot_scale, "ms": 4 * panel.dot_scale}
         axes.plot(panel.xs[mask], panel.ys[mask], "o", mfc="none", mec=PAPER, **ring)
-        handles["collapsed"] = Line2D([], [], marker="o", mfc="none", mec=INK, ls="", ms=4)
+        handles["collapsed seeds"] = Line2D([], [], marker="o", mfc="none", mec=INK, ls="", ms=4)
     if panel.good.any():
         for colour, width in ((PAPER, 3.4), (INK, 1.6)):
             _outline(axes, panel, colour, width)

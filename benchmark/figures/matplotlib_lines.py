@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import LogFormatterSciNotation, NullFormatter
 
 from benchmark.figures.lines import Line, LineFigure, LinePanel
-from benchmark.figures.matplotlib_image import INK, Format, image_of
+from benchmark.figures.matplotlib_image import Format, image_of
 from benchmark.figures.styles import style_of
 
 PANEL_INCHES, HEIGHT_INCHES, MIN_INCHES = 3.2, 3.3, 4.2
@@ -74,9 +74,6 @@ def _panel(axes: Axes, panel: LinePanel, handles: dict[str, Any]) -> None:
         axes.xaxis.set_minor_formatter(NullFormatter())
     for line in panel.lines:
         _line(axes, line, handles)
-    if panel.level is not None:
-        axes.axhline(panel.level, color=INK, lw=0.6, ls=(0, (1, 2)))
-        handles[panel.level_title] = Line2D([], [], color=INK, lw=0.6, ls=(0, (1, 2)))
 
 
 def _line(axes: Axes, line: Line, handles: dict[str, Any]) -> None:

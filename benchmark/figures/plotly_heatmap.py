@@ -15,7 +15,13 @@ from benchmark.robustness.scoring import BoolArray
 STRIP_WIDTH = 0.25  # of a panel, for an optimizer without the hyperparameter along x
 DOT = 14  # pixels across a point of a design, where there are few
 INK, PAPER = "#111111", "#ffffff"
-SYMBOLS = {"diverged": "x", "some seeds diverged": "diamond", "collapsed": "circle", "no result": "circle-open-dot"}
+SYMBOLS = {
+    "diverged": "x",
+    "some seeds diverged": "diamond",
+    "collapsed seeds": "circle",
+    "some seeds missing": "line-nw-open",
+    "no result": "circle-open-dot",
+}
 
 
 def heatmap_plotly(heatmap: Heatmap) -> dict[str, Any]:
@@ -86,7 +92,8 @@ def _traces(panel: Panel, metric: str) -> Iterator[Any]:
         for colour, width, name in ((PAPER, 5, None), (INK, 2.5, "within the tolerance")):
             yield _outline(panel, colour, width, name)
     size = 8 if panel.is_grid else DOT * panel.dot_scale / 2  # the colour of a point is seen around its mark
-    marks = panel.all_diverged, panel.some_diverged, np.asarray(panel.n_collapsed > 0), panel.no_result
+    collapsed = np.asarray(panel.n_collapsed > 0)
+    marks = panel.all_diverged, panel.some_diverged, collapsed, panel.some_missing, panel.no_result
     for (name, symbol), mask in zip(SYMBOLS.items(), marks, strict=True):
         if mask.any():
             marker = {"symbol": symbol, "size": size, "color": INK if "open" in symbol else PAPER}

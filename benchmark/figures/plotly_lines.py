@@ -61,16 +61,6 @@ def _traces(panel: LinePanel) -> Iterator[Any]:
             name=html.escape(line.label),
             legendgroup=line.label,
         )
-    if panel.level is not None:
-        ends = [float(extreme(line.x)) for extreme in (np.min, np.max) for line in panel.lines if len(line.x)]
-        yield go.Scatter(
-            x=[min(ends, default=0.0), max(ends, default=1.0)],
-            y=[panel.level, panel.level],
-            mode="lines",
-            line={"color": INK, "dash": "dot", "width": 1},
-            hoverinfo="skip",
-            name=html.escape(panel.level_title),
-        )
 
 
 def _band(line: Line) -> Iterator[Any]:

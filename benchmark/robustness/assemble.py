@@ -41,7 +41,7 @@ def assemble_row(
         place: how its grid lies in the common one.
         estimates: its measures by name.
     """
-    best = _best_point(cells)
+    best = _best_point(cells, reference)
     n_cells = max(cells.is_result.size, cells.grid.n_planned)
     gaps = f"{cells.n_missing} of {n_cells} cells are missing" if cells.n_missing else None
     if not len(cells.seeds):
@@ -109,9 +109,16 @@ def _trace(cells: Cells, scoring: TaskScoring) -> tuple[float, ...]:
     return tuple(scoring.raw(float(test[leader])) for leader in leaders)
 
 
-def _best_point(cells: Cells) -> BestPoint | None:
+def _best_point(cells: Cells, reference: Reference) -> BestPoint | None:
+    """Return the best configuration with the borders it lies on: none where it ties with one inside, or with none."""
     if cells.best is None:
         return None
     hyperparameters = cells.grid.hyperparameters(cells.best)
-    axes = cells.grid.axes if cells.grid.design == "grid" else ()
-    return BestPoint(hyperparameters, borders_of(axes, hyperparameters))
+    if cells.grid.design != "grid" or reference.problem is not None:
+        return BestPoint(hyperparameters, ())
+    validation = cells.validation[cells.complete].mean(axis=1)
+    tied = cells.complete.nonzero()[0][validation == validation.max()]
+    points = [cells.grid.hyperparameters(int(number)) for number in tied]
+    found = borders_of(cells.grid.axes, hyperparameters)
+    shared = (border for border in found if len({point[border.axis] for point in points}) == 1)
+    return BestPoint(hyperparameters, tuple(shared))

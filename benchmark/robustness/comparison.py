@@ -40,7 +40,8 @@ class Difference:
         p_adjusted: the same, corrected by Holm over all pairs that the table compares in this measure on this task.
         test: how the p-value was made.
         n_seeds_needed: seeds with which a paired t-test sees a difference of the task's tolerance with a power of 80 %,
-            as far as more seeds scatter like these; None for other than means over seeds, and above 1,000.
+            at the level that Bonferroni's correction for the pairs leaves, as far as more seeds scatter like these;
+            None for other than means over seeds, and above 1,000.
     """
 
     task: str
@@ -137,18 +138,20 @@ def differences_of(rows: Sequence[Row], tolerance: float | None) -> tuple[Differ
 
 def _all_pairs(rows: Sequence[Row], measure: str, tolerance: float | None) -> list[Difference]:
     able = [row for row in rows if row.ranked and row.measures[measure].value is not None]
-    found = [_planned(*pair, measure, tolerance) for pair in itertools.combinations(able, 2)]
+    pairs = list(itertools.combinations(able, 2))
+    level = 1 - (1 - LEVEL) / max(len(pairs), 1)
+    found = [_planned(*pair, measure, tolerance, level) for pair in pairs]
     p_values = np.array([np.nan if one.p_value is None else one.p_value for one in found])
     corrected = (None if np.isnan(p) else float(p) for p in holm(p_values))
     return [replace(one, p_adjusted=p) for one, p in zip(found, corrected, strict=True)]
 
 
-def _planned(first: Row, second: Row, measure: str, tolerance: float | None) -> Difference:
+def _planned(first: Row, second: Row, measure: str, tolerance: float | None, level: float) -> Difference:
     """Return a difference that says how many seeds would do."""
     difference, sample = paired_difference(first, second, measure), _paired_sample(first, second, measure)
     if not tolerance or sample is None or sample.by_seed is None or len(sample.by_seed) < MIN_SEEDS:
         return difference
-    return replace(difference, n_seeds_needed=seeds_needed(sample.by_seed, tolerance))
+    return replace(difference, n_seeds_needed=seeds_needed(sample.by_seed, tolerance, level))
 
 
 def with_ranks(rows: Sequence[Row], measure: str = RANKED_BY) -> tuple[Row, ...]:

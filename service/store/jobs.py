@@ -147,9 +147,11 @@ class Jobs(Part):
         with self._database.write() as connection:
             found = read_job(connection, job_id, lock=True)
             after = next_state(found.state, action)
-            if found.state is not JobState.RUNNING or _has_lapsed(connection, found):
+            if found.state is not JobState.RUNNING:
                 return _updated(connection, found, **entering(after))
             request = next_request(found.requested, action)
+            if _has_lapsed(connection, found):
+                return _updated(connection, found, **entering(after))
             if request is found.requested:
                 return found
             return _updated(connection, found, requested=str(request), revision=job.c.revision + 1)

@@ -205,6 +205,7 @@ def test_the_mean_is_over_every_step_and_0_without_rho_to_go_by() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pack", ["sequential", "fused"])
+@pytest.mark.long
 def test_the_second_wave_on_ray(pack: str) -> None:
     spec = controlled(resources={"pack": pack}, optimizers=[{**MSAM, "name": "sam"}, MSAM])
     counts: list[int] = []

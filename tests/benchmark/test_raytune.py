@@ -79,6 +79,7 @@ def train(raytune: ModuleType, spec: Spec, cells: Sequence[Cell], sink: Collecte
     raytune.train_packs(cells, packs, spec, sink, executions, changes.get("should_drain", lambda: False))
 
 
+@pytest.mark.long
 def test_a_cell_that_breaks_or_kills_its_process_is_the_only_one_that_fails(session: ModuleType) -> None:
     faults = {
         "fine": {},
@@ -119,6 +120,7 @@ def test_every_completed_cell_has_the_sharpness_that_is_asked_for(session: Modul
 @pytest.mark.parametrize(
     ("fault", "status"), [("exit", "failed"), ("memory", "failed"), ("raise", "failed"), ("nan", "diverged")]
 )
+@pytest.mark.long
 def test_of_cells_that_are_trained_at_once_only_the_broken_one_is_lost(
     session: ModuleType, fault: str, status: str
 ) -> None:
@@ -162,6 +164,7 @@ def search_on(raytune: ModuleType, spec: Spec, sink: Collected, records: Sequenc
     raytune.train_packs(missing, packs, spec, sink, executions, should_drain, searches)
 
 
+@pytest.mark.long
 def test_an_adaptive_search_chooses_trains_and_survives_a_worker_that_dies(session: ModuleType) -> None:
     faults = {"fine": {}, "kills": {"fault": "exit", "call": 2, "seed": 1}}
     spec = Spec.from_mapping(tpe_document(faults, n=2))

@@ -121,6 +121,7 @@ def test_the_same_cells_are_not_trained_again(client: Client, done: Job) -> None
     assert again.table().to_dict()["rows"] == done.table().to_dict()["rows"]
 
 
+@pytest.mark.long
 def test_only_records_with_the_sharpness_that_is_asked_for_are_reused(client: Client, done: Job) -> None:
     """The ten diverged cells have none and need none; the ten others are trained again, once."""
     names = ["lambda_max", "trace", "sam", "monge", "adaptive"]
@@ -141,6 +142,7 @@ def test_only_records_with_the_sharpness_that_is_asked_for_are_reused(client: Cl
     assert sharp.figure("sharpness", image_format="png").startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_trained_anew_they_give_the_same_bits(client: Client, done: Job) -> None:
     anew = client.submit({**SPEC, "reuse": False}).wait(timeout_s=JOB_S)
     assert (anew.state, anew.progress["reused"]) == ("completed", 0)
@@ -170,6 +172,7 @@ def test_a_running_job_is_cancelled_and_retried(client: Client, data_dir: Path) 
         job.refresh()
 
 
+@pytest.mark.long
 def test_a_killed_driver_loses_no_record(client: Client, data_dir: Path) -> None:
     job = client.submit({**SPEC, "name": "killed", "budget": {"epochs": 150}, "space": {"lr": {"values": [0.05]}}})
     until(lambda: job.refresh().progress["completed"] >= 1, "the first record", JOB_S)
@@ -183,6 +186,7 @@ def test_a_killed_driver_loses_no_record(client: Client, data_dir: Path) -> None
     assert len(after) == 10
 
 
+@pytest.mark.long
 def test_an_adaptive_search_whose_driver_is_killed_goes_on_from_its_records(client: Client, data_dir: Path) -> None:
     spec = {
         **SPEC,
@@ -215,6 +219,7 @@ def test_an_adaptive_search_whose_driver_is_killed_goes_on_from_its_records(clie
     assert len(job.records()) == 24
 
 
+@pytest.mark.long
 def test_an_extended_job_trains_what_is_new_and_keeps_what_it_has(client: Client) -> None:
     space = {"lr": {"log": [0.01, 1.0], "n": 2}}
     spec = {**SPEC, "name": "extended", "space": space, "budget": {"epochs": 1}}
@@ -231,6 +236,7 @@ def test_an_extended_job_trains_what_is_new_and_keeps_what_it_has(client: Client
     assert job.table().complete
 
 
+@pytest.mark.long
 def test_worker_alone_takes_jobs_of_a_server_without_dispatcher(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     with server(data_dir, "--no-dispatcher") as url, Client(url) as client:
@@ -241,6 +247,7 @@ def test_worker_alone_takes_jobs_of_a_server_without_dispatcher(tmp_path: Path) 
         assert job.state == "completed", (tmp_path / "worker.log").read_text()
 
 
+@pytest.mark.long
 def test_run_needs_no_server_and_keeps_what_it_recorded(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(SPEC))

@@ -3,10 +3,10 @@
 import itertools
 from collections.abc import Iterable, Sequence
 
-from benchmark.robustness.comparison import LEADS, RANKED_BY
+from benchmark.robustness.comparison import LEADS, RANKED_BY, Difference
 from benchmark.robustness.power import POWER
 from benchmark.robustness.registry import BY_NAME
-from benchmark.robustness.rendering.numbers import difference_and_interval, plain
+from benchmark.robustness.rendering.numbers import PARTIAL, difference_and_interval, plain
 from benchmark.robustness.rows import Row
 from benchmark.robustness.scoring import AxisInfo
 from benchmark.robustness.table import Reading, RobustnessTable, TaskSummary
@@ -37,16 +37,23 @@ def caption(table: RobustnessTable, task: TaskSummary) -> list[str]:
         else "no validation split: one score picks and reports"
     )
     sentences = [
-        f"{task.n_seeds} seeds; {_view(table, task)}; {_grid(task)}; {picked}.",
+        f"{task.n_seeds} {'seed' if task.n_seeds == 1 else 'seeds'}; {_view(table, task)}; {_grid(task)}; {picked}.",
         f"Scores are (y - floor) / (y_ref - floor) with raw y beside; floor {plain(task.floor)}, y_ref {reference}.",
         f"Good is a validation mean within {plain(task.tolerance)} (raw) of y_ref.",
         "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
         _intervals(rows),
     ]
+    if task.y_ref is not None and not task.y_ref_given:
+        sentences.append("They take y_ref as known, though it comes from the same seeds.")
+    if any("incomplete" in measure.flags for row in rows for measure in row.measures.values()):
+        sentences.append(f"{PARTIAL} rests on the complete configurations alone.")
     if any(LEADS in measure.flags for row in rows for measure in row.measures.values()):
-        sentences.append("* better than each other ranked row: the interval of the paired difference excludes zero.")
+        sentences.append(
+            "* better than each other ranked row, each measure by itself: the intervals of the paired differences "
+            "exclude zero, uncorrected for the number of measures."
+        )
     ranked = [row.rank for row in rows if row.rank is not None]
-    if len(ranked) > 1:
+    if len(ranked) > 1 and task.n_seeds > 1:
         sentences.append(
             f"Ranks are by grid mean; in brackets those that are not ruled out, for all rows at once at "
             f"{ranked[0].level:.0%} ({ranked[0].method})."
@@ -115,7 +122,7 @@ def _comparisons(table: RobustnessTable, task: TaskSummary) -> list[str]:
     more = [
         f"{one.first} - {one.second} {one.n_seeds_needed}"
         for one in told
-        if one.n_seeds_needed is not None and not one.is_clear and one.n_seeds_needed > task.n_seeds
+        if one.n_seeds_needed is not None and not _is_decided(one) and one.n_seeds_needed > task.n_seeds
     ]
     if more:
         lines.append(
@@ -123,6 +130,10 @@ def _comparisons(table: RobustnessTable, task: TaskSummary) -> list[str]:
             f"scatter like these: {'; '.join(more)}."
         )
     return lines
+
+
+def _is_decided(one: Difference) -> bool:
+    return one.p_adjusted is not None and one.level is not None and one.p_adjusted <= 1 - one.level
 
 
 def _p(value: float | None) -> str:
@@ -160,6 +171,8 @@ def _intervals(rows: Sequence[Row]) -> str:
 
 
 def _row_notes(row: Row, shown: Sequence[str]) -> Iterable[str]:
+    if row.grid.n_complete < row.grid.n_configurations:
+        yield f"{row.optimizer}: {row.grid.n_complete} of {row.grid.n_configurations} configurations are complete."
     if not row.ranked:
         yield f"{row.optimizer} is not ranked: {row.grid.reason}."
     elif row.grid.broadcast:
@@ -167,7 +180,7 @@ def _row_notes(row: Row, shown: Sequence[str]) -> Iterable[str]:
         yield f"{row.optimizer} has no {names} and is constant along it; best of k draws from its own configurations."
     if row.best is not None and row.best.borders:
         advice = "; ".join(border.advice for border in row.best.borders)
-        yield f"{row.optimizer} is best on the border of its grid: {advice}; rhobust extend takes it."
+        yield f"{row.optimizer} is best on the border of its grid: {advice}."
     flags = {flag for measure in row.measures.values() for flag in measure.flags}
     if "tied" in flags:
         yield f"{row.optimizer}: several configurations tie for the best; the first of them is reported."

@@ -10,6 +10,7 @@ MAX_DECIMALS = 6
 NO_WIDTH = 1e-9
 DECIMALS = {"score": 3, "share": 1, "decades": 2}
 UNDEFINED = "-"
+PARTIAL = "°"  # rests on a part of the grid
 
 
 def plain(value: float) -> str:
@@ -50,8 +51,9 @@ def value_and_interval(name: str, measure: Measure) -> tuple[str, str | None]:
         decimals = decimals_of((measure.high - measure.low) / 2 * factor, decimals)
         decimals = min(decimals, DECIMALS[unit]) if unit == "share" else decimals
         ends = f"[{_fixed(measure.low * factor, decimals)}, {_fixed(measure.high * factor, decimals)}]"
+    part = PARTIAL if "incomplete" in measure.flags else ""
     bound = "≥ " if any(flag.startswith("censored") for flag in measure.flags) else ""
-    return f"{bound}{_fixed(measure.value * factor, decimals)}{sign}", ends
+    return f"{bound}{_fixed(measure.value * factor, decimals)}{sign}{part}", ends
 
 
 def difference_and_interval(difference: Difference) -> str:

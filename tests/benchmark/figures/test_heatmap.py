@@ -164,7 +164,14 @@ class TestPlotly:
         assert {"log"} == {figure["layout"][name]["type"] for name in ("xaxis2", "xaxis3", "yaxis", "yaxis2")}
         assert figure["layout"]["xaxis2"]["range"] == pytest.approx([-2.5, 1.5])
         named = {trace["name"] for trace in figure["data"] if trace.get("showlegend")}
-        assert named == {"best", "within the tolerance", "diverged", "some seeds diverged", "collapsed", "no result"}
+        assert named == {
+            "best",
+            "within the tolerance",
+            "diverged",
+            "some seeds diverged",
+            "collapsed seeds",
+            "no result",
+        }
 
     def test_a_cell_tells_its_story(self, shown: Surfaces) -> None:
         maps = [trace for trace in web_of(shown, ACCURACY)["data"] if trace["type"] == "heatmap"]
@@ -194,7 +201,14 @@ class TestMatplotlib:
         svg = image_of(shown, ACCURACY).decode()
         texts = set(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
         wanted = {"gd", "sam", "msam", "learning rate", "digits: test accuracy", "test accuracy (higher is better)"}
-        legend = {"best", "diverged", "some seeds diverged", "collapsed", "no result", "within 0.05 of the reference"}
+        legend = {
+            "best",
+            "diverged",
+            "some seeds diverged",
+            "collapsed seeds",
+            "no result",
+            "within 0.05 of the reference",
+        }
         assert wanted | legend <= texts
 
     def test_labels_are_no_mathematics(self) -> None:

@@ -29,8 +29,6 @@ FIGURE = LineFigure(
                 Line("sam", 1, X, np.array([0.6, 0.7, 0.8]), np.array([0.5, 0.6, 0.7]), np.array([0.7, 0.8, 0.9])),
             ),
             is_log=True,
-            level=0.65,
-            level_title="reference less the tolerance",
         ),
         LinePanel("at the best rho", "lr", "accuracy", (Line("sam", 1, X, np.array([0.1, 0.2, 0.3])),)),
     ),
@@ -47,9 +45,9 @@ def test_panels_with_the_same_measure_share_its_range() -> None:
     assert empty.y_range(empty.panels[0]) == (0.0, 1.0)
 
 
-def test_the_svg_tells_labels_note_and_level_literally() -> None:
+def test_the_svg_tells_labels_and_note_literally() -> None:
     svg = lines_matplotlib(FIGURE).decode()
-    for text in ("gd &lt;b&gt;", "sam", "reference less the tolerance", "Bands: pointwise $t$.", "at the best rho"):
+    for text in ("gd &lt;b&gt;", "sam", "Bands: pointwise $t$.", "at the best rho"):
         assert text in svg
     assert svg.count(">sam<") == 1, "one entry of the legend for all panels"
     assert lines_matplotlib(FIGURE).decode() == svg

@@ -201,7 +201,7 @@ class TestPlotly:
             "within the tolerance": [(0.2, 0.3)],
             "best": [(0.2, 0.3)],
             "some seeds diverged": [(0.5, 0.1)],
-            "collapsed": [(0.5, 0.1)],
+            "collapsed seeds": [(0.5, 0.1)],
             "diverged": [(0.05, 0.7)],
             "no result": [(0.9, 0.02)],
         }
@@ -225,7 +225,14 @@ class TestMatplotlib:
     def test_texts_of_the_picture(self) -> None:
         svg = image_of([marked(), one_axis(), three_axes(), empty()], ACCURACY).decode()
         texts = set(re.findall(r"<text[^>]*>([^<]*)</text>", svg))
-        legend = {"best", "diverged", "some seeds diverged", "collapsed", "no result", "within 0.05 of the reference"}
+        legend = {
+            "best",
+            "diverged",
+            "some seeds diverged",
+            "collapsed seeds",
+            "no result",
+            "within 0.05 of the reference",
+        }
         assert legend | {"gd", "msam (any momentum)", "points"} <= texts
 
     def test_many_points_are_pixels(self) -> None:

@@ -141,7 +141,7 @@ class TestTerminal:
             "within 0.05 (raw) of y_ref.",
             "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
             "Intervals: 95% t-interval over seeds; an interval needs 10 seeds, there are 5.",
-            "* better than each other ranked row: the interval of the paired difference excludes zero.",
+            "* better than each other ranked row, each measure by itself: the intervals of the paired differences",
             "Fingerprint abc.",
             "gd has no rho and is constant along it",
         ):

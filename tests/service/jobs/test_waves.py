@@ -138,6 +138,7 @@ def radii_are_their_partners(store: Store, job: Job) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_driver_that_died_between_the_waves_loses_nothing(store: Store, settings: Settings) -> None:
     """The next attempt plans the second wave from the records; a further job then takes over all of them."""
     job = claimed(store, SPEC)
@@ -161,6 +162,7 @@ def test_a_driver_that_died_between_the_waves_loses_nothing(store: Store, settin
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_controls_of_what_timed_out_come_with_the_retry(store: Store, settings: Settings) -> None:
     job = run_here(store, settings, submit(store, {**SPEC, "limits": {"cell_s": 1e-9}}))
     assert job.state is JobState.COMPLETED
@@ -173,6 +175,7 @@ def test_controls_of_what_timed_out_come_with_the_retry(store: Store, settings: 
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_controls_are_added_and_extended(store: Store, settings: Settings) -> None:
     job = run_here(store, settings, submit(store, {**SPEC, "controls": []}))
     larger = Spec.from_mapping({**SPEC, "seeds": {"count": 3}, "resources": {"pack": "fused"}})

@@ -44,7 +44,7 @@ def test_the_queue_does_what_its_model_predicts(sqlite_template: Path) -> None:
     run_machine(sqlite_template, n_examples=15, n_steps=30)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_queue_does_what_its_model_predicts_at_length(sqlite_template: Path) -> None:
     run_machine(sqlite_template, n_examples=150, n_steps=40)
 
