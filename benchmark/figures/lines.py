@@ -1,10 +1,17 @@
 """What a figure of lines shows, prepared once for every library that draws it: panels of lines with bands."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.robustness.scoring import FloatArray
+
+
+def bands_note(made: Iterable[tuple[float, str] | None]) -> str:
+    """Return what a figure says of its bands: level and method of each that there is."""
+    methods = sorted({f"{one[0]:.0%} {one[1]}" for one in made if one is not None})
+    return f"Bands: pointwise, {', '.join(methods)}." if methods else "No bands: a single seed."
 
 
 @dataclass(frozen=True, eq=False)

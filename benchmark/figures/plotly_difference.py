@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from benchmark.figures.difference import DifferenceMap, DifferencePanel
-from benchmark.figures.matplotlib_image import INK, PAPER
+from benchmark.figures.matplotlib_image import INK
 from benchmark.figures.plotly_heatmap import web_axis
+from benchmark.figures.plotly_page import document_of
 
 SYMBOLS = {"first above second": ("above", "cross-thin-open"), "first below second": ("below", "line-ew-open")}
 NOTE_LETTERS = 130  # in a line
@@ -46,12 +47,9 @@ def difference_plotly(shown: DifferenceMap) -> dict[str, Any]:
         xanchor="left",
         yanchor="top",
     )
-    figure.update_layout(
-        template={},
-        title={"text": html.escape(shown.title), "x": 0.0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
-        paper_bgcolor=PAPER,
-        plot_bgcolor=PAPER,
-        font={"color": INK},
+    return document_of(
+        figure,
+        shown.title,
         margin={"l": 70, "r": 20, "t": 80, "b": 130},
         legend={"orientation": "h", "y": -0.18, "x": 0.0},
         coloraxis={
@@ -61,8 +59,6 @@ def difference_plotly(shown: DifferenceMap) -> dict[str, Any]:
             "colorbar": {"title": {"text": html.escape(shown.bar_title), "side": "right"}, "outlinewidth": 0},
         },
     )
-    document: dict[str, Any] = figure.to_plotly_json()
-    return {"data": document["data"], "layout": document["layout"]}
 
 
 def _traces(shown: DifferenceMap, panel: DifferencePanel) -> Iterator[Any]:

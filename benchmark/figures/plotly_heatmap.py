@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from benchmark.figures.axes import FigureAxis
 from benchmark.figures.heatmap import NO_POINTS, Heatmap, Panel
+from benchmark.figures.plotly_page import document_of
 from benchmark.robustness.scoring import BoolArray
 
 STRIP_WIDTH = 0.25  # of a panel, for an optimizer without the hyperparameter along x
@@ -54,12 +55,9 @@ def heatmap_plotly(heatmap: Heatmap) -> dict[str, Any]:
             figure.add_annotation(text=text, **middle, row=1, col=column)
         figure.update_xaxes(**web_axis(panel.x), row=1, col=column)
         figure.update_yaxes(**web_axis(panel.y, with_title=column == 1), row=1, col=column)
-    figure.update_layout(
-        template={},
-        title={"text": html.escape(heatmap.title), "x": 0.0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
-        paper_bgcolor=PAPER,
-        plot_bgcolor=PAPER,
-        font={"color": INK},
+    return document_of(
+        figure,
+        heatmap.title,
         margin={"l": 70, "r": 20, "t": 80, "b": 90},
         legend={"orientation": "h", "itemsizing": "constant", "y": -0.2, "x": 0.0},
         coloraxis={
@@ -70,8 +68,6 @@ def heatmap_plotly(heatmap: Heatmap) -> dict[str, Any]:
             "colorbar": {"title": {"text": html.escape(heatmap.metric_title), "side": "right"}, "outlinewidth": 0},
         },
     )
-    document: dict[str, Any] = figure.to_plotly_json()
-    return {"data": document["data"], "layout": document["layout"]}
 
 
 def _traces(panel: Panel, metric: str) -> Iterator[Any]:

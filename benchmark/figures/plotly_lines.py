@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from benchmark.figures.lines import Line, LineFigure, LinePanel
-from benchmark.figures.matplotlib_image import INK, PAPER
+from benchmark.figures.matplotlib_image import INK
 from benchmark.figures.matplotlib_lines import BAND_ALPHA, MAX_MARKED_POINTS
+from benchmark.figures.plotly_page import document_of
 from benchmark.figures.styles import style_of
 from benchmark.robustness.scoring import FloatArray
 
@@ -31,20 +32,15 @@ def lines_plotly(shown: LineFigure) -> dict[str, Any]:
         is_first = column == 1 or panel.y_title != shown.panels[column - 2].y_title
         title = {"text": html.escape(panel.y_title) if is_first else ""}
         figure.update_yaxes(title=title, range=list(shown.y_range(panel)), **axis, row=1, col=column)
-    figure.update_layout(
-        template={},
-        title={"text": html.escape(shown.title), "x": 0.0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
-        paper_bgcolor=PAPER,
-        plot_bgcolor=PAPER,
-        font={"color": INK},
-        margin={"l": 70, "r": 20, "t": 80, "b": 110},
-        legend={"orientation": "h", "y": -0.25, "x": 0.0},
-    )
     if shown.note:
         place = {"xref": "paper", "yref": "paper", "x": 0.0, "y": -0.22, "xanchor": "left", "yanchor": "top"}
         figure.add_annotation(text=html.escape(shown.note), showarrow=False, font={"size": 10}, **place)
-    document: dict[str, Any] = figure.to_plotly_json()
-    return {"data": document["data"], "layout": document["layout"]}
+    return document_of(
+        figure,
+        shown.title,
+        margin={"l": 70, "r": 20, "t": 80, "b": 110},
+        legend={"orientation": "h", "y": -0.25, "x": 0.0},
+    )
 
 
 def _traces(panel: LinePanel) -> Iterator[Any]:

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from benchmark.figures.matplotlib_image import INK, PAPER
+from benchmark.figures.plotly_page import document_of
 from benchmark.figures.sharpness import SharpnessFigure
 from benchmark.figures.styles import style_of
 
@@ -54,19 +55,14 @@ def sharpness_plotly(shown: SharpnessFigure) -> dict[str, Any]:
         figure.update_yaxes(title={"text": html.escape(shown.y_title) if column == 0 else ""}, **line, **cell)
         x, y = (figure.get_subplot(row + 1, column + 1)[axis].domain for axis in (0, 1))
         legends[legend] = {"x": x[0], "y": y[0] - 45 / height, "xanchor": "left", "yanchor": "top"}
-    figure.update_layout(
-        template={},
-        title={"text": html.escape(shown.title), "x": 0.0, "xanchor": "left"},
-        paper_bgcolor=PAPER,
-        plot_bgcolor=PAPER,
-        font={"color": INK},
+    note = "<br>".join(map(html.escape, textwrap.wrap(shown.note, NOTE_LETTERS)))
+    place_of_note = {"xref": "paper", "yref": "paper", "x": 0.0, "y": -(below + 10) / height, "yanchor": "top"}
+    figure.add_annotation(text=note, showarrow=False, font={"size": 10}, align="left", xanchor="left", **place_of_note)
+    return document_of(
+        figure,
+        shown.title,
         height=height + below + 150,
         margin={"l": 70, "r": 20, "t": 60, "b": below + 90},
         showlegend=True,
         **legends,
     )
-    note = "<br>".join(map(html.escape, textwrap.wrap(shown.note, NOTE_LETTERS)))
-    place_of_note = {"xref": "paper", "yref": "paper", "x": 0.0, "y": -(below + 10) / height, "yanchor": "top"}
-    figure.add_annotation(text=note, showarrow=False, font={"size": 10}, align="left", xanchor="left", **place_of_note)
-    document: dict[str, Any] = figure.to_plotly_json()
-    return {"data": document["data"], "layout": document["layout"]}

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from benchmark.figures.matplotlib_image import INK, PAPER
+from benchmark.figures.plotly_page import document_of
 from benchmark.figures.styles import style_of
 from benchmark.figures.trajectories import Group, Run, Trajectories, TrajectoryPanel
 from benchmark.robustness.scoring import FloatArray
@@ -60,18 +61,13 @@ def trajectories_plotly(shown: Trajectories) -> dict[str, Any]:
             axis |= {"range": [shown.low[1], shown.high[1]], "scaleanchor": across}
         title = "theta_1" if shown.is_plane else "loss"
         figure.update_yaxes(title={"text": title if is_first else ""}, **axis, **place)
-    figure.update_layout(
-        template={},
-        title={"text": html.escape(shown.task), "x": 0.0, "xanchor": "left", "y": 0.98, "yanchor": "top"},
-        paper_bgcolor=PAPER,
-        plot_bgcolor=PAPER,
-        font={"color": INK},
+    return document_of(
+        figure,
+        shown.task,
         height=330 * n_rows + 120,
         margin={"l": 70, "r": 20, "t": 80, "b": 90},
         legend={"orientation": "h", "y": -0.2 / n_rows, "x": 0.0},
     )
-    document: dict[str, Any] = figure.to_plotly_json()
-    return {"data": document["data"], "layout": document["layout"]}
 
 
 def _ground(shown: Trajectories) -> Any:

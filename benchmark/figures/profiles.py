@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from benchmark.errors import TableError
-from benchmark.figures.lines import Line, LineFigure, LinePanel
+from benchmark.figures.lines import Line, LineFigure, LinePanel, bands_note
+from benchmark.figures.styles import numbered
 from benchmark.robustness.profiles import Profile
 
 
@@ -16,7 +17,7 @@ def prepare_profiles(profiles: Sequence[Profile]) -> LineFigure:
     if not profiles:
         raise TableError("a figure of profiles needs a complete configuration, but no optimizer has one.")
     tasks = dict.fromkeys(profile.task for profile in profiles)
-    styles = {label: number for number, label in enumerate(dict.fromkeys(one.optimizer for one in profiles))}
+    styles = numbered(one.optimizer for one in profiles)
     panels = tuple(
         LinePanel(
             title=task,
@@ -26,8 +27,7 @@ def prepare_profiles(profiles: Sequence[Profile]) -> LineFigure:
         )
         for task in tasks
     )
-    methods = {f"{one.band.level:.0%} {one.band.method}" for one in profiles if one.band is not None}
-    note = f"Bands: pointwise, {', '.join(sorted(methods))}." if methods else "No bands: a single seed."
+    note = bands_note(None if one.band is None else (one.band.level, one.band.method) for one in profiles)
     return LineFigure("Performance profiles", panels, note)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from benchmark.errors import TableError
 from benchmark.figures.axes import LOG_FROM, TITLES
-from benchmark.figures.lines import Line, LineFigure, LinePanel
+from benchmark.figures.lines import Line, LineFigure, LinePanel, bands_note
+from benchmark.figures.styles import numbered
 from benchmark.robustness.marginal import Numbers, Slice
 from benchmark.robustness.scoring import FloatArray, TaskScoring
 
@@ -27,7 +28,7 @@ def prepare_slices(slices: Sequence[Slice], scorings: Sequence[TaskScoring]) -> 
             "hyperparameter, but there is none."
         )
     metrics = {scoring.task: scoring.metric for scoring in scorings}
-    styles = {label: number for number, label in enumerate(dict.fromkeys(one.optimizer for one in slices))}
+    styles = numbered(one.optimizer for one in slices)
     tasks = list(dict.fromkeys(one.task for one in slices))
     panels = tuple(
         _panel(
@@ -71,6 +72,5 @@ def _note(slices: Sequence[Slice], tasks: Sequence[str]) -> str:
         f"{optimizer}{f' on {task}' if len(tasks) > 1 else ''} {', '.join(f'{n} {v:.3g}' for n, v in own.items())}"
         for (task, optimizer), own in best.items()
     ]
-    methods = sorted({f"{one.level:.0%} {one.method}" for one in slices if one.level is not None})
-    bands = f"Bands: pointwise, {', '.join(methods)}." if methods else "No bands: a single seed."
+    bands = bands_note(None if one.level is None or one.method is None else (one.level, one.method) for one in slices)
     return f"Through the best by validation: {'; '.join(texts)}. {bands}"

@@ -4,6 +4,7 @@ The colours are those of M. Okabe and K. Ito, Color Universal Design, 2008, whic
 apart, the darkest first.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -43,6 +44,11 @@ STYLES = (
     Style("#e69f00", "P", "cross", (7, 1, 1, 1)),
     Style("#56b4e9", "h", "hexagon", (1, 1)),
 )
+
+
+def numbered(labels: Iterable[str]) -> dict[str, int]:
+    """Return the number of the look of each optimizer, in the order in which they come."""
+    return {label: number for number, label in enumerate(dict.fromkeys(labels))}
 
 
 def style_of(number: int) -> Style:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmark.errors import TableError
-from benchmark.figures.lines import Line, LineFigure, LinePanel
+from benchmark.figures.lines import Line, LineFigure, LinePanel, bands_note
+from benchmark.figures.styles import numbered
 from benchmark.robustness.scoring import FloatArray, TaskScoring
 from benchmark.robustness.tuning_curves import TuningCurve
 
@@ -25,7 +26,7 @@ def prepare_tuning(curves: Sequence[TuningCurve], scorings: Sequence[TaskScoring
             "a tuning curve needs a complete configuration of a search that is not adaptive, but no optimizer has one."
         )
     metrics = {scoring.task: scoring.metric for scoring in scorings}
-    styles = {label: number for number, label in enumerate(dict.fromkeys(one.optimizer for one in curves))}
+    styles = numbered(one.optimizer for one in curves)
     panels = tuple(
         LinePanel(
             title=task,
@@ -36,8 +37,7 @@ def prepare_tuning(curves: Sequence[TuningCurve], scorings: Sequence[TaskScoring
         )
         for task in dict.fromkeys(one.task for one in curves)
     )
-    methods = sorted({f"{one.level:.0%} {one.method}" for one in curves if one.level is not None})
-    bands = f"Bands: pointwise, {', '.join(methods)}." if methods else "No bands: a single seed."
+    bands = bands_note(None if one.level is None or one.method is None else (one.level, one.method) for one in curves)
     return LineFigure("What tuning with k random trials gives", panels, f"Picked by validation. {bands}")
 
 

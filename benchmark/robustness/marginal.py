@@ -89,8 +89,8 @@ def slices(
     """Return the slices of each optimizer on each task, through the configuration that validation picks.
 
     Along rho they are at the best learning rate, along the learning rate at the best rho. The bands are pointwise and
-    take the choice of the cut as given; the seeds that chose it also measure it, by another split. An optimizer on no
-    full grid, or without a complete configuration, has none.
+    take the choice of the cut as given; the seeds that chose it also measure it, by another split where the task has
+    one. An optimizer on no full grid, or without a complete configuration, has none.
 
     Args:
         frame: a row a run; `benchmark.robustness.columns` says which columns.

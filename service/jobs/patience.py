@@ -20,19 +20,23 @@ def persist(
     Args:
         action: what to do; it must be safe to repeat, as everything behind a lease is.
         what: its name for the log.
-        give_up_s: seconds after which the error is let through.
+        give_up_s: how long the database may be away before the error is let through.
         should_stop: once true, the error is let through at once.
 
     Raises:
         UnavailableError: when the database stays away.
     """
-    give_up = time.monotonic() + give_up_s
+    away_since = time.monotonic()
     pause = FIRST_PAUSE_S
     while True:
+        began = time.monotonic()
         try:
             return action()
         except UnavailableError as error:
-            if should_stop() or time.monotonic() > give_up:
+            now = time.monotonic()
+            if now - began > give_up_s:  # it worked for so long before it failed
+                away_since, pause = now, FIRST_PAUSE_S
+            if should_stop() or now - away_since > give_up_s:
                 raise
             logger.warning("%s waits for the database: %s", what, error)
             time.sleep(pause)

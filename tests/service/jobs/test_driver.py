@@ -3,11 +3,12 @@
 import io
 import json
 import os
+import time
 from dataclasses import asdict
 
 import pytest
 
-from service.jobs import driver
+from service.jobs import driver, patience
 from service.jobs.child import MAX_LAST_WORDS, DriverExit, Orders
 from service.store import Store, StoreError, UnavailableError, complete_url
 
@@ -80,6 +81,27 @@ def test_a_fault_in_the_middle_of_planning_plans_again(monkeypatch: pytest.Monke
     monkeypatch.setattr(driver, "_train", train)
     assert driver.main() == DriverExit.DONE
     assert list(outcomes) == []
+
+
+def test_patience_begins_when_the_database_goes_and_not_when_the_work_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that has trained for an hour waits as long as one that has just started."""
+    now, seconds = 0.0, iter([3600.0, 1.0, 1.0])
+
+    def work() -> str:
+        nonlocal now
+        passed = next(seconds, None)
+        if passed is None:
+            return "done"
+        now += passed
+        raise UnavailableError("away")
+
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    assert patience.persist(work, "the work", give_up_s=10.0) == "done"
+    seconds = iter([3600.0, *[4.0] * 5])
+    with pytest.raises(UnavailableError):
+        patience.persist(work, "the work", give_up_s=10.0)
+    assert list(seconds) == [4.0, 4.0]
 
 
 def test_a_database_that_stays_away_is_what_the_machine_lacks(monkeypatch: pytest.MonkeyPatch, words: Words) -> None:
