@@ -14,12 +14,12 @@ from benchmark import Spec
 from benchmark.robustness import RobustnessTable
 from service.client.errors import ClientError, ServerUnreachableError, checked, foreign, reason_of
 from service.client.job import Job, document_of
+from service.client.keys import LOOPBACK, bearer
 from service.settings import Settings
 
 PREFIX = "/api/v1"
 TIMEOUT_S = 60.0
 N_TRIES = 4
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Client:
@@ -27,17 +27,33 @@ class Client:
 
     Args:
         url: of the server; `RHOBUST_URL`, or http://127.0.0.1:8321, when None.
+        api_key: that the server asks for; `RHOBUST_API_KEY`, or what the file `RHOBUST_API_KEY_FILE` holds, when None.
         timeout_s: for one request.
         transport: how requests are sent, for tests.
+
+    Raises:
+        ClientError: when the key would go to another machine unencrypted, which `RHOBUST_INSECURE_HTTP=1` allows.
     """
 
     def __init__(
-        self, url: str | None = None, *, timeout_s: float = TIMEOUT_S, transport: httpx.BaseTransport | None = None
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url = (url or Settings().url).rstrip("/")
+        settings = Settings()
+        self.url = (url or settings.url).rstrip("/")
         # A proxy of the environment cannot reach our loopback.
         is_remote = urlsplit(self.url).hostname not in LOOPBACK
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, transport=transport, trust_env=is_remote)
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=timeout_s,
+            transport=transport,
+            trust_env=is_remote,
+            auth=bearer(self.url, api_key, settings),
+        )
 
     def __enter__(self) -> Self:
         return self
