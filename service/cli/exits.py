@@ -46,6 +46,10 @@ def exit_code(error: Exception) -> ExitCode:
 def message(error: Exception) -> str:
     """Return what an expected error says to people."""
     if isinstance(error, ValidationError):
-        parts = [f"RHOBUST_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
+        parts = [f"{_variable(item['loc'])}{item['msg'].removeprefix('Value error, ')}" for item in error.errors()]
         return f"the environment is not valid: {'; '.join(parts)}"
     return str(error)
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"RHOBUST_{'_'.join(map(str, location)).upper()}: " if location else ""

@@ -15,6 +15,7 @@ from service.client.answers import Plan
 from service.client.connection import Connection
 from service.client.errors import ClientError, foreign
 from service.client.job import Job, document_of
+from service.client.keys import bearer
 from service.client.listing import Listing
 from service.settings import Settings
 from service.states import JobState
@@ -31,21 +32,33 @@ class Client:
 
     Args:
         url: of the server; `RHOBUST_URL`, or http://127.0.0.1:8321, when None.
+        api_key: that the server asks for; `RHOBUST_API_KEY`, or what the file `RHOBUST_API_KEY_FILE` holds, when None.
         timeout_s: for one request.
         patience_s: how long a request is tried again; at most 3 s before the server has answered once.
         transport: how requests are sent, for tests.
+
+    Raises:
+        ClientError: when the key would go to another machine unencrypted, which `RHOBUST_INSECURE_HTTP=1` allows.
     """
 
     def __init__(
         self,
         url: str | None = None,
         *,
+        api_key: str | None = None,
         timeout_s: float = TIMEOUT_S,
         patience_s: float = PATIENCE_S,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        address = (url or Settings().url).rstrip("/")
-        self._connection = Connection(address, timeout_s=timeout_s, patience_s=patience_s, transport=transport)
+        settings = Settings()
+        address = (url or settings.url).rstrip("/")
+        self._connection = Connection(
+            address,
+            auth=bearer(address, api_key, settings),
+            timeout_s=timeout_s,
+            patience_s=patience_s,
+            transport=transport,
+        )
         self._timeout_s = timeout_s
 
     @property

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from service.client.errors import ServerUnreachableError, checked, problem_of, retry_after_s
+from service.client.keys import LOOPBACK
 
 PREFIX = "/api/v1"
 FIRST_PATIENCE_S = 3.0  # for a server that never answered, whose address may well be wrong
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 AWAY = frozenset({httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT})
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -25,18 +25,27 @@ class Connection:
 
     Args:
         url: of the server.
+        auth: what carries the key; None without one.
         timeout_s: for one request.
         patience_s: how long a request is tried again, once the server has answered before.
         transport: how requests are sent, for tests.
     """
 
-    def __init__(self, url: str, *, timeout_s: float, patience_s: float, transport: httpx.BaseTransport | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        auth: httpx.Auth | None,
+        timeout_s: float,
+        patience_s: float,
+        transport: httpx.BaseTransport | None,
+    ) -> None:
         self.url = url
         self._patience_s = patience_s
         self._has_answered = False
         # A proxy of the environment cannot reach our loopback.
         is_remote = urlsplit(url).hostname not in LOOPBACK
-        self._http = httpx.Client(base_url=url, timeout=timeout_s, transport=transport, trust_env=is_remote)
+        self._http = httpx.Client(base_url=url, auth=auth, timeout=timeout_s, transport=transport, trust_env=is_remote)
 
     def close(self) -> None:
         """Close the connections."""
