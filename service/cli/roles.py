@@ -25,7 +25,7 @@ from service.states import JobState
 from service.store import Job, Store, UnavailableError
 from service.submission import new_job
 from service.telemetry import set_up_logging
-from service.web.shapes import progress_values
+from service.web.shapes import ProgressShape, progress_values
 
 SHOW_EVERY_S = 0.5
 Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]
@@ -123,10 +123,14 @@ def _run_with_bar(dispatcher: Dispatcher, store: Store, job: Job) -> None:
             if time.monotonic() >= next_show:
                 next_show = time.monotonic() + SHOW_EVERY_S
                 with suppress(UnavailableError):  # the dispatcher says so, and goes on
-                    show(progress_values(store.job(job.id), store.progress(job.id)))
+                    show(_progress(store, job.id))
 
         dispatcher.run(tick)
-        show(progress_values(store.job(job.id), store.progress(job.id)))
+        show(_progress(store, job.id))
+
+
+def _progress(store: Store, job_id: str) -> ProgressShape:
+    return ProgressShape(**progress_values(store.job(job_id), store.progress(job_id)))
 
 
 def demo(
