@@ -7,6 +7,7 @@ from service.store import migrate
 from service.store.database import Database
 from service.store.dispatchers import Dispatchers
 from service.store.estimating import Estimating
+from service.store.exporting import Exporting
 from service.store.inspecting import Inspecting
 from service.store.jobs import Jobs
 from service.store.pruning import Pruning
@@ -16,7 +17,7 @@ from service.store.submitting import Submitting
 from service.store.writing import Writing
 
 
-class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating, Pruning, Inspecting):
+class Store(Submitting, Jobs, Queue, Writing, Reading, Exporting, Dispatchers, Estimating, Pruning, Inspecting):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 
     Args:
