@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import LargeBinary, Row, Select, select, type_coerce
+from sqlalchemy import ColumnElement, LargeBinary, Row, select, type_coerce
 
 from benchmark.records import Status
 from service.store.codec import unpack_curve, unpack_numbers
@@ -66,8 +66,8 @@ class Exporting(Part):
         Raises:
             NotFoundError: if there is no such job.
         """
-        extra = (record.c.curve,) if curves else ()
-        statement: Select[Any] = select(*_KEYS, *_PLAIN, *_PACKED, *extra).join_from(link, record).join(fingerprint)
+        columns: list[ColumnElement[Any]] = [*_KEYS, *_PLAIN, *_PACKED, *([record.c.curve] if curves else [])]
+        statement = select(*columns).join_from(link, record).join(fingerprint)
         size = CURVES_PAGE if curves else EXPORT_PAGE
         after = None
         while True:
