@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.settings import Settings
-from service.store.submitting import ID_ALPHABET, ID_LENGTH
+from service.store.reserving import ID_ALPHABET, ID_LENGTH
 
 BLOCK_BYTES = 64 * 1024
 MAX_TAIL_BYTES = 4 * 1024**2

@@ -4,8 +4,10 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from service.webhooks.targets import AllowList
 
 DEFAULT_PORT = 8321
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -13,6 +15,10 @@ DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rhobust"
+
+
+def _allow_list(value: str | AllowList) -> AllowList:
+    return AllowList.parse(value) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -25,6 +31,7 @@ class Settings(BaseSettings):
         ray_address: of a Ray cluster; empty starts a local Ray for each job.
         log_level: of our own messages on stderr.
         max_cells: most cells that a job may have.
+        webhook_allow: where webhooks may lead, as `service.webhooks.targets` reads it; nowhere when empty.
         max_running: most jobs of one submitter that dispatchers run at once; any number when None.
     """
 
@@ -36,6 +43,7 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    webhook_allow: Annotated[AllowList, NoDecode, BeforeValidator(_allow_list)] = AllowList()
     max_running: Annotated[int, Field(ge=1)] | None = None
 
     @property

@@ -27,15 +27,21 @@ from service.store.errors import (
 )
 from service.store.migrate import check, downgrade, upgrade
 from service.store.store import Store
+from service.store.webhook_entities import Attempt, Delivery, DeliveryState, DueDelivery, NewWebhook, Webhook
 
 __all__ = [
+    "Attempt",
+    "Delivery",
+    "DeliveryState",
     "Dispatcher",
+    "DueDelivery",
     "IdempotencyConflictError",
     "IllegalTransitionError",
     "InvalidValueError",
     "Job",
     "LostLeaseError",
     "NewJob",
+    "NewWebhook",
     "NotFoundError",
     "Ownership",
     "PlacedRecord",
@@ -49,6 +55,7 @@ __all__ = [
     "StoredRecord",
     "UnavailableError",
     "WantedCell",
+    "Webhook",
     "backup",
     "check",
     "complete_url",

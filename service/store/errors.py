@@ -3,7 +3,7 @@
     StoreError
     ├── SchemaError               the database has another schema than this version needs
     ├── UnavailableError          it cannot be reached, written, locked in time, or is full; trying again may help
-    ├── NotFoundError             no such job or record
+    ├── NotFoundError             no such job, record or webhook
     ├── LostLeaseError            the job was taken over, finished or released: its former owner must stop
     ├── IdempotencyConflictError  the key was used before with another body
     └── InvalidValueError         a value that no database could keep faithfully
@@ -25,7 +25,7 @@ class UnavailableError(StoreError):
 
 
 class NotFoundError(StoreError):
-    """There is no such job or record."""
+    """There is no such job, record or webhook."""
 
 
 class LostLeaseError(StoreError):

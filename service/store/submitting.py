@@ -1,23 +1,18 @@
 """Submitting jobs: checked, given a short id, and only once under an idempotency key."""
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert
 
 from benchmark.canonical import content_hash
 from service.states import JobState
 from service.store import checks
 from service.store.entities import Job, NewJob
-from service.store.errors import IdempotencyConflictError
-from service.store.part import Part, insert_into, job_from_row, known_form, read_job
-from service.store.tables import db_now, facet, idempotency, job
-
-ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # without i, l, o and u: an id is read aloud and typed
-ID_LENGTH = 10
-IDEMPOTENCY_KEPT_S = 24 * 3600
+from service.store.part import Part, job_from_row, known_form, read_job
+from service.store.reserving import new_id, reserve
+from service.store.tables import db_now, facet, job
 
 
 class Submitting(Part):
@@ -39,10 +34,10 @@ class Submitting(Part):
             InvalidValueError: if a value cannot be kept.
         """
         values = _checked(new)
-        job_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+        job_id = new_id()
         with self._database.write() as connection:
             if idempotency_key is not None:
-                earlier = _reserve(connection, principal, idempotency_key, content_hash(values), job_id)
+                earlier = reserve(connection, principal, idempotency_key, content_hash(values), job_id)
                 if earlier is not None:
                     return read_job(connection, earlier), False
             statement = insert(job).values(
@@ -74,23 +69,6 @@ def _checked(new: NewJob) -> dict[str, Any]:
     values["max_crashes"] = checks.integer("max_crashes", new.max_crashes, low=1)
     values["rerun_of"] = new.rerun_of and known_form(new.rerun_of)
     return values
-
-
-def _reserve(connection: Connection, principal: str, key: str, body: str, job_id: str) -> str | None:
-    """Take an idempotency key for a new job, or return the id of the job that has it."""
-    columns = idempotency.c
-    identity = {
-        "principal": checks.text("principal", principal, limit=checks.MAX_LABEL),
-        "key": checks.text("the idempotency key", key, limit=checks.MAX_LABEL),
-    }
-    connection.execute(delete(idempotency).where(columns.created_at < db_now() - IDEMPOTENCY_KEPT_S))
-    statement = insert_into(connection, idempotency).values(**identity, body=body, job_id=job_id, created_at=db_now())
-    if connection.execute(statement.on_conflict_do_nothing().returning(columns.job_id)).first() is not None:
-        return None
-    earlier = connection.execute(select(idempotency).filter_by(**identity)).one()
-    if earlier.body != body:
-        raise IdempotencyConflictError(f"the idempotency key {key!r} was used before with another body.")
-    return str(earlier.job_id)
 
 
 def write_facets(connection: Connection, created: Job) -> None:
