@@ -4,6 +4,7 @@ from service.states import IllegalTransitionError
 from service.store.backup import backup, restore
 from service.store.database import complete_url
 from service.store.entities import (
+    ApiKey,
     Dispatcher,
     Job,
     NewJob,
@@ -19,8 +20,10 @@ from service.store.entities import (
 from service.store.errors import (
     IdempotencyConflictError,
     InvalidValueError,
+    KeyRefusedError,
     LostLeaseError,
     NotFoundError,
+    QueueFullError,
     SchemaError,
     StoreError,
     UnavailableError,
@@ -30,6 +33,7 @@ from service.store.store import Store
 from service.store.webhook_entities import Attempt, Delivery, DeliveryState, DueDelivery, NewWebhook, Webhook
 
 __all__ = [
+    "ApiKey",
     "Attempt",
     "Delivery",
     "DeliveryState",
@@ -39,6 +43,7 @@ __all__ = [
     "IllegalTransitionError",
     "InvalidValueError",
     "Job",
+    "KeyRefusedError",
     "LostLeaseError",
     "NewJob",
     "NewWebhook",
@@ -48,6 +53,7 @@ __all__ = [
     "Progress",
     "Prunable",
     "PrunableJob",
+    "QueueFullError",
     "SchemaError",
     "Space",
     "Store",

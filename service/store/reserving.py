@@ -1,6 +1,4 @@
-"""Short ids for what is made, and the idempotency keys under which it is made only once."""
-
-import secrets
+"""Idempotency keys: what is made under one is made only once."""
 
 from sqlalchemy import Connection, delete, select
 
@@ -9,14 +7,7 @@ from service.store.errors import IdempotencyConflictError
 from service.store.part import insert_into
 from service.store.tables import db_now, idempotency
 
-ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # without i, l, o and u: an id is read aloud and typed
-ID_LENGTH = 10
 IDEMPOTENCY_KEPT_S = 24 * 3600
-
-
-def new_id() -> str:
-    """Return a short random id."""
-    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
 
 
 def reserve(connection: Connection, principal: str, key: str, body: str, resource_id: str) -> str | None:

@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, insert, select, update
 
 from benchmark.canonical import content_hash
+from service.keys import new_id
 from service.store import checks
 from service.store.deliveries import delivery_from_row, give_up
 from service.store.errors import InvalidValueError, NotFoundError
 from service.store.outbox import post
 from service.store.part import Part
-from service.store.reserving import new_id, reserve
+from service.store.reserving import reserve
 from service.store.tables import db_now, idempotency
 from service.store.webhook_entities import Delivery, NewWebhook, Webhook
 from service.store.webhook_tables import delivery, webhook
