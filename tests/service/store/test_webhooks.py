@@ -272,7 +272,7 @@ def test_a_delivery_is_repeated_until_it_is_delivered_under_one_id(clock_and_sto
     assert (first.id, first.body, first.n_attempts) == (waiting.id, waiting.body, 1)
     assert store.settle_delivery(first, BAD, again_in_s=5)
     assert store.claim_deliveries(10, LEASE_S) == []
-    clock.turn(5)
+    clock.turn(5.1)
     second = claim_one(store)
     assert (second.id, second.body, second.n_attempts) == (waiting.id, waiting.body, 2)
     clock.turn(0.5)
