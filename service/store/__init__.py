@@ -30,12 +30,12 @@ from service.store.errors import (
 )
 from service.store.migrate import check, downgrade, upgrade
 from service.store.store import Store
-from service.store.webhook_entities import Attempt, Delivery, DeliveryState, DueDelivery, NewWebhook, Webhook
+from service.store.webhook_entities import Delivery, DeliveryAttempt, DeliveryState, DueDelivery, NewWebhook, Webhook
 
 __all__ = [
     "ApiKey",
-    "Attempt",
     "Delivery",
+    "DeliveryAttempt",
     "DeliveryState",
     "Dispatcher",
     "DueDelivery",

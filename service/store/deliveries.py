@@ -3,13 +3,13 @@
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, delete, select, update
 
 from service.store import checks
 from service.store.errors import NotFoundError
 from service.store.part import Part
 from service.store.tables import db_now
-from service.store.webhook_entities import Attempt, Delivery, DeliveryState, DueDelivery, Webhook
+from service.store.webhook_entities import Delivery, DeliveryAttempt, DeliveryState, DueDelivery, Webhook
 from service.store.webhook_tables import delivery, webhook
 
 KEPT_S = 30 * 86_400  # the log of what was delivered or given up
@@ -43,7 +43,7 @@ class Deliveries(Part):
             return [DueDelivery(delivery_from_row(row), _webhook(rows[row["seq"]])) for row in found]
 
     def settle_delivery(
-        self, due: Delivery, attempt: Attempt, *, again_in_s: float | None = None, gone: bool = False
+        self, due: Delivery, attempt: DeliveryAttempt, *, again_in_s: float | None = None, gone: bool = False
     ) -> bool:
         """Write down how an attempt went.
 
@@ -106,13 +106,6 @@ class Deliveries(Part):
                 statement = statement.where(delivery.c.seq < checks.integer("before", before, high=checks.MAX_BIG))
             rows = connection.execute(statement.limit(checks.integer("limit", limit))).mappings()
             return [delivery_from_row(row) for row in rows]
-
-    def count_deliveries(self) -> dict[DeliveryState, int]:
-        """Return the number of deliveries in each state, of those still kept."""
-        statement = select(delivery.c.state, func.count()).group_by(delivery.c.state)
-        with self._database.read() as connection:
-            found = {row[0]: row[1] for row in connection.execute(statement)}
-        return {state: found.get(str(state), 0) for state in DeliveryState}
 
 
 def give_up(connection: Connection, webhook_seq: int) -> None:

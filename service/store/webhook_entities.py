@@ -78,7 +78,7 @@ class DueDelivery:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class DeliveryAttempt:
     """How one attempt of a delivery went.
 
     Attributes:

@@ -7,7 +7,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Sequence
 
-from service.store import Attempt, DueDelivery, Store, StoreError
+from service.store import DeliveryAttempt, DueDelivery, Store, StoreError
 from service.webhooks.retrying import DELAYS_S, next_delay_s
 from service.webhooks.sending import TIMEOUT_S, Answer, send
 from service.webhooks.targets import AllowList, RefusedTargetError
@@ -75,7 +75,7 @@ class _Worker:
         try:
             target = self._allowed.target(webhook.url)
         except RefusedTargetError:  # the list may have become shorter
-            answer = Answer(attempt=Attempt(status=None, error="refused", elapsed_s=0.0))
+            answer = Answer(attempt=DeliveryAttempt(status=None, error="refused", elapsed_s=0.0))
         else:
             answer = await send(target, webhook.secret, delivery.id, delivery.body.encode(), self._context)
         attempt = answer.attempt

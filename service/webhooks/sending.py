@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 import httpcore
 
-from service.store import Attempt
+from service.store import DeliveryAttempt
 from service.webhooks.retrying import retry_after_s
 from service.webhooks.signing import signed_headers
 from service.webhooks.targets import PORTS, Address, Target
@@ -29,7 +29,7 @@ class Answer:
         retry_after_s: what the receiver asked for.
     """
 
-    attempt: Attempt
+    attempt: DeliveryAttempt
     retry_after_s: float | None = None
 
     @property
@@ -73,7 +73,7 @@ async def send(
     except (httpcore.NetworkError, httpcore.ProtocolError):
         error = "broken"
     return Answer(
-        attempt=Attempt(status=status, error=error, elapsed_s=time.monotonic() - started), retry_after_s=delay
+        attempt=DeliveryAttempt(status=status, error=error, elapsed_s=time.monotonic() - started), retry_after_s=delay
     )
 
 
