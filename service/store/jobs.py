@@ -7,12 +7,12 @@ from sqlalchemy import Connection, delete, exists, func, or_, select, update
 
 from service.states import Action, JobState, next_request, next_state, require_allowed
 from service.store import checks
-from service.store.counting import count_progress
 from service.store.entering import enter
 from service.store.entities import Job, Progress
 from service.store.part import IN_CHUNK, Part, chunks, job_from_row, known_form, read_job
 from service.store.submitting import write_facets
 from service.store.tables import db_now, facet, idempotency, job, link, origin, record
+from service.store.tallying import count_progress
 
 RECORDS_LOCK = 0x52486F32  # held shared while records of other jobs are linked, and alone while records are deleted
 

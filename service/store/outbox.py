@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from service.store.counting import count_progress
 from service.store.entities import Job
 from service.store.tables import db_now
+from service.store.tallying import count_progress
 from service.store.webhook_entities import DeliveryState
 from service.store.webhook_tables import delivery, webhook
 from service.summary import job_values, time_text

@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from service.store import migrate
+from service.store.census import Counting
 from service.store.database import Database
 from service.store.deliveries import Deliveries
 from service.store.dispatchers import Dispatchers
@@ -31,6 +32,7 @@ class Store(
     Estimating,
     Pruning,
     Inspecting,
+    Counting,
     Keys,
     Webhooks,
     Deliveries,

@@ -1,4 +1,4 @@
-"""Counting: how far jobs are, from the tally of their links."""
+"""Tallying: how far jobs are, from the counts of their links."""
 
 from collections.abc import Collection
 
