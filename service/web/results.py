@@ -16,11 +16,12 @@ from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
 from service.results import JobResults, job_results, jobs_table
+from service.web.access import READ
 from service.web.jobs import JOB_ID, MAX_PAGE_SIZE, JobId
 from service.web.shapes import RecordPage, RecordShape, record_values
 from service.web.state import State
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=[READ])
 RENDERERS: dict[str, tuple[str, Callable[[RobustnessTable], str | bytes]]] = {
     "csv": ("text/csv", render_csv),
     "md": ("text/markdown", render_markdown),
@@ -31,9 +32,9 @@ TableFormat = Annotated[
     Literal["json", "csv", "md", "parquet", "tex"],
     Query(alias="format", description="json: the document; csv and parquet: a row a measure"),
 ]
-tables_router = APIRouter(prefix="/tables", tags=["results"])
+tables_router = APIRouter(prefix="/tables", tags=["results"], dependencies=[READ])
 MAX_JOBS = 20
-records_router = APIRouter(prefix="/records", tags=["results"])
+records_router = APIRouter(prefix="/records", tags=["results"], dependencies=[READ])
 IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
 
 
