@@ -1,10 +1,8 @@
 """What this machine must offer before a role starts: a data folder, a store, a free port, and Ray."""
 
 import ipaddress
-import logging
 import socket
 import ssl
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -109,11 +107,3 @@ def check_certificate(certificate: Path, key: Path | None) -> None:
             f"key, not encrypted, as PEM: {error}."
         )
         raise EnvironmentProblemError(message) from error
-
-
-def set_up_logging(level: str) -> None:
-    """Send our own messages to standard error."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("rhobust").setLevel(level)

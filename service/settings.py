@@ -47,6 +47,7 @@ class Settings(BaseSettings):
         data_dir: folder of the database and the logs.
         ray_address: of a Ray cluster; empty starts a local Ray for each job.
         log_level: of our own messages on stderr.
+        log_format: of all messages on stderr: text for people, JSON lines for programs.
         max_cells: most cells that a job may have.
         max_queued: most queued jobs of one API key.
         max_requests_per_s: most requests a second of one API key, or of one address without any, to one API process.
@@ -66,6 +67,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=_default_data_dir)
     ray_address: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     max_running: Annotated[int, Field(ge=1)] | None = None
     max_queued: Annotated[int, Field(ge=1)] = 100

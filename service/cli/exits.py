@@ -5,7 +5,7 @@ from enum import IntEnum
 from pydantic import ValidationError
 
 from benchmark import BenchmarkError, RayUnavailableError, TaskDataError
-from service.client import ClientError, ServerUnreachableError
+from service.client import ClientError, ServerFaultError, ServerUnreachableError
 from service.environment import EnvironmentProblemError
 from service.states import IllegalTransitionError
 from service.store import StoreError
@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
 # The first line that fits decides.
 _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (ServerUnreachableError, ExitCode.UNREACHABLE),
+    (ServerFaultError, ExitCode.UNREACHABLE),
     (EnvironmentProblemError, ExitCode.ENVIRONMENT),
     (RayUnavailableError, ExitCode.ENVIRONMENT),
     (TaskDataError, ExitCode.ENVIRONMENT),

@@ -1,11 +1,11 @@
 """The command `rhobust`: its commands put together, and every expected error in one line."""
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from service.build import build
 from service.cli import catalogue, database, doctor, jobs, keys, results, roles, upkeep
 from service.cli.exits import EXPECTED, exit_code, message
 
@@ -24,7 +24,8 @@ app.add_typer(keys.app, name="keys")
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"rhobust {version('rhobust')}")
+        facts = build()
+        typer.echo(f"rhobust {facts.version} ({facts.revision[:12]})" if facts.revision else f"rhobust {facts.version}")
         raise typer.Exit
 
 

@@ -8,11 +8,12 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from service.settings import Settings
 from service.store import Store
-from service.web import catalogue, health, jobs, keys, logs, pages, results, sessions
+from service.web import catalogue, health, jobs, keys, logs, pages, records, results, sessions
 from service.web.authentication import Authentication
 from service.web.guard import LOOPBACK_HOSTS, MAX_BODY_BYTES, Guard
-from service.web.problems import ProblemDocument, install_handlers
+from service.web.problems import Faults, ProblemDocument, install_handlers
 from service.web.state import AppState
+from service.web.watch import Watch
 
 
 def create_app(
@@ -44,7 +45,8 @@ def create_app(
         logs.router,
         results.router,
         results.tables_router,
-        results.records_router,
+        records.router,
+        records.single_router,
         catalogue.router,
         keys.router,
     ):
@@ -55,8 +57,10 @@ def create_app(
     app.include_router(sessions.router)
     pages.mount_static(app)
     install_handlers(app)
-    # The guard is the outer one: what a header declares it refuses itself, what comes in pieces is counted inside.
+    # The last one is the outermost. What a header declares the guard refuses, what comes in pieces is counted inside.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
     app.add_middleware(Authentication)
+    app.add_middleware(Faults)
     app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Watch)
     return app

@@ -11,6 +11,7 @@ from benchmark.robustness import HeldEqual, RobustnessTable
 from service.results import JobResults, job_results, job_table
 from service.settings import Settings
 from service.store import Job, Progress, Store, StoredRecord
+from service.web.metrics import Metrics
 from service.web.rates import RateLimit
 
 N_CACHED_TABLES = 32
@@ -34,9 +35,11 @@ class AppState:
         self.store = store
         self.settings = settings
         self.rate_limit = RateLimit(settings.max_requests_per_s)
+        self.metrics = Metrics(store)
         self._needs_key = is_exposed
         self.is_stopping = False
         self.n_followers = 0
+        self.n_exports = 0
         # A job's revision grows with every record, so a table that is cached under it is never out of date.
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
         self._first_missing = lru_cache(N_CACHED_TABLES)(self._read_first_missing)

@@ -22,7 +22,7 @@ def sent(url: str | None = None, api_key: str | None = None) -> str | None:
         return httpx.Response(200, json=JOB)
 
     with Client(url, api_key=api_key, transport=httpx.MockTransport(answer)) as client:
-        client.job("x")
+        client.json("GET", "/jobs/x")
     header = seen[0].headers.get("Authorization")
     return None if header is None else str(header)
 
