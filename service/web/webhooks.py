@@ -4,20 +4,21 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from service.store import Delivery, DeliveryState, NewWebhook, Webhook
 from service.summary import time_text
+from service.web.access import ADMIN, Caller
 from service.web.jobs import JOB_ID, MAX_PAGE_SIZE, IdempotencyKey
 from service.web.shapes import Time
 from service.web.state import AppState, State
 from service.webhooks.signing import new_secret
 from service.webhooks.targets import MAX_URL, RefusedTargetError
 
-router = APIRouter(prefix="/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[ADMIN])
 WebhookId = Annotated[str, Path(pattern=JOB_ID)]
 PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)]
 PageToken = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$")]
@@ -127,7 +128,9 @@ class DeliveryPage(BaseModel):
     response_model=WebhookCreated,
     responses={200: {"model": WebhookCreated, "description": "the webhook that this Idempotency-Key made before"}},
 )
-def create_webhook(state: State, creation: WebhookCreation, idempotency_key: IdempotencyKey = None) -> Response:
+def create_webhook(
+    request: Request, state: State, caller: Caller, creation: WebhookCreation, idempotency_key: IdempotencyKey = None
+) -> Response:
     """Make a webhook: it is told of the ends of jobs from now on."""
     _require_permitted(state, creation.url)
     new = NewWebhook(
@@ -137,10 +140,11 @@ def create_webhook(state: State, creation: WebhookCreation, idempotency_key: Ide
         description=creation.description,
         enabled=creation.enabled,
     )
-    webhook, is_new = state.store.create_webhook(new, idempotency_key=idempotency_key)
+    webhook, is_new = state.store.create_webhook(new, principal=caller.name, idempotency_key=idempotency_key)
     created = WebhookCreated(**_shape(webhook).model_dump(), secret=webhook.secret)
     status = HTTPStatus.CREATED if is_new else HTTPStatus.OK
-    return JSONResponse(created.model_dump(mode="json"), status, {"Location": f"/api/v1/webhooks/{webhook.id}"})
+    place = f"{request.scope.get('root_path', '')}/api/v1/webhooks/{webhook.id}"
+    return JSONResponse(created.model_dump(mode="json"), status, {"Location": place})
 
 
 @router.get("")
