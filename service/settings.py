@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_PORT = 8321
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -13,6 +13,13 @@ DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rhobust"
+
+
+def _names(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=200)]
 
 
 class Settings(BaseSettings):
@@ -24,6 +31,8 @@ class Settings(BaseSettings):
         data_dir: folder of the database and the logs.
         ray_address: of a Ray cluster; empty starts a local Ray for each job.
         log_level: of our own messages on stderr.
+        plugins: names of the installed packages whose optimizers and tasks specs may name; in the variable, with
+            commas between them.
         max_cells: most cells that a job may have.
         max_running: most jobs of one submitter that dispatchers run at once; any number when None.
     """
@@ -35,6 +44,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=_default_data_dir)
     ray_address: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    plugins: Annotated[tuple[PackageName, ...], NoDecode, BeforeValidator(_names)] = ()
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     max_running: Annotated[int, Field(ge=1)] | None = None
 

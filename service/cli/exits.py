@@ -4,7 +4,7 @@ from enum import IntEnum
 
 from pydantic import ValidationError
 
-from benchmark import BenchmarkError, RayUnavailableError, TaskDataError
+from benchmark import BenchmarkError, PluginError, RayUnavailableError, TaskDataError
 from service.client import ClientError, ServerUnreachableError
 from service.environment import EnvironmentProblemError
 from service.states import IllegalTransitionError
@@ -28,6 +28,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (EnvironmentProblemError, ExitCode.ENVIRONMENT),
     (RayUnavailableError, ExitCode.ENVIRONMENT),
     (TaskDataError, ExitCode.ENVIRONMENT),
+    (PluginError, ExitCode.ENVIRONMENT),
     (StoreError, ExitCode.ENVIRONMENT),
     (ClientError, ExitCode.USAGE),
     (BenchmarkError, ExitCode.USAGE),
@@ -45,6 +46,6 @@ def exit_code(error: Exception) -> ExitCode:
 def message(error: Exception) -> str:
     """Return what an expected error says to people."""
     if isinstance(error, ValidationError):
-        parts = [f"RHOBUST_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
+        parts = [f"RHOBUST_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()]
         return f"the environment is not valid: {'; '.join(parts)}"
     return str(error)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark import Spec
+from benchmark import Spec, load_plugins
 from service.cli.demo import demonstrate
 from service.cli.exits import ExitCode
 from service.cli.output import Output, OutputOption, ViewOption, print_table, stderr
@@ -58,6 +58,7 @@ def serve(
     settings = Settings()
     shares = _shares(jobs, cpus, settings) if dispatcher else []
     set_up_logging(settings.log_level)
+    load_plugins(settings.plugins)
     if dispatcher:
         check_ray(settings)
     with open_store(settings) as store, bind(host, port) as listener:
@@ -74,6 +75,7 @@ def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> No
     settings = Settings()
     shares = _shares(jobs, cpus, settings)
     set_up_logging(settings.log_level)
+    load_plugins(settings.plugins)
     check_ray(settings)
     with open_store(settings) as store:
         if jobs > 1:  # a driver is started from the main thread of its dispatcher, so each has a process of its own
@@ -88,6 +90,7 @@ def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None, 
     """Run a spec without a server, and print its robustness table. What is recorded already is not trained again."""
     settings = Settings()
     set_up_logging("WARNING")
+    load_plugins(settings.plugins)
     read = Spec.from_file(spec, max_cells=settings.max_cells)
     check_ray(settings)
     with open_store(settings) as store:
