@@ -28,3 +28,15 @@ def test_the_task_of_the_worked_example_trains(tmp_path: Path) -> None:
     rows = [line for line in done.stdout.splitlines() if line.startswith(("| gd ", "| msam "))]
     assert len(rows) >= 2
     assert re.search(r"\.[89]\d", rows[0]), f"wines are not hard: {rows[0]}"
+
+
+@pytest.mark.slow
+def test_the_rule_of_the_worked_example_trains(tmp_path: Path) -> None:
+    """A function in a script travels to the workers of a real Ray, by value."""
+    script = tmp_path / "signs.py"
+    script.write_text(program("plugins.md"))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith(("| gd ", "| sam ", "| sign_sam "))]
+    assert len(rows) >= 3
+    assert all(re.search(r"\.[5-9]\d", row) for row in rows), done.stdout
