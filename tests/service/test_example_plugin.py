@@ -62,8 +62,8 @@ def made_by(job: Job) -> dict[tuple[str, str], set[str]]:
     """Return the fingerprints of a job's records, by task and optimizer."""
     found: dict[tuple[str, str], set[str]] = {}
     for record in job.iter_records():
-        assert (record["status"], record["error"]) == ("completed", None)
-        found.setdefault((record["task"], record["optimizer"]), set()).add(record["fingerprint"])
+        assert (record.status, record.error) == ("completed", None)
+        found.setdefault((str(record.task), str(record.optimizer)), set()).add(record.fingerprint)
     return found
 
 
@@ -73,7 +73,7 @@ def first(data_dir: Path, versions: tuple[Path, Path]) -> dict[tuple[str, str], 
     with server(data_dir, PYTHONPATH=str(versions[0]), RHOBUST_PLUGINS=NAME) as url, Client(url) as client:
         job = client.submit(SPEC).wait(timeout_s=JOB_S)
         assert (job.state, job.error) == ("completed", None)
-        assert (job.progress["total"], job.progress["completed"], job.progress["reused"]) == (12, 12, 0)
+        assert (job.progress.total, job.progress.completed, job.progress.reused) == (12, 12, 0)
         assert job.table().complete
         return made_by(job)
 
