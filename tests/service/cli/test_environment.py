@@ -159,3 +159,9 @@ def test_an_option_of_the_server_that_cannot_be(cli: Cli, arguments: tuple[str, 
     result = cli("serve", *arguments)
     assert result.code == code
     assert message in " ".join(result.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_an_address_of_another_machine(cli: Cli, host: str) -> None:
+    assert cli("keys", "create", "mine").code == 0
+    is_one_clear_line(cli("serve", "--host", host, "--port", 0, "--no-dispatcher"), "of this machine", host)
