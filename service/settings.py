@@ -42,6 +42,7 @@ class Settings(BaseSettings):
         data_dir: folder of the database and the logs.
         ray_address: of a Ray cluster; empty starts a local Ray for each job.
         log_level: of our own messages on stderr.
+        log_format: of all messages on stderr: text for people, JSON lines for programs.
         max_cells: most cells that a job may have.
         api_key_file, database_url_file: files that hold these secrets, which are then read from there.
         max_running: most jobs of one submitter that dispatchers run at once; any number when None.
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=_default_data_dir)
     ray_address: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     max_running: Annotated[int, Field(ge=1)] | None = None
 

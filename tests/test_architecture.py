@@ -28,6 +28,7 @@ WALLS = {
     "typer": ("service/cli",),
     "sklearn": ("benchmark/tasks",),
     "mnist1d": ("benchmark/tasks",),
+    "pyarrow": ("service/export.py",),
     "pickle": (),
     "cloudpickle": (),
     "dill": (),

@@ -7,6 +7,7 @@ from service.store import migrate
 from service.store.database import Database
 from service.store.dispatchers import Dispatchers
 from service.store.estimating import Estimating
+from service.store.exporting import Exporting
 from service.store.inspecting import Inspecting
 from service.store.jobs import Jobs
 from service.store.keys import Keys
@@ -17,7 +18,7 @@ from service.store.submitting import Submitting
 from service.store.writing import Writing
 
 
-class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating, Pruning, Inspecting, Keys):
+class Store(Submitting, Jobs, Queue, Writing, Reading, Exporting, Dispatchers, Estimating, Pruning, Inspecting, Keys):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 
     Args:

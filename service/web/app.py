@@ -8,7 +8,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from service.settings import Settings
 from service.store import Store
-from service.web import catalogue, health, jobs, logs, pages, results
+from service.web import catalogue, health, jobs, logs, pages, records, results
 from service.web.guard import MAX_BODY_BYTES, Guard
 from service.web.problems import ProblemDocument, install_handlers
 from service.web.state import AppState
@@ -42,7 +42,8 @@ def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOO
         logs.router,
         results.router,
         results.tables_router,
-        results.records_router,
+        records.router,
+        records.single_router,
         catalogue.router,
     ):
         api.include_router(router)

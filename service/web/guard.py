@@ -66,7 +66,9 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(scope["method"], headers)
-        if refusal is None:
+        if refusal is None and scope["method"] == "HEAD":
+            await self._app({**scope, "method": "GET"}, receive, without_body(send_guarded))
+        elif refusal is None:
             await self._app(scope, receive, send_guarded)
         else:
             status, detail = refusal
@@ -91,6 +93,21 @@ class Guard:
         if has_body and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a body must be JSON, with Content-Type: application/json."
         return None
+
+
+def without_body(send: Send) -> Send:
+    """Return a `send` for HEAD: the headers of GET and no body. A body in pieces is over with the first."""
+    is_over = False
+
+    async def send_headers(message: Message) -> None:
+        nonlocal is_over
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif not is_over:
+            is_over = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_headers
 
 
 def _host_name(host: str) -> str:

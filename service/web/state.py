@@ -27,6 +27,7 @@ class AppState:
         self.settings = settings
         self.is_stopping = False
         self.n_followers = 0
+        self.n_exports = 0
         # A job's revision grows with every record, so a table that is cached under it is never out of date.
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
         self._first_missing = lru_cache(N_CACHED_TABLES)(self._read_first_missing)
