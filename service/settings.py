@@ -1,11 +1,13 @@
-"""Settings: what the environment says, read when asked and not on import."""
+"""Settings: what the environment and the file of settings say, read when asked and not on import."""
 
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from service.configuration import ConfigurationFile
 
 DEFAULT_PORT = 8321
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -32,7 +34,7 @@ SECRETS = ("api_key", "database_url")
 
 
 class Settings(BaseSettings):
-    """Settings of every role, from variables with the prefix `RHOBUST_`.
+    """Settings of every role, from variables with the prefix `RHOBUST_`, and below these from the file of settings.
 
     Attributes:
         url: of the server that clients talk to.
@@ -62,6 +64,17 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     max_running: Annotated[int, Field(ge=1)] | None = None
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102  (the contract is pydantic's)
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, ConfigurationFile(settings_cls, SECRETS)
 
     @model_validator(mode="after")
     def _take_secrets_from_files(self) -> Self:

@@ -62,11 +62,11 @@ def unfinished(path: Path, *, force: bool) -> Iterator[Path]:
     Raises:
         ClientError: when `path` exists and is not to be replaced, or cannot be written.
     """
-    _require_new(path, force=force)
+    require_new(path, force=force)
     unnamed = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield unnamed
-        _require_new(path, force=force)
+        require_new(path, force=force)
         unnamed.replace(path)
     except OSError as error:
         raise ClientError(f"cannot write {path}: {error.strerror or error}.") from error
@@ -75,7 +75,8 @@ def unfinished(path: Path, *, force: bool) -> Iterator[Path]:
             unnamed.unlink(missing_ok=True)
 
 
-def _require_new(path: Path, *, force: bool) -> None:
+def require_new(path: Path, *, force: bool) -> None:
+    """Raise ClientError where a path exists and is not to be replaced."""
     if not force and os.path.lexists(path):
         raise ClientError(f"{path} exists already, and is replaced only with --force (force=True).")
 

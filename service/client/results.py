@@ -1,6 +1,6 @@
 """The results of a job: tables, surfaces, figures, records and logs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -44,15 +44,7 @@ class JobResults(JobFacts):
         Args:
             split: which scores to show.
         """
-        shown = ("mean", "sd", "n_diverged", "n_collapsed", "n_missing")
-        rows: list[dict[str, Any]] = []
-        swept: list[str] = []
-        for one in self.surface_documents(split):
-            swept += [axis["name"] for axis in one["axes"]]
-            head = {name: one[name] for name in ("task", "optimizer", "metric")} | {"n_seeds": len(one["seeds"])}
-            rows += [head | point["hyperparameters"] | {name: point[name] for name in shown} for point in one["points"]]
-        columns = ["task", "optimizer", *dict.fromkeys(swept), "metric", "mean", "sd", "n_seeds", *shown[2:]]
-        return pd.DataFrame(rows, columns=columns)
+        return surface_frame(self.surface_documents(split))
 
     def surface_documents(self, split: Split = "test") -> list[dict[str, Any]]:
         """Return the surfaces as the server tells them: axes with their scales, and each point with each seed."""
@@ -166,3 +158,16 @@ class JobResults(JobFacts):
             ServerUnreachableError: when the server goes away meanwhile.
         """
         return self._client.lines(f"{self._path}/logs", {"tail": tail, "follow": True})
+
+
+def surface_frame(documents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return surfaces as the server tells them in one frame, as `JobResults.surface` describes it."""
+    shown = ("mean", "sd", "n_diverged", "n_collapsed", "n_missing")
+    rows: list[dict[str, Any]] = []
+    swept: list[str] = []
+    for one in documents:
+        swept += [axis["name"] for axis in one["axes"]]
+        head = {name: one[name] for name in ("task", "optimizer", "metric")} | {"n_seeds": len(one["seeds"])}
+        rows += [head | point["hyperparameters"] | {name: point[name] for name in shown} for point in one["points"]]
+    columns = ["task", "optimizer", *dict.fromkeys(swept), "metric", "mean", "sd", "n_seeds", *shown[2:]]
+    return pd.DataFrame(rows, columns=columns)
