@@ -2,11 +2,11 @@
 
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from service.build import build
 from service.cli import catalogue, database, doctor, jobs, results, roles, steering, upkeep
 from service.cli.exits import EXPECTED, ExitCode, exit_code, message
 
@@ -24,7 +24,8 @@ app.add_typer(database.app, name="db", rich_help_panel="Upkeep")
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"rhobust {version('rhobust')}")
+        facts = build()
+        typer.echo(f"rhobust {facts.version} ({facts.revision[:12]})" if facts.revision else f"rhobust {facts.version}")
         raise typer.Exit
 
 

@@ -1,7 +1,6 @@
-"""The guard around every request: an id, headers that browsers heed, and nothing that another site's page sent."""
+"""The guard around every request: headers that browsers heed, and nothing that another site's page sent."""
 
 import re
-import secrets
 from collections.abc import Collection
 from http import HTTPStatus
 
@@ -13,7 +12,6 @@ from service.web.problems import problem
 
 MAX_BODY_BYTES = 1024**2
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Plotly sets an empty style attribute on its colour bars: the hash of the empty string allows that and nothing else.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -51,14 +49,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given_id = headers.get("x-request-id", "")
-        request_id = given_id if REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 response_headers = MutableHeaders(scope=message)
-                response_headers["X-Request-ID"] = request_id
                 for name, value in HEADERS.items():
                     response_headers.setdefault(name, value)
                 if scope["path"].startswith("/api/"):

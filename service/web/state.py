@@ -10,6 +10,7 @@ from benchmark.robustness import HeldEqual, RobustnessTable
 from service.results import JobResults, job_results, job_table
 from service.settings import Settings
 from service.store import Job, Progress, Store, StoredRecord
+from service.web.metrics import Metrics
 
 N_CACHED_TABLES = 32
 N_FIRST_MISSING = 5
@@ -25,6 +26,7 @@ class AppState:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
+        self.metrics = Metrics(store)
         self.is_stopping = False
         self.n_followers = 0
         self.n_exports = 0
