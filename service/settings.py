@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.configuration import ConfigurationFile
+from service.webhooks.targets import AllowList
 
 DEFAULT_PORT = 8321
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -15,6 +16,10 @@ DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rhobust"
+
+
+def _allow_list(value: str | AllowList) -> AllowList:
+    return AllowList.parse(value) if isinstance(value, str) else value
 
 
 def _content(path: object) -> str:
@@ -51,6 +56,7 @@ class Settings(BaseSettings):
         log_level: of our own messages on stderr.
         log_format: of all messages on stderr: text for people, JSON lines for programs.
         max_cells: most cells that a job may have.
+        webhook_allow: where webhooks may lead, as `service.webhooks.targets` reads it; nowhere when empty.
         max_queued: most queued jobs of one API key.
         max_requests_per_s: most requests a second of one API key, or of one address without any, to one API process.
         allowed_hosts: names, besides those of loopback and of the address it listens on, under which a server answers.
@@ -71,6 +77,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    webhook_allow: Annotated[AllowList, NoDecode, BeforeValidator(_allow_list)] = AllowList()
     max_running: Annotated[int, Field(ge=1)] | None = None
     max_queued: Annotated[int, Field(ge=1)] = 100
     max_requests_per_s: Annotated[float, Field(gt=0, le=1e6)] = 50.0

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from service.build import build
-from service.cli import catalogue, database, doctor, jobs, keys, results, roles, steering, upkeep
+from service.cli import catalogue, database, doctor, jobs, keys, results, roles, steering, upkeep, webhooks
 from service.cli.exits import EXPECTED, ExitCode, exit_code, message
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ for module in (jobs, steering, results, roles, catalogue, upkeep, doctor):
     module.register(app)
 app.add_typer(database.app, name="db", rich_help_panel="Upkeep")
 app.add_typer(keys.app, name="keys", rich_help_panel="Upkeep")
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel="Jobs of a server")
 
 
 def _version(value: bool) -> None:

@@ -26,8 +26,9 @@ from service.settings import DEFAULT_PORT, Settings
 from service.states import JobState
 from service.store import Job, Store, UnavailableError
 from service.submission import new_job
+from service.summary import progress_values
 from service.telemetry import set_up_logging
-from service.web.shapes import ProgressShape, progress_values
+from service.web.shapes import ProgressShape
 
 SHOW_EVERY_S = 0.5
 Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]

@@ -17,6 +17,7 @@ from service.client.errors import ClientError, foreign
 from service.client.job import Job, document_of
 from service.client.keys import bearer
 from service.client.listing import Listing
+from service.client.webhooks import Webhooks
 from service.settings import Settings
 from service.states import JobState
 
@@ -141,6 +142,11 @@ class Client:
     def version(self) -> str:
         """Return the version of the server."""
         return str(_document(self._connection.request("GET", "/version", prefix=""))["version"])
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The webhooks of the server."""
+        return Webhooks(self)
 
     def _job(self, values: Mapping[str, Any]) -> Job:
         return Job(self, _job_path(str(values["id"])), values)

@@ -18,8 +18,9 @@ from service.logs import remove_log
 from service.states import Action, JobState, require_allowed
 from service.store import Job
 from service.submission import new_job
+from service.summary import job_values
 from service.web.access import READ, SUBMIT, Caller
-from service.web.shapes import JobDetail, JobPage, JobShape, detail_values, job_values
+from service.web.shapes import JobDetail, JobPage, JobShape, detail_values
 from service.web.state import AppState, State
 
 MAX_PAGE_SIZE = 500
