@@ -41,6 +41,7 @@ def _listed(names: object) -> object:
 
 SecretFile = Annotated[SecretStr, BeforeValidator(_content)]
 SECRETS = ("api_key", "database_url")
+PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=200)]
 
 
 class Settings(BaseSettings):
@@ -55,6 +56,8 @@ class Settings(BaseSettings):
         ray_address: of a Ray cluster; empty starts a local Ray for each job.
         log_level: of our own messages on stderr.
         log_format: of all messages on stderr: text for people, JSON lines for programs.
+        plugins: names of the installed packages whose optimizers and tasks specs may name; in the variable, with
+            commas between them.
         max_cells: most cells that a job may have.
         webhook_allow: where webhooks may lead, as `service.webhooks.targets` reads it; nowhere when empty.
         max_queued: most queued jobs of one API key.
@@ -76,6 +79,7 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+    plugins: Annotated[tuple[PackageName, ...], NoDecode, BeforeValidator(_listed)] = ()
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     webhook_allow: Annotated[AllowList, NoDecode, BeforeValidator(_allow_list)] = AllowList()
     max_running: Annotated[int, Field(ge=1)] | None = None

@@ -38,6 +38,18 @@ def test_the_task_of_the_worked_example_trains(tmp_path: Path) -> None:
     assert re.search(r"\.[89]\d", rows[0]), f"wines are not hard: {rows[0]}"
 
 
+@pytest.mark.slow
+def test_the_rule_of_the_worked_example_trains(tmp_path: Path) -> None:
+    """A function in a script travels to the workers of a real Ray, by value."""
+    script = tmp_path / "signs.py"
+    script.write_text(program("plugins.md"))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| sign\\_sam ")]
+    assert rows
+    assert re.search(r"\.\d\d", rows[0]), f"nothing was learned: {rows[0]}"
+
+
 def test_the_receiver_of_webhooks_takes_what_is_genuine_and_nothing_else(tmp_path: Path) -> None:
     port, secret = free_port(), new_secret()
     script = tmp_path / "receiver.py"

@@ -5,7 +5,7 @@ from enum import IntEnum
 
 from pydantic import ValidationError
 
-from benchmark import BenchmarkError, RayUnavailableError, TaskDataError
+from benchmark import BenchmarkError, PluginError, RayUnavailableError, TaskDataError
 from service.client import ClientError, ServerFaultError, ServerUnreachableError
 from service.configuration import ConfigurationError, configuration_path
 from service.environment import EnvironmentProblemError
@@ -33,6 +33,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (EnvironmentProblemError, ExitCode.ENVIRONMENT),
     (RayUnavailableError, ExitCode.ENVIRONMENT),
     (TaskDataError, ExitCode.ENVIRONMENT),
+    (PluginError, ExitCode.ENVIRONMENT),
     (StoreError, ExitCode.ENVIRONMENT),
     (ClientError, ExitCode.USAGE),
     (BenchmarkError, ExitCode.USAGE),
@@ -58,7 +59,7 @@ def message(error: Exception) -> str:
 
 def _origin(location: tuple[int | str, ...]) -> str:
     """Return where a setting comes from: its variable, or the file where that is not set."""
-    name = "_".join(map(str, location))
+    name = str(location[0]) if location else ""
     variable = f"RHOBUST_{name.upper()}"
     if not name or os.environ.get(variable):
         return f"{variable}: " if name else ""

@@ -1,6 +1,7 @@
 """Commands that start a role: server, dispatcher, a run without a server, the demonstration."""
 
 import ipaddress
+import logging
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark import Spec
+from benchmark import Spec, load_plugins
 from service.cli.demo import demonstrate
 from service.cli.exits import ExitCode
 from service.cli.output import Output, OutputOption, ViewOption, print_table, stderr
@@ -31,6 +32,7 @@ from service.telemetry import set_up_logging
 from service.web.shapes import ProgressShape
 
 SHOW_EVERY_S = 0.5
+logger = logging.getLogger("rhobust.serve")
 Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]
 SharedCpus = Annotated[
     int | None, typer.Option("--cpus", min=1, help="CPUs that the jobs share; all of this machine by default.")
@@ -86,6 +88,7 @@ def serve(
     settings = Settings()
     shares = _shares(jobs, cpus, settings) if dispatcher else []
     set_up_logging(settings)
+    load_plugins(settings.plugins)
     if dispatcher:
         check_ray(settings)
     if ssl_certfile is not None:
@@ -98,8 +101,16 @@ def serve(
         with bind(host, port) as listener:
             name, number = listener.getsockname()[:2]
             url = f"{'https' if ssl_certfile else 'http'}://{f'[{name}]' if ':' in name else name}:{number}"
-            typer.echo(f"Rhobust serves {url} from {settings.data_dir}; Ctrl-C stops it.", err=True)
+            _announce(f"Rhobust serves {url} from {settings.data_dir}; Ctrl-C stops it.", settings)
             serve_until_stopped(store, settings, listener, front=front, shares=shares)
+
+
+def _announce(message: str, settings: Settings) -> None:
+    """Tell people something as it is, and programs in the form of all messages."""
+    if settings.log_format == "json":
+        logger.info(message)
+    else:
+        typer.echo(message, err=True)
 
 
 def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> None:
@@ -109,6 +120,7 @@ def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> No
     settings = Settings()
     shares = _shares(jobs, cpus, settings)
     set_up_logging(settings)
+    load_plugins(settings.plugins)
     check_ray(settings)
     with open_store(settings) as store:
         if jobs > 1:  # a driver is started from the main thread of its dispatcher, so each has a process of its own
@@ -124,6 +136,7 @@ def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None, 
     settings = Settings()
     # Messages would stand between the lines of the progress bar; who asks for them gets them.
     set_up_logging(settings, level=None if "log_level" in settings.model_fields_set else "WARNING")
+    load_plugins(settings.plugins)
     read = Spec.from_file(spec, max_cells=settings.max_cells)
     check_ray(settings)
     with open_store(settings) as store:

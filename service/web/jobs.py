@@ -17,6 +17,7 @@ from service.estimates import Estimate, estimate
 from service.logs import remove_log
 from service.states import Action, JobState, require_allowed
 from service.store import Job
+from service.stored_spec import spec_of
 from service.submission import new_job
 from service.summary import job_values
 from service.web.access import READ, SUBMIT, Caller
@@ -199,7 +200,7 @@ def extend_job(
     spec = Spec.from_mapping(document, max_cells=state.settings.max_cells)
     job = state.store.job(job_id)
     require_allowed(job.state, Action.EXTEND)
-    problems = extension_problems(Spec.from_mapping(job.spec, max_cells=job.n_cells), spec)
+    problems = extension_problems(spec_of(job), spec)
     if problems:
         raise SpecError(problems)
     kept = {name: job.spec[name] for name in ("name", "tags", "priority")}
