@@ -2,6 +2,7 @@
 
 from benchmark.errors import (
     BenchmarkError,
+    ComparisonError,
     FusionError,
     Problem,
     RayUnavailableError,
@@ -18,6 +19,7 @@ from benchmark.spec import Spec
 
 __all__ = [
     "BenchmarkError",
+    "ComparisonError",
     "Cost",
     "Diagnostics",
     "FusionError",

@@ -5,6 +5,7 @@ BenchmarkError
 ├── UnknownTaskError  a task that is not registered
 ├── TaskDataError     data of a task that is missing or damaged
 ├── TableError        runs from which no robustness table can be made
+├── ComparisonError   a baseline and a candidate that cannot be compared, or limits that cannot be set
 ├── FusionError       cells that are to be trained together and cannot be
 └── RayUnavailableError  Ray cannot be started or reached
 """
@@ -46,6 +47,10 @@ class TaskDataError(BenchmarkError):
 
 class TableError(BenchmarkError):
     """The given runs do not allow the robustness table that was asked for."""
+
+
+class ComparisonError(BenchmarkError):
+    """A baseline and a candidate cannot be compared, or replays cannot set the limits that were asked for."""
 
 
 class FusionError(BenchmarkError):
