@@ -81,8 +81,8 @@ def killed_and_cancelled_s(client: Client) -> tuple[float, float]:
     driver.kill()
     started = time.perf_counter()
     psutil.wait_procs([driver], timeout=5)
-    before = job.refresh().progress["completed"]
-    _until(lambda: job.refresh().progress["completed"] > before)
+    before = job.refresh().progress.completed
+    _until(lambda: job.refresh().progress.completed > before)
     back_s = time.perf_counter() - started
     driver = _driver()
     started = time.perf_counter()
@@ -103,7 +103,7 @@ def _running(client: Client) -> Job:
         "resources": {"pack": "sequential"},
     }
     job = client.submit(spec)
-    _until(lambda: job.refresh().progress["completed"] > 0)
+    _until(lambda: job.refresh().progress.completed > 0)
     return job
 
 

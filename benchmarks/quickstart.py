@@ -76,7 +76,7 @@ def print_report(spec: Spec, job: Job, plain_s: float) -> None:
     print(f"{spec.name}: {spec.n_cells} cells, {os.cpu_count()} CPUs, torch {torch.__version__}")
     print(f"{'submit to first record':<34}{first_s:10.2f} s")
     print(f"{'submit to end':<34}{whole_s:10.2f} s")
-    print(f"{'training, first to last record':<34}{job.progress['cells_per_s'] or 0:10.1f} cells/s")
+    print(f"{'training, first to last record':<34}{job.progress.cells_per_s or 0:10.1f} cells/s")
     print(f"{'submit to end':<34}{spec.n_cells / whole_s:10.1f} cells/s")
     print(f"{'one plain loop, one thread':<34}{1 / plain_s:10.1f} cells/s")
     print(f"{'whole path / one plain loop':<34}{whole_s / plain:10.2f} x the time")

@@ -1,9 +1,7 @@
 """What this machine must offer before a role starts: a data folder, a store, a free port, and Ray."""
 
 import ipaddress
-import logging
 import socket
-import sys
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -94,11 +92,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def set_up_logging(level: str) -> None:
-    """Send our own messages to standard error."""
-    logging.basicConfig(
-        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("rhobust").setLevel(level)

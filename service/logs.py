@@ -9,8 +9,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from service.keys import ID_ALPHABET, ID_LENGTH
 from service.settings import Settings
-from service.store.submitting import ID_ALPHABET, ID_LENGTH
 
 BLOCK_BYTES = 64 * 1024
 MAX_TAIL_BYTES = 4 * 1024**2

@@ -1,20 +1,55 @@
-"""The progress bar of a job in a terminal."""
+"""The progress bar of a job, in a terminal and in a notebook."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import Any, Protocol, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-Show = Callable[[Mapping[str, Any]], None]
+
+class Counts(Protocol):
+    """How far a job is, counted in cells."""
+
+    @property
+    def total(self) -> int:
+        """Cells of the job."""
+
+    @property
+    def reused(self) -> int:
+        """Those that were taken over from other jobs."""
+
+    @property
+    def completed(self) -> int:
+        """Those that were trained to the end."""
+
+    @property
+    def diverged(self) -> int:
+        """Those whose loss was not finite."""
+
+    @property
+    def timed_out(self) -> int:
+        """Those that took too long."""
+
+    @property
+    def failed(self) -> int:
+        """Those that could not be trained."""
+
+    @property
+    def cells_per_s(self) -> float | None:
+        """Rate of those that the job trained itself."""
+
+
+Show = Callable[[Counts], None]
 
 
 @contextlib.contextmanager
 def progress_bar(title: str, total: int, console: Console | None = None, *, show: bool = True) -> Iterator[Show]:
     """Show a bar while a job runs; yields the function that takes the job's progress.
 
-    Where the console is no terminal, a line is printed at each tenth instead.
+    In a notebook it is an element of the page. Where the console is no terminal either, a line is printed at each tenth
+    instead.
 
     Args:
         title: of the bar.
@@ -25,11 +60,13 @@ def progress_bar(title: str, total: int, console: Console | None = None, *, show
     console = console or Console(stderr=True)
     if not show:
         yield lambda progress: None
+    elif console.is_jupyter:
+        yield _in_notebook(title)
     elif not console.is_terminal:
         yield _tenths(title, console)
     else:
         columns = (
-            TextColumn("[bold]{task.description}"),
+            TextColumn("[bold]{task.fields[title]}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("cells  {task.fields[note]}"),
@@ -38,36 +75,54 @@ def progress_bar(title: str, total: int, console: Console | None = None, *, show
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=console) as bar:
-            task = bar.add_task(title, total=total, note="")
+            task = bar.add_task("", total=total, title=title, note="")
             yield lambda progress: bar.update(task, completed=n_done(progress), note=_note(progress))
+
+
+def _in_notebook(title: str) -> Show:
+    # Rich needs ipywidgets, on both sides, to renew what a notebook shows; a display with a name does not.
+    from IPython import display as notebook
+
+    handle = cast(Any, notebook.display)({"text/html": "", "text/plain": title}, raw=True, display_id=True)
+
+    def show(progress: Counts) -> None:
+        line = _line(title, progress)
+        bar = f'<progress value="{n_done(progress)}" max="{max(1, progress.total)}"></progress>'
+        handle.update({"text/html": f"{bar} {escape(line)}", "text/plain": line}, raw=True)
+
+    return show
 
 
 def _tenths(title: str, console: Console) -> Show:
     shown = -1
 
-    def show(progress: Mapping[str, Any]) -> None:
+    def show(progress: Counts) -> None:
         nonlocal shown
-        tenth = 10 * n_done(progress) // max(1, progress["total"])
+        tenth = 10 * n_done(progress) // max(1, progress.total)
         if tenth > shown:
             shown = tenth
-            note = _note(progress)
-            line = f"{title}: {n_done(progress)} of {progress['total']} cells" + (f", {note}" if note else "")
-            console.print(line, highlight=False)
+            console.print(_line(title, progress), highlight=False, markup=False)
 
     return show
 
 
-def n_done(progress: Mapping[str, Any]) -> int:
+def n_done(progress: Counts) -> int:
     """Return the number of cells with a record."""
-    return int(sum(progress[name] for name in ("completed", "diverged", "timed_out", "failed")))
+    return progress.completed + progress.diverged + progress.timed_out + progress.failed
 
 
-def _note(progress: Mapping[str, Any]) -> str:
+def _line(title: str, progress: Counts) -> str:
+    note = _note(progress)
+    return f"{title}: {n_done(progress)} of {progress.total} cells" + (f", {note}" if note else "")
+
+
+def _note(progress: Counts) -> str:
     """Return what is worth saying beside the count: what was reused, and what did not complete."""
-    parts = [
-        f"{progress[name]} {name.replace('_', ' ')}"
-        for name in ("reused", "diverged", "timed_out", "failed")
-        if progress[name]
-    ]
-    rate = progress.get("cells_per_s")
-    return ", ".join(parts + ([f"{rate:.1f}/s"] if rate else []))
+    counts = (
+        ("reused", progress.reused),
+        ("diverged", progress.diverged),
+        ("timed out", progress.timed_out),
+        ("failed", progress.failed),
+    )
+    parts = [f"{count} {name}" for name, count in counts if count]
+    return ", ".join(parts + ([f"{progress.cells_per_s:.1f}/s"] if progress.cells_per_s else []))

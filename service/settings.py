@@ -2,9 +2,9 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DEFAULT_PORT = 8321
@@ -15,28 +15,65 @@ def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rhobust"
 
 
+def _content(path: object) -> str:
+    """Return the secret in a file, without the line end that editors put behind it."""
+    try:
+        secret = Path(str(path)).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ValueError(f"the file {path} cannot be read: {reason}.") from None
+    if not secret:
+        raise ValueError(f"the file {path} must hold a secret, but it is empty.")
+    return secret
+
+
+SecretFile = Annotated[SecretStr, BeforeValidator(_content)]
+SECRETS = ("api_key", "database_url")
+
+
 class Settings(BaseSettings):
     """Settings of every role, from variables with the prefix `RHOBUST_`.
 
     Attributes:
         url: of the server that clients talk to.
+        api_key: that the client sends.
+        insecure_http: whether it may send it unencrypted to another machine.
         database_url: of the results store; SQLite in the data folder when empty.
         data_dir: folder of the database and the logs.
         ray_address: of a Ray cluster; empty starts a local Ray for each job.
         log_level: of our own messages on stderr.
+        log_format: of all messages on stderr: text for people, JSON lines for programs.
         max_cells: most cells that a job may have.
+        api_key_file, database_url_file: files that hold these secrets, which are then read from there.
         max_running: most jobs of one submitter that dispatchers run at once; any number when None.
     """
 
     model_config = SettingsConfigDict(env_prefix="RHOBUST_", env_ignore_empty=True, extra="ignore")
 
     url: str = DEFAULT_URL
+    api_key: SecretStr | None = None
+    api_key_file: SecretFile | None = None
+    insecure_http: bool = False
     database_url: SecretStr | None = None
+    database_url_file: SecretFile | None = None
     data_dir: Path = Field(default_factory=_default_data_dir)
     ray_address: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     max_running: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _take_secrets_from_files(self) -> Self:
+        for name in SECRETS:
+            from_file = getattr(self, f"{name}_file")
+            if from_file is None:
+                continue
+            if getattr(self, name) is not None:
+                variable = f"RHOBUST_{name.upper()}"
+                raise ValueError(f"only one of {variable} and {variable}_FILE may be set, but both are.")
+            setattr(self, name, from_file)
+        return self
 
     @property
     def store_url(self) -> str:

@@ -33,7 +33,7 @@ def demonstrate(spec_path: Path, port: int) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
     with running_server(port) as (url, server), Client(url) as client:
         job = client.submit(spec_path)
-        n_cells = job.progress["total"]
+        n_cells = job.progress.total
         console.print(f"Submitted {spec_path} to {url}: {n_cells} training runs.", highlight=False, markup=False)
         try:
             job.wait(progress=True, on_poll=_check_environment)
@@ -54,7 +54,7 @@ def demonstrate(spec_path: Path, port: int) -> int:
 
 def _check_environment(job: Job) -> None:
     """Give up where the job went back into the queue without a crash: this machine cannot run it."""
-    if job.state == "queued" and job.error and not job.values["crashes"]:
+    if job.state == "queued" and job.error and not job.crashes:
         job.cancel()
         raise EnvironmentProblemError(job.error)
 

@@ -5,7 +5,7 @@ from enum import IntEnum
 from pydantic import ValidationError
 
 from benchmark import BenchmarkError, RayUnavailableError, TaskDataError
-from service.client import ClientError, ServerUnreachableError
+from service.client import ClientError, ServerFaultError, ServerUnreachableError
 from service.environment import EnvironmentProblemError
 from service.states import IllegalTransitionError
 from service.store import StoreError
@@ -25,6 +25,7 @@ class ExitCode(IntEnum):
 # The first line that fits decides.
 _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (ServerUnreachableError, ExitCode.UNREACHABLE),
+    (ServerFaultError, ExitCode.UNREACHABLE),
     (EnvironmentProblemError, ExitCode.ENVIRONMENT),
     (RayUnavailableError, ExitCode.ENVIRONMENT),
     (TaskDataError, ExitCode.ENVIRONMENT),
@@ -45,6 +46,10 @@ def exit_code(error: Exception) -> ExitCode:
 def message(error: Exception) -> str:
     """Return what an expected error says to people."""
     if isinstance(error, ValidationError):
-        parts = [f"RHOBUST_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
+        parts = [f"{_variable(item['loc'])}{item['msg'].removeprefix('Value error, ')}" for item in error.errors()]
         return f"the environment is not valid: {'; '.join(parts)}"
     return str(error)
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return f"RHOBUST_{'_'.join(map(str, location)).upper()}: " if location else ""

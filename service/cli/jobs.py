@@ -1,6 +1,5 @@
 """Commands on jobs of a server."""
 
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,9 +17,8 @@ from service.cli.output import (
     print_table,
     stderr,
 )
-from service.client import Client, Job
+from service.client import Client, Job, Missing, Owner
 from service.logs import MAX_TAIL_LINES
-from service.progress import n_done
 from service.states import JobState
 
 UrlOption = Annotated[str | None, typer.Option("--url", help="Server; RHOBUST_URL by default.")]
@@ -58,26 +56,15 @@ def submit(
 def plan(spec: SpecPath, url: UrlOption = None, output: ListOption = ListOutput.TABLE) -> None:
     """Say what a spec would cost, without running it."""
     with Client(url) as client:
-        document = client.plan(spec)
+        found = client.plan(spec)
     if output is ListOutput.JSON:
-        print_json(document)
+        print_json(found.model_dump(mode="json"))
         return
-    columns = ("task", "optimizer", "configurations", "cells", "gradient_evaluations")
-    execution = document["execution"] or {}
-    rows = [
-        [*(one[name] for name in columns), execution.get(one["task"], {}).get(one["optimizer"], "-")]
-        for one in document["grids"]
-    ]
-    print_rows((*columns, "execution"), rows)
-    facts = [f"{document['cells']:,} cells", f"{document['gradient_evaluations']:,} gradient evaluations"]
-    later = sum(one["cells"] for one in document["grids"] if one["wave"] == 2)
-    facts += [f"{later:,} cells in a second wave"] if later else []
-    facts += [f"{document[name]:,} {name}" for name in ("reused", "packs") if document[name] is not None]
-    if document["estimated_s"] is not None:
-        facts.append(f"about {document['estimated_s']:,.0f} s")
-    stderr.print(", ".join(facts), highlight=False)
-    if document["reason"]:
-        stderr.print(f"not known: {document['reason']}", highlight=False, markup=False)
+    frame = found.to_pandas()
+    print_rows(list(frame.columns), frame.to_numpy().tolist())
+    stderr.print(found.facts, highlight=False)
+    if found.reason:
+        stderr.print(f"not known: {found.reason}", highlight=False, markup=False)
 
 
 def ls(
@@ -180,8 +167,11 @@ def _steer(job_id: str, url: str | None, action: str) -> None:
 
 
 def _say(job: Job) -> None:
-    requested = f", asked to {job.values['requested']}" if job.values["requested"] else ""
-    stderr.print(f"job {job.id} is {job.state}{requested}", markup=False, highlight=False)
+    stderr.print(f"job {job.id} is {_state(job)}", markup=False, highlight=False)
+
+
+def _state(job: Job) -> str:
+    return f"{job.state}, asked to {job.requested}" if job.requested else str(job.state)
 
 
 def _wait(job: Job) -> None:
@@ -192,54 +182,52 @@ def _wait(job: Job) -> None:
         raise typer.Exit(ExitCode.JOB_FAILED)
 
 
-def _missing(missing: Mapping[str, Any]) -> str | None:
+def _missing(missing: Missing) -> str | None:
     """Return how many cells have no result and why, and the first few that were tried; None where none is missing."""
-    if not missing["total"]:
+    if not missing.total:
         return None
-    counts = ", ".join(f"{missing[name]} {name.replace('_', ' ')}" for name in ("untried", "failed", "timed_out"))
-    lines = [f"{missing['total']}: {counts}"]
-    for cell in missing["first"]:
-        values = " ".join(
-            f"{name}={value}" for name, value in {**cell["hyperparameters"], "seed": cell["seed"]}.items()
-        )
-        status = cell["status"].replace("_", " ")
-        lines.append(f"{cell['task']} {cell['optimizer']} {values}: {cell['error'] or status}")
+    lines = [f"{missing.total}: {missing.untried} untried, {missing.failed} failed, {missing.timed_out} timed out"]
+    for cell in missing.first:
+        values = " ".join(f"{name}={value}" for name, value in {**cell.hyperparameters, "seed": cell.seed}.items())
+        status = cell.status.replace("_", " ")
+        lines.append(f"{cell.task} {cell.optimizer} {values}: {cell.error or status}")
     return "\n".join(lines)
 
 
-def _owner(owner: Mapping[str, Any] | None) -> str | None:
+def _owner(owner: Owner | None) -> str | None:
     if owner is None:
         return None
-    age, left = owner["heartbeat_age_s"], owner["lease_left_s"]
+    age, left = owner.heartbeat_age_s, owner.lease_left_s
     heartbeat = "in the foreground" if age is None else f"heard of {age:.0f} s ago"
     lease = f"its lease ends in {left:.0f} s" if left > 0 else f"its lease ended {-left:.0f} s ago"
-    return f"{owner['id']}, {heartbeat}; {lease}"
+    return f"{owner.id}, {heartbeat}; {lease}"
 
 
-def _attempt(values: Mapping[str, Any]) -> str:
-    retried = f", retried after attempt {values['retried_after']}" if values["retried_after"] else ""
-    return f"{values['attempt']} (crashes: {values['crashes']} of {values['max_crashes']}{retried})"
+def _attempt(job: Job) -> str:
+    retried = f", retried after attempt {job.retried_after}" if job.retried_after else ""
+    return f"{job.attempt} (crashes: {job.crashes} of {job.max_crashes}{retried})"
 
 
 def _done(job: Job) -> str:
-    return f"{n_done(job.progress)}/{job.progress['total']}"
+    return f"{job.progress.n_done}/{job.progress.total}"
 
 
 def _facts(job: Job) -> dict[str, Any]:
-    values, progress = job.values, job.progress
-    counts: Iterable[str] = ("reused", "completed", "collapsed", "diverged", "timed_out", "failed")
+    progress = job.progress
+    names = ("reused", "completed", "collapsed", "diverged", "timed_out", "failed")
+    counts = ", ".join(f"{getattr(progress, name)} {name.replace('_', ' ')}" for name in names)
     return {
         "id": job.id,
         "name": job.name,
-        "state": f"{job.state}, asked to {values['requested']}" if values["requested"] else job.state,
-        "cells": f"{_done(job)}: " + ", ".join(f"{progress[name]} {name.replace('_', ' ')}" for name in counts),
-        "missing": _missing(values["missing"]),
-        "run by": _owner(values["owner"]),
-        "attempt": _attempt(values),
-        "tags": ", ".join(values["tags"]) or None,
-        "submitted": values["created_at"],
-        "started": values["started_at"],
-        "ended": values["finished_at"],
-        "fingerprints": ", ".join(values["fingerprints"]) or None,
+        "state": _state(job),
+        "cells": f"{_done(job)}: {counts}",
+        "missing": _missing(job.missing),
+        "run by": _owner(job.owner),
+        "attempt": _attempt(job),
+        "tags": ", ".join(job.tags) or None,
+        "submitted": job.created_at,
+        "started": job.started_at,
+        "ended": job.finished_at,
+        "fingerprints": ", ".join(job.values["fingerprints"]) or None,
         "error": job.error,
     }

@@ -14,7 +14,7 @@ from benchmark import Spec
 from service.cli.demo import demonstrate
 from service.cli.exits import ExitCode
 from service.cli.output import Output, OutputOption, ViewOption, print_table, stderr
-from service.environment import bind, check_ray, open_store, set_up_logging
+from service.environment import bind, check_ray, open_store
 from service.jobs import Dispatcher
 from service.jobs.child import end_with_parent
 from service.keeping import cpu_shares, keep_until_stopped
@@ -24,7 +24,8 @@ from service.settings import DEFAULT_PORT, Settings
 from service.states import JobState
 from service.store import Job, Store, UnavailableError
 from service.submission import new_job
-from service.web.shapes import progress_values
+from service.telemetry import set_up_logging
+from service.web.shapes import ProgressShape, progress_values
 
 SHOW_EVERY_S = 0.5
 Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]
@@ -57,7 +58,7 @@ def serve(
 
     settings = Settings()
     shares = _shares(jobs, cpus, settings) if dispatcher else []
-    set_up_logging(settings.log_level)
+    set_up_logging(settings)
     if dispatcher:
         check_ray(settings)
     with open_store(settings) as store, bind(host, port) as listener:
@@ -73,7 +74,7 @@ def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> No
         end_with_parent(parent)
     settings = Settings()
     shares = _shares(jobs, cpus, settings)
-    set_up_logging(settings.log_level)
+    set_up_logging(settings)
     check_ray(settings)
     with open_store(settings) as store:
         if jobs > 1:  # a driver is started from the main thread of its dispatcher, so each has a process of its own
@@ -87,7 +88,8 @@ def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> No
 def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None, view: ViewOption = None) -> None:
     """Run a spec without a server, and print its robustness table. What is recorded already is not trained again."""
     settings = Settings()
-    set_up_logging("WARNING")
+    # Messages would stand between the lines of the progress bar; who asks for them gets them.
+    set_up_logging(settings, level=None if "log_level" in settings.model_fields_set else "WARNING")
     read = Spec.from_file(spec, max_cells=settings.max_cells)
     check_ray(settings)
     with open_store(settings) as store:
@@ -121,10 +123,14 @@ def _run_with_bar(dispatcher: Dispatcher, store: Store, job: Job) -> None:
             if time.monotonic() >= next_show:
                 next_show = time.monotonic() + SHOW_EVERY_S
                 with suppress(UnavailableError):  # the dispatcher says so, and goes on
-                    show(progress_values(store.job(job.id), store.progress(job.id)))
+                    show(_progress(store, job.id))
 
         dispatcher.run(tick)
-        show(progress_values(store.job(job.id), store.progress(job.id)))
+        show(_progress(store, job.id))
+
+
+def _progress(store: Store, job_id: str) -> ProgressShape:
+    return ProgressShape(**progress_values(store.job(job_id), store.progress(job_id)))
 
 
 def demo(

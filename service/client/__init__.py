@@ -1,7 +1,39 @@
 """The Python client: the REST API as objects, with retries, errors for people, and pandas out."""
 
+from service.client.answers import GridPlan, JobRecord, Missing, MissingCell, Owner, Plan, Progress
 from service.client.client import Client
-from service.client.errors import ClientError, ProblemError, ServerUnreachableError, WaitTimeoutError
+from service.client.errors import (
+    ClientError,
+    ConflictError,
+    NotFoundError,
+    ProblemError,
+    RateLimitedError,
+    ServerFaultError,
+    ServerUnreachableError,
+    UnauthorizedError,
+    WaitTimeoutError,
+)
 from service.client.job import Job
+from service.client.listing import Listing
 
-__all__ = ["Client", "ClientError", "Job", "ProblemError", "ServerUnreachableError", "WaitTimeoutError"]
+__all__ = [
+    "Client",
+    "ClientError",
+    "ConflictError",
+    "GridPlan",
+    "Job",
+    "JobRecord",
+    "Listing",
+    "Missing",
+    "MissingCell",
+    "NotFoundError",
+    "Owner",
+    "Plan",
+    "ProblemError",
+    "Progress",
+    "RateLimitedError",
+    "ServerFaultError",
+    "ServerUnreachableError",
+    "UnauthorizedError",
+    "WaitTimeoutError",
+]

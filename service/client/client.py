@@ -1,43 +1,73 @@
 """The client: one server, its jobs, and requests that survive a hiccup."""
 
-import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
 from benchmark import Spec
 from benchmark.robustness import RobustnessTable
-from service.client.errors import ClientError, ServerUnreachableError, checked, foreign, reason_of
+from service.client.answers import Plan
+from service.client.connection import Connection
+from service.client.errors import ClientError, foreign
 from service.client.job import Job, document_of
+from service.client.keys import bearer
+from service.client.listing import Listing
 from service.settings import Settings
+from service.states import JobState
 
-PREFIX = "/api/v1"
 TIMEOUT_S = 60.0
-N_TRIES = 4
-LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+PATIENCE_S = 60.0
 
 
 class Client:
     """A client of one server.
 
+    What only reads, and a submission, is sent again where there was no answer, with growing pauses; so a server that
+    restarts is waited for, and a job is never submitted twice.
+
     Args:
         url: of the server; `RHOBUST_URL`, or http://127.0.0.1:8321, when None.
+        api_key: that the server asks for; `RHOBUST_API_KEY`, or what the file `RHOBUST_API_KEY_FILE` holds, when None.
         timeout_s: for one request.
+        patience_s: how long a request is tried again; at most 3 s before the server has answered once.
         transport: how requests are sent, for tests.
+
+    Raises:
+        ClientError: when the key would go to another machine unencrypted, which `RHOBUST_INSECURE_HTTP=1` allows.
     """
 
     def __init__(
-        self, url: str | None = None, *, timeout_s: float = TIMEOUT_S, transport: httpx.BaseTransport | None = None
+        self,
+        url: str | None = None,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        patience_s: float = PATIENCE_S,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self.url = (url or Settings().url).rstrip("/")
-        # A proxy of the environment cannot reach our loopback.
-        is_remote = urlsplit(self.url).hostname not in LOOPBACK
-        self._http = httpx.Client(base_url=self.url, timeout=timeout_s, transport=transport, trust_env=is_remote)
+        settings = Settings()
+        address = (url or settings.url).rstrip("/")
+        self._connection = Connection(
+            address,
+            auth=bearer(address, api_key, settings),
+            timeout_s=timeout_s,
+            patience_s=patience_s,
+            transport=transport,
+        )
+        self._timeout_s = timeout_s
+
+    @property
+    def url(self) -> str:
+        """Address of the server."""
+        return self._connection.url
+
+    def __repr__(self) -> str:
+        return f"<Client of {self.url}>"
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +79,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._connection.close()
 
     def submit(self, spec: Spec | Mapping[str, Any] | str | Path, *, idempotency_key: str | None = None) -> Job:
         """Submit a spec as a job.
@@ -66,17 +96,36 @@ class Client:
         headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         return self._job(self.json("POST", "/jobs", json=document_of(spec), headers=headers))
 
-    def plan(self, spec: Spec | Mapping[str, Any] | str | Path) -> dict[str, Any]:
+    def plan(self, spec: Spec | Mapping[str, Any] | str | Path) -> Plan:
         """Return the price of a spec without running it; raises as `submit` does."""
-        return self.json("POST", "/jobs", json=document_of(spec), params={"dry_run": True})
+        # It stores nothing, so the key is only a leave to send it again.
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        return Plan.of(self.json("POST", "/jobs", json=document_of(spec), params={"dry_run": True}, headers=headers))
 
     def job(self, job_id: str) -> Job:
-        """Return a job; raises ProblemError when there is none of that id."""
+        """Return a job; raises NotFoundError when there is none of that id."""
         return self._job(self.json("GET", _job_path(job_id)))
 
-    def jobs(self, **filters: str) -> Iterator[Job]:
-        """Yield jobs, newest first, a page at a time; filters are `state`, `tag`, `task` and `text`."""
-        yield from map(self._job, self.pages("/jobs", filters))
+    def jobs(
+        self,
+        *,
+        state: JobState | str | None = None,
+        tag: str | None = None,
+        task: str | None = None,
+        text: str | None = None,
+    ) -> Listing[Job]:
+        """Return the jobs, newest first, which are read a page at a time as they are consumed.
+
+        Args:
+            state: only those in this state.
+            tag: only those with this tag.
+            task: only those with this task, by its name.
+            text: only those with this in their name.
+        """
+        filters = {"state": state, "tag": tag, "task": task, "text": text}
+        params = {name: value for name, value in filters.items() if value is not None}
+        columns = ("id", "name", "state", "done", "cells", "tags", "submitted")
+        return Listing(lambda: map(self._job, self.pages("/jobs", params)), columns, _row)
 
     def table(self, job_ids: Sequence[str]) -> RobustnessTable:
         """Return one robustness table over several jobs, of what is recorded so far.
@@ -110,14 +159,13 @@ class Client:
             ServerUnreachableError: when there is no answer, or it breaks off.
         """
         # Nothing may come for hours, which is no fault; that the server is there shows in its first answer.
-        timeout = httpx.Timeout(self._http.timeout.connect, read=None)
-        try:
-            with self._http.stream("GET", PREFIX + path, params=params, timeout=timeout) as response:
-                if response.is_error:
-                    response.read()
-                yield from checked(response).iter_lines()
-        except httpx.TransportError as error:
-            raise ServerUnreachableError(_no_answer(self.url, error)) from error
+        with self._connection.stream(path, params, read_timeout_s=None) as response:
+            yield from response.iter_lines()
+
+    def download(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
+        """Yield a file in pieces as they come; raises as `lines` does."""
+        with self._connection.stream(path, params, read_timeout_s=self._timeout_s) as response:
+            yield from response.iter_bytes()
 
     def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Send a request as `request` does and return the JSON of its answer."""
@@ -137,28 +185,16 @@ class Client:
             ProblemError: when the server refuses it.
             ServerUnreachableError: when there is no answer after several tries.
         """
-        may_repeat = method == "GET" or "Idempotency-Key" in options.get("headers", {})
-        tries = N_TRIES if may_repeat else 1
-        for count in range(1, tries + 1):
-            try:
-                response = self._http.request(method, PREFIX + path, **options)
-            except httpx.TransportError as error:
-                if count == tries:
-                    raise ServerUnreachableError(_no_answer(self.url, error)) from error
-            else:
-                if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                    return checked(response)
-                if count == tries:
-                    raise ServerUnreachableError(f"{self.url} cannot serve now: {reason_of(response)}")
-            time.sleep(0.2 * 2**count)
-        raise AssertionError("unreachable: the last try returns or raises")
-
-
-def _no_answer(url: str, error: httpx.TransportError) -> str:
-    return f"no answer from {url}: {str(error) or type(error).__name__}. Is `rhobust serve` running?"
+        return self._connection.request(method, path, **options)
 
 
 def _job_path(job_id: str) -> str:
     if not job_id:
         raise ClientError("the id of a job must not be empty.")
     return f"/jobs/{quote(job_id, safe='')}"
+
+
+def _row(job: Job) -> tuple[object, ...]:
+    progress = job.progress
+    tags = ", ".join(job.tags)
+    return job.id, job.name, str(job.state), progress.n_done, progress.total, tags, job.created_at

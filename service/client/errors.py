@@ -1,10 +1,19 @@
 """The client's errors, and what a response that is one says.
 
 ClientError
-├── ServerUnreachableError  no answer, or the server cannot reach its own database
-├── ProblemError            the server refused a request, or is none of ours
-└── WaitTimeoutError        a job did not end in the time that was given
+├── ServerUnreachableError    no answer, for as long as the client is patient
+├── WaitTimeoutError          a job did not end in the time that was given
+└── ProblemError              the server refused a request, or is none of ours
+    ├── UnauthorizedError     401, 403: no key that is known, or one without the scope
+    ├── NotFoundError         404
+    ├── ConflictError         409: the state of the job does not allow it
+    ├── RateLimitedError      429, with the seconds after which to come again
+    └── ServerFaultError      5xx: an error of the server's own, or it cannot serve now
 """
+
+import email.utils
+import time
+from collections.abc import Sequence
 
 import httpx
 
@@ -16,49 +25,109 @@ class ClientError(Exception):
 
 
 class ServerUnreachableError(ClientError):
-    """The server did not answer, or could not reach its own database, after several tries."""
-
-
-class ProblemError(ClientError):
-    """The server refused a request.
-
-    Attributes:
-        status: HTTP status.
-        problems: what is wrong, with pointers into what was sent.
-        request_id: by which the server's log knows the request.
-    """
-
-    def __init__(self, status: int, detail: str, problems: tuple[Problem, ...], request_id: str) -> None:
-        self.status, self.problems, self.request_id = status, problems, request_id
-        # A single problem of a spec is the detail already.
-        super().__init__("\n  ".join([detail, *(str(one) for one in problems if one.detail not in detail)]))
+    """The server did not answer, for as long as the client is patient."""
 
 
 class WaitTimeoutError(ClientError):
     """A job did not end in the time that was given."""
 
 
-def reason_of(response: httpx.Response) -> str:
-    """Return what a refusal says, in a sentence."""
-    try:
-        return str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return response.reason_phrase
+class ProblemError(ClientError):
+    """The server refused a request: its problem document (RFC 9457).
+
+    Attributes:
+        status: HTTP status.
+        title: what the status is called.
+        detail: what is wrong, in a sentence.
+        errors: each broken rule, with a JSON pointer into what was sent; empty where there is none to point at.
+        request_id: by which the server's log knows the request; empty where the answer is none of our server's.
+        retry_after_s: seconds after which to come again; None where the server names none.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        title: str = "",
+        errors: Sequence[Problem] = (),
+        request_id: str = "",
+        retry_after_s: float | None = None,
+    ) -> None:
+        self.status, self.title, self.detail = status, title, detail
+        self.errors, self.request_id, self.retry_after_s = tuple(errors), request_id, retry_after_s
+        # A single problem of a spec is the detail already.
+        super().__init__("\n  ".join([detail, *(str(one) for one in errors if one.detail not in detail)]))
+
+
+class UnauthorizedError(ProblemError):
+    """The server knows no such key, or the key's scopes do not allow the request."""
+
+
+class NotFoundError(ProblemError):
+    """There is nothing of that id."""
+
+
+class ConflictError(ProblemError):
+    """The state of the job does not allow the request."""
+
+
+class RateLimitedError(ProblemError):
+    """Too many requests, or too many jobs that wait."""
+
+
+class ServerFaultError(ProblemError):
+    """The server met an error of its own, or cannot serve now."""
+
+
+_CLASSES: dict[int, type[ProblemError]] = {
+    httpx.codes.UNAUTHORIZED: UnauthorizedError,
+    httpx.codes.FORBIDDEN: UnauthorizedError,
+    httpx.codes.NOT_FOUND: NotFoundError,
+    httpx.codes.CONFLICT: ConflictError,
+    httpx.codes.TOO_MANY_REQUESTS: RateLimitedError,
+}
 
 
 def checked(response: httpx.Response) -> httpx.Response:
     """Return a response that is no error; raise ProblemError for one that is."""
-    if not response.is_error:
-        return response
+    if response.is_error:
+        raise problem_of(response)
+    return response
+
+
+def problem_of(response: httpx.Response) -> ProblemError:
+    """Return the error that a response with a problem document stands for, or that it is none of ours."""
+    status = response.status_code
+    kind = ServerFaultError if response.is_server_error else _CLASSES.get(status, ProblemError)
     try:
         document = response.json()
-        problems = tuple(Problem(item["pointer"], item["detail"]) for item in document["errors"])
-        raise ProblemError(response.status_code, document["detail"], problems, document["request_id"])
+        return kind(
+            status,
+            document["detail"],
+            title=document["title"],
+            errors=[Problem(item["pointer"], item["detail"]) for item in document["errors"]],
+            request_id=document["request_id"],
+            retry_after_s=retry_after_s(response),
+        )
     except (ValueError, KeyError, TypeError):
-        raise foreign(response) from None
+        return foreign(response)
 
 
 def foreign(response: httpx.Response) -> ProblemError:
     """Return the error for a response that no server of ours would give."""
-    detail = f"{response.status_code} {response.reason_phrase}: is {response.url} a Rhobust server?"
-    return ProblemError(response.status_code, detail, (), "")
+    kind = ServerFaultError if response.is_server_error else ProblemError  # a page that is missing elsewhere is no job
+    title = response.reason_phrase
+    detail = f"{response.status_code} {title}: is {response.url} a Rhobust server?"
+    return kind(response.status_code, detail, title=title, retry_after_s=retry_after_s(response))
+
+
+def retry_after_s(response: httpx.Response) -> float | None:
+    """Return the seconds after which a response asks to come again, given as seconds or as a date; None without."""
+    text = response.headers.get("Retry-After", "")
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except ValueError:
+        return None

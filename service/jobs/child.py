@@ -34,6 +34,8 @@ ALLOWED_VARIABLES = frozenset(
         "PATH",
         "PYTHONPATH",
         "RHOBUST_CACHE_DIR",
+        "RHOBUST_LOG_FORMAT",
+        "RHOBUST_LOG_LEVEL",
         "SSL_CERT_DIR",
         "SSL_CERT_FILE",
         "TZ",

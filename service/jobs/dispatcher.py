@@ -19,6 +19,7 @@ from service.jobs.settling import Ended, Ending, settle
 from service.settings import Settings
 from service.states import JobState, Request
 from service.store import Job, LostLeaseError, Store, UnavailableError, complete_url
+from service.telemetry import noted
 
 POLL_S = 1.0
 TICK_S = 0.1
@@ -142,6 +143,10 @@ class Dispatcher:
 
     def _run_job(self, job: Job, on_tick: Callable[[], None]) -> float:
         """Run one attempt of a job; return for how many seconds nothing is to be claimed after it."""
+        with noted(job_id=job.id, attempt=job.attempt):
+            return self._run_noted_job(job, on_tick)
+
+    def _run_noted_job(self, job: Job, on_tick: Callable[[], None]) -> float:
         logger.info("job %s (%s): attempt %d", job.id, job.name, job.attempt)
         self._next_report = 0.0
         try:

@@ -19,7 +19,9 @@ from service.jobs.patience import persist
 from service.jobs.sink import PATIENCE_LEASES, RecordSink
 from service.jobs.waves import Waves
 from service.results import job_records
+from service.settings import Settings
 from service.store import LostLeaseError, Store, StoreError, UnavailableError
+from service.telemetry import set_up_logging
 
 logger = logging.getLogger("rhobust.driver")
 
@@ -27,8 +29,16 @@ logger = logging.getLogger("rhobust.driver")
 def main() -> int:
     """Train the job that standard input names; say in a sentence on standard output why it did not end well."""
     words = private_stdout()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     orders = Orders.read(sys.stdin)
+    settings = Settings()
+    # The log of a job is read by whoever submitted it: that a server says little is no reason for it to say less.
+    level = "DEBUG" if settings.log_level == "DEBUG" else "INFO"
+    set_up_logging(
+        settings,
+        level=level,
+        secrets=[orders.database_url],
+        notes={"job_id": orders.job_id, "attempt": orders.attempt},
+    )
     end_with_parent(orders.parent_pid)
     drain = threading.Event()
     threading.Thread(target=_listen, args=(drain,), daemon=True).start()

@@ -4,6 +4,7 @@ from service.states import IllegalTransitionError
 from service.store.backup import backup, restore
 from service.store.database import complete_url
 from service.store.entities import (
+    ApiKey,
     Dispatcher,
     Job,
     NewJob,
@@ -19,8 +20,10 @@ from service.store.entities import (
 from service.store.errors import (
     IdempotencyConflictError,
     InvalidValueError,
+    KeyRefusedError,
     LostLeaseError,
     NotFoundError,
+    QueueFullError,
     SchemaError,
     StoreError,
     UnavailableError,
@@ -29,11 +32,13 @@ from service.store.migrate import check, downgrade, upgrade
 from service.store.store import Store
 
 __all__ = [
+    "ApiKey",
     "Dispatcher",
     "IdempotencyConflictError",
     "IllegalTransitionError",
     "InvalidValueError",
     "Job",
+    "KeyRefusedError",
     "LostLeaseError",
     "NewJob",
     "NotFoundError",
@@ -42,6 +47,7 @@ __all__ = [
     "Progress",
     "Prunable",
     "PrunableJob",
+    "QueueFullError",
     "SchemaError",
     "Space",
     "Store",

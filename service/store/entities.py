@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark.records import Record
+from service.keys import KeyState, Scope
 from service.states import JobState, Request
 
 DEFAULT_MAX_CRASHES = 3
@@ -212,6 +213,27 @@ class Dispatcher:
     age_s: float
     claims: bool
     job_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """What is known of an API key; the key itself is not. Times are as in `Job`.
+
+    Attributes:
+        id: the public part of it; the name of whoever uses it.
+        label: whose it is and what for.
+        last_used_at: to within a minute; None before the first use.
+        state: whether it lets somebody in, when this was read.
+    """
+
+    id: str
+    label: str
+    scope: Scope
+    created_at: float
+    expires_at: float | None
+    revoked_at: float | None
+    last_used_at: float | None
+    state: KeyState
 
 
 @dataclass(frozen=True, slots=True)

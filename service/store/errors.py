@@ -3,8 +3,10 @@
     StoreError
     ├── SchemaError               the database has another schema than this version needs
     ├── UnavailableError          it cannot be reached, written, locked in time, or is full; trying again may help
-    ├── NotFoundError             no such job or record
+    ├── NotFoundError             no such job, record or key
     ├── LostLeaseError            the job was taken over, finished or released: its former owner must stop
+    ├── KeyRefusedError           an API key or a session that lets nobody in
+    ├── QueueFullError            who submits has as many queued jobs as one may have
     ├── IdempotencyConflictError  the key was used before with another body
     └── InvalidValueError         a value that no database could keep faithfully
 
@@ -25,11 +27,19 @@ class UnavailableError(StoreError):
 
 
 class NotFoundError(StoreError):
-    """There is no such job or record."""
+    """There is no such job, record or key."""
 
 
 class LostLeaseError(StoreError):
     """The caller no longer owns the job: nothing was written, and it must stop."""
+
+
+class KeyRefusedError(StoreError):
+    """An API key or a session is unknown, revoked or expired."""
+
+
+class QueueFullError(StoreError):
+    """Who submits has as many queued jobs as one may have; trying again later may help."""
 
 
 class IdempotencyConflictError(StoreError):

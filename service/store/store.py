@@ -9,6 +9,7 @@ from service.store.dispatchers import Dispatchers
 from service.store.estimating import Estimating
 from service.store.inspecting import Inspecting
 from service.store.jobs import Jobs
+from service.store.keys import Keys
 from service.store.pruning import Pruning
 from service.store.queue import Queue
 from service.store.reading import Reading
@@ -16,7 +17,7 @@ from service.store.submitting import Submitting
 from service.store.writing import Writing
 
 
-class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating, Pruning, Inspecting):
+class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating, Pruning, Inspecting, Keys):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 
     Args:

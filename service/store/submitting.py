@@ -1,35 +1,43 @@
 """Submitting jobs: checked, given a short id, and only once under an idempotency key."""
 
-import secrets
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
 
 from benchmark.canonical import content_hash
+from service.keys import new_id
 from service.states import JobState
 from service.store import checks
 from service.store.entities import Job, NewJob
-from service.store.errors import IdempotencyConflictError
+from service.store.errors import IdempotencyConflictError, QueueFullError
 from service.store.part import Part, insert_into, job_from_row, known_form, read_job
 from service.store.tables import db_now, facet, idempotency, job
 
-ID_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # without i, l, o and u: an id is read aloud and typed
-ID_LENGTH = 10
 IDEMPOTENCY_KEPT_S = 24 * 3600
+SUBMIT_LOCK = 0x52486F35 << 32  # with a hash of the submitter in its lower half
 
 
 class Submitting(Part):
     """Submitting jobs."""
 
-    def submit(self, new: NewJob, *, principal: str = "local", idempotency_key: str | None = None) -> tuple[Job, bool]:
+    def submit(
+        self,
+        new: NewJob,
+        *,
+        principal: str = "local",
+        idempotency_key: str | None = None,
+        max_queued: int | None = None,
+    ) -> tuple[Job, bool]:
         """Queue a job.
 
         Args:
             new: what to run.
             principal: whose idempotency key it is.
             idempotency_key: under which a repeated call gives the job of the first one.
+            max_queued: how many queued jobs the submitter may have with this one; any number when None.
 
         Returns:
             The job as it is now, and whether this call made it.
@@ -37,14 +45,19 @@ class Submitting(Part):
         Raises:
             IdempotencyConflictError: if the key was used with another body in the last 24 hours.
             InvalidValueError: if a value cannot be kept.
+            QueueFullError: if the submitter has as many queued jobs as one may have.
         """
         values = _checked(new)
-        job_id = "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+        job_id = new_id()
         with self._database.write() as connection:
             if idempotency_key is not None:
                 earlier = _reserve(connection, principal, idempotency_key, content_hash(values), job_id)
                 if earlier is not None:
                     return read_job(connection, earlier), False
+            if max_queued is not None:
+                # Two that count at once on PostgreSQL would each find room for one.
+                self._database.lock(connection, SUBMIT_LOCK | zlib.crc32(new.submitted_by.encode()))
+                _require_room(connection, new.submitted_by, max_queued)
             statement = insert(job).values(
                 id=job_id,
                 state=str(JobState.QUEUED),
@@ -74,6 +87,16 @@ def _checked(new: NewJob) -> dict[str, Any]:
     values["max_crashes"] = checks.integer("max_crashes", new.max_crashes, low=1)
     values["rerun_of"] = new.rerun_of and known_form(new.rerun_of)
     return values
+
+
+def _require_room(connection: Connection, submitted_by: str, max_queued: int) -> None:
+    theirs = job.c.state == str(JobState.QUEUED), job.c.submitted_by == submitted_by
+    n_queued = connection.execute(select(func.count()).select_from(job).where(*theirs)).scalar_one()
+    if n_queued >= max_queued:
+        raise QueueFullError(
+            f"{submitted_by} may have at most {max_queued:,} queued jobs, and has {n_queued:,}: submit again when "
+            "some of them have started, or cancel them."
+        )
 
 
 def _reserve(connection: Connection, principal: str, key: str, body: str, job_id: str) -> str | None:

@@ -31,10 +31,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 from benchmark.records import Status
+from service.keys import Scope
 from service.states import JobState, Request
 from service.store.errors import InvalidValueError
 
-REVISION = "0003"  # the schema that this code needs; a test holds it equal to the newest migration
+REVISION = "0005"  # the schema that this code needs; a test holds it equal to the newest migration
 
 KEY_BYTES = 16
 
@@ -90,7 +91,7 @@ def db_now() -> ColumnElement[float]:
     return _DbNow()
 
 
-def _one_of(column: str, choices: type[JobState] | type[Request] | type[Status]) -> str:
+def _one_of(column: str, choices: type[JobState] | type[Request] | type[Status] | type[Scope]) -> str:
     return f"{column} IN ({', '.join(repr(str(choice)) for choice in choices)})"
 
 
@@ -271,4 +272,26 @@ timing = Table(  # seconds of a step of a cell, by task, rule, base, batch, prec
     Column("fused_s", Double),
     Column("sequential_s", Double, nullable=False),
     Column("measured_at", Double, nullable=False),
+)
+
+api_key = Table(  # a key itself is kept nowhere: it is known by the hash of all of it
+    "api_key",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("sha256", LargeBinary(32), nullable=False),
+    Column("label", String(200), nullable=False),
+    Column("scope", String(16), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("last_used_at", Double),
+    CheckConstraint(_one_of("scope", Scope), name="scope"),
+)
+
+session = Table(  # browsers that signed in with a key; what their cookie holds is known by its hash alone
+    "session",
+    metadata,
+    Column("sha256", LargeBinary(32), primary_key=True),
+    Column("key_id", ForeignKey("api_key.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("expires_at", Double, nullable=False, index=True),
 )

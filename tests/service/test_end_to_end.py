@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
 import yaml
@@ -41,19 +42,19 @@ def done(client: Client) -> Job:
 def test_every_cell_has_a_record_and_a_diverged_cell_does_not_stop_the_job(done: Job) -> None:
     assert (done.state, done.error) == ("completed", None)
     progress = done.progress
-    assert (progress["total"], progress["completed"], progress["diverged"]) == (20, 10, 10)
-    assert (progress["failed"], progress["timed_out"], progress["reused"]) == (0, 0, 0)
+    assert (progress.total, progress.completed, progress.diverged) == (20, 10, 10)
+    assert (progress.failed, progress.timed_out, progress.reused) == (0, 0, 0)
     records = list(done.iter_records(curves=True))
-    assert len({record["config_key"] for record in records}) == 20
+    assert len({record.config_key for record in records}) == 20
     for record in records:
-        is_bad = record["hyperparameters"]["lr"] == DIVERGING_LR
-        assert record["status"] == ("diverged" if is_bad else "completed")
-        assert (record["diverged_at_step"] is not None) == is_bad
-        assert record["cost"]["execution"] == "sequential"
-        assert record["cost"]["device"] == "cpu"
-    good = [record for record in records if record["status"] == "completed"]
-    assert all(len(record["curve"]["step"]) == 20 for record in good)
-    assert all(record["metrics"]["test_accuracy"] == record["curve"]["test_accuracy"][-1] for record in good)
+        is_bad = record.hyperparameters["lr"] == DIVERGING_LR
+        assert record.status == ("diverged" if is_bad else "completed")
+        assert (record.diverged_at_step is not None) == is_bad
+        assert record.cost.execution == "sequential"
+        assert record.cost.device == "cpu"
+    good = [record for record in records if record.status == "completed"]
+    assert all(len(record.curve["step"]) == 20 for record in good)
+    assert all(record.metrics["test_accuracy"] == record.curve["test_accuracy"][-1] for record in good)
     assert done.values["execution"] == {"digits-mlp": dict.fromkeys(("gd", "sam", "msam"), "sequential")}
     assert len(done.values["fingerprints"]) == 1
 
@@ -89,9 +90,9 @@ def test_the_views_are_read_off_the_curves_and_the_seconds_were_measured(done: J
     curves = list(done.iter_records(curves=True, optimizer="sam", status="completed"))
     equal = done.table(view="equal_gradient_evaluations")
     sam = next(one for one in equal.readings if one.optimizer == "sam")
-    place = curves[0]["curve"]["step"].index(sam.last_step)
+    place = curves[0].curve["step"].index(sam.last_step)
     assert 0.4 * sam.n_steps < sam.last_step <= sam.n_steps / 2
-    scores = [record["curve"]["test_accuracy"][place] for record in curves] + [0.1] * len(curves)
+    scores = [record.curve["test_accuracy"][place] for record in curves] + [0.1] * len(curves)
     assert equal.row("digits-mlp", "sam").measures["grid_mean"].raw == pytest.approx(statistics.fmean(scores))
     seconds = done.table(view="equal_seconds")
     assert {one.optimizer for one in seconds.readings} == {"gd", "sam", "msam"}
@@ -100,24 +101,25 @@ def test_the_views_are_read_off_the_curves_and_the_seconds_were_measured(done: J
 
 def test_the_surface_is_that_of_the_records(done: Job) -> None:
     records = list(done.iter_records())
-    for surface in done.surface():
-        for point in surface["points"]:
-            scores = [
-                record["metrics"].get("test_accuracy", 0.1)
-                for record in records
-                if record["optimizer"] == surface["optimizer"]
-                and point["hyperparameters"].items() <= record["hyperparameters"].items()
-            ]
-            assert point["mean"] == pytest.approx(statistics.fmean(scores))
-            assert point["sd"] == pytest.approx(statistics.stdev(scores))
-            assert point["n_missing"] == 0
+    points = done.surface()
+    assert len(points) == 10
+    for _, point in points.iterrows():
+        swept = {name: point[name] for name in ("lr", "rho") if pd.notna(point[name])}
+        scores = [
+            record.metrics.get("test_accuracy", 0.1)
+            for record in records
+            if record.optimizer == point["optimizer"] and swept.items() <= record.hyperparameters.items()
+        ]
+        assert point["mean"] == pytest.approx(statistics.fmean(scores))
+        assert point["sd"] == pytest.approx(statistics.stdev(scores))
+        assert point["n_missing"] == 0
 
 
 def test_the_same_cells_are_not_trained_again(client: Client, done: Job) -> None:
     again = client.submit({**SPEC, "name": "again", "tags": ["other"]}).wait(timeout_s=JOB_S)
     assert again.state == "completed"
-    assert again.progress["reused"] == 20
-    assert {record["id"] for record in again.iter_records()} == {record["id"] for record in done.iter_records()}
+    assert again.progress.reused == 20
+    assert {record.id for record in again.iter_records()} == {record.id for record in done.iter_records()}
     assert again.table().to_dict()["rows"] == done.table().to_dict()["rows"]
 
 
@@ -126,7 +128,7 @@ def test_only_records_with_the_sharpness_that_is_asked_for_are_reused(client: Cl
     """The ten diverged cells have none and need none; the ten others are trained again, once."""
     names = ["lambda_max", "trace", "sam", "monge", "adaptive"]
     sharp = client.submit({**SPEC, "name": "sharp", "sharpness": names}).wait(timeout_s=JOB_S)
-    assert (sharp.state, sharp.progress["reused"]) == ("completed", 10)
+    assert (sharp.state, sharp.progress.reused) == ("completed", 10)
     frame = sharp.records()
     columns = [name for name in frame.columns if name.startswith("sharpness_")]
     assert len(columns) == 7
@@ -138,20 +140,20 @@ def test_only_records_with_the_sharpness_that_is_asked_for_are_reused(client: Cl
     assert mine.equals(theirs)
     for asked in (names, ["trace"]):
         again = client.submit({**SPEC, "name": "sharp again", "sharpness": asked}).wait(timeout_s=JOB_S)
-        assert again.progress["reused"] == 20
+        assert again.progress.reused == 20
     assert sharp.figure("sharpness", image_format="png").startswith(b"\x89PNG")
 
 
 @pytest.mark.long
 def test_trained_anew_they_give_the_same_bits(client: Client, done: Job) -> None:
     anew = client.submit({**SPEC, "reuse": False}).wait(timeout_s=JOB_S)
-    assert (anew.state, anew.progress["reused"]) == ("completed", 0)
-    first, second = ({r["config_key"]: r for r in job.iter_records(curves=True)} for job in (done, anew))
+    assert (anew.state, anew.progress.reused) == ("completed", 0)
+    first, second = ({r.config_key: r for r in job.iter_records(curves=True)} for job in (done, anew))
     assert first.keys() == second.keys()
     for key, record in first.items():
-        assert record["metrics"] == second[key]["metrics"]
-        assert record["curve"] == second[key]["curve"]
-        assert record["id"] != second[key]["id"]
+        assert record.metrics == second[key].metrics
+        assert record.curve == second[key].curve
+        assert record.id != second[key].id
 
 
 def test_a_running_job_is_cancelled_and_retried(client: Client, data_dir: Path) -> None:
@@ -175,13 +177,13 @@ def test_a_running_job_is_cancelled_and_retried(client: Client, data_dir: Path) 
 @pytest.mark.long
 def test_a_killed_driver_loses_no_record(client: Client, data_dir: Path) -> None:
     job = client.submit({**SPEC, "name": "killed", "budget": {"epochs": 150}, "space": {"lr": {"values": [0.05]}}})
-    until(lambda: job.refresh().progress["completed"] >= 1, "the first record", JOB_S)
-    before = {record["id"] for record in job.iter_records()}
+    until(lambda: job.refresh().progress.completed >= 1, "the first record", JOB_S)
+    before = {record.id for record in job.iter_records()}
     (driver,) = driver_sessions(data_dir)
     driver.kill()
     job.wait(timeout_s=JOB_S)
-    assert (job.state, job.values["attempt"], job.values["crashes"]) == ("completed", 2, 1)
-    after = [record["id"] for record in job.iter_records()]
+    assert (job.state, job.attempt, job.crashes) == ("completed", 2, 1)
+    after = [record.id for record in job.iter_records()]
     assert before < set(after)
     assert len(after) == 10
 
@@ -197,21 +199,19 @@ def test_an_adaptive_search_whose_driver_is_killed_goes_on_from_its_records(clie
         "budget": {"epochs": 60},
     }
     job = client.submit(spec)
-    until(lambda: job.refresh().progress["completed"] >= 3, "the first records", JOB_S)
-    before = {record["id"] for record in job.iter_records()}
+    until(lambda: job.refresh().progress.completed >= 3, "the first records", JOB_S)
+    before = {record.id for record in job.iter_records()}
     (driver,) = driver_sessions(data_dir)
     driver.kill()
     job.wait(timeout_s=JOB_S)
-    assert (job.state, job.values["attempt"], job.error) == ("completed", 2, None)
+    assert (job.state, job.attempt, job.error) == ("completed", 2, None)
     records = list(job.iter_records())
-    assert before < {record["id"] for record in records}
-    assert len(records) == job.progress["total"] == 2 * 6 * 2
+    assert before < {record.id for record in records}
+    assert len(records) == job.progress.total == 2 * 6 * 2
     table = job.table()
     assert table.complete
     for optimizer in ("gd", "sam"):
-        configurations = {
-            tuple(record["hyperparameters"].items()) for record in records if record["optimizer"] == optimizer
-        }
+        configurations = {tuple(record.hyperparameters.items()) for record in records if record.optimizer == optimizer}
         assert len(configurations) == 6
         trace = table.row("digits-mlp", optimizer).grid.trace
         assert trace is not None
@@ -224,14 +224,14 @@ def test_an_extended_job_trains_what_is_new_and_keeps_what_it_has(client: Client
     space = {"lr": {"log": [0.01, 1.0], "n": 2}}
     spec = {**SPEC, "name": "extended", "space": space, "budget": {"epochs": 1}}
     job = client.submit(spec).wait(timeout_s=JOB_S)
-    before = {record["config_key"]: record["id"] for record in job.iter_records()}
+    before = {record.config_key: record.id for record in job.iter_records()}
     with pytest.raises(ProblemError, match="every cell of the job must stay"):
         job.extend({**spec, "space": {"lr": {"log": [0.01, 0.5], "n": 2}}})
     denser = {**spec, "name": "ignored", "space": {"lr": {"log": [0.01, 1.0], "n": 3}}, "seeds": {"count": 3}}
     job.extend(denser).wait(timeout_s=JOB_S)
-    assert (job.state, job.name, job.values["attempt"]) == ("completed", "extended", 2)
-    after = {record["config_key"]: record["id"] for record in job.iter_records()}
-    assert len(after) == job.progress["total"] == 5 * 3 * 3
+    assert (job.state, job.name, job.attempt) == ("completed", "extended", 2)
+    after = {record.config_key: record.id for record in job.iter_records()}
+    assert len(after) == job.progress.total == 5 * 3 * 3
     assert before.items() <= after.items()
     assert job.table().complete
 

@@ -4,9 +4,10 @@ import signal
 import sys
 from types import FrameType
 
-from service.environment import open_store, set_up_logging
+from service.environment import open_store
 from service.jobs import Dispatcher
 from service.settings import Settings
+from service.telemetry import set_up_logging
 
 LEASE_S, HEARTBEAT_S = 5.0, 0.5
 
@@ -14,7 +15,7 @@ LEASE_S, HEARTBEAT_S = 5.0, 0.5
 def main() -> None:
     """Run jobs until a signal says stop."""
     settings = Settings()
-    set_up_logging("INFO")
+    set_up_logging(settings, level="INFO")
     with open_store(settings) as store:
         dispatcher = Dispatcher(
             store, settings, n_cpus=2, lease_s=LEASE_S, heartbeat_s=HEARTBEAT_S, driver_module=sys.argv[1]

@@ -37,7 +37,7 @@ def test_nothing_is_left_of_jobs(scratch: Path, tmp_path: Path) -> None:
 
         def run_one() -> None:
             job = client.submit(small_spec(reuse=False, resources={"pack": "sequential"})).wait(timeout_s=JOB_S)
-            assert (job.state, job.progress["completed"]) == ("completed", 20), job.error
+            assert (job.state, job.progress.completed) == ("completed", 20), job.error
             until(lambda: len(processes_of(data_dir)) == n_at_rest, "only server and dispatcher are left", 20)
 
         n_at_rest = len(processes_of(data_dir))

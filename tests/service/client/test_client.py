@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pandas as pd
@@ -13,7 +14,7 @@ from benchmark import Spec, SpecError
 from service.client import Client, ClientError, ProblemError, ServerUnreachableError, WaitTimeoutError
 from service.states import JobState
 from service.store import Store
-from tests.service.filling import failed, run_made_up, small_spec
+from tests.service.filling import failed, mixed, run_made_up, small_spec, submit
 from tests.service.processes import free_port
 from tests.service.serving import serving
 
@@ -48,7 +49,7 @@ def test_a_refusal_says_what_and_where(client: Client, store: Store, tmp_path: P
     with pytest.raises(ProblemError, match="did you mean 'msam'") as caught:
         client.submit(small_spec(optimizers=[{"name": "smam"}]))
     assert caught.value.status == 422
-    assert caught.value.problems[0].pointer == "/optimizers/0/name"
+    assert caught.value.errors[0].pointer == "/optimizers/0/name"
     assert caught.value.request_id
     with pytest.raises(SpecError, match="cannot read"):
         client.submit(tmp_path / "nothing.yaml")
@@ -78,7 +79,7 @@ def test_a_proxy_of_the_environment_is_not_asked_for_loopback(store: Store, monk
 
 
 def test_plan_prices_without_storing(client: Client, store: Store) -> None:
-    assert client.plan(small_spec())["cells"] == 20
+    assert client.plan(small_spec()).cells == 20
     assert store.jobs() == []
 
 
@@ -96,7 +97,7 @@ def test_results_come_out_as_table_frame_and_surface(client: Client, store: Stor
     assert isinstance(frame, pd.DataFrame)
     assert (len(frame), set(frame["status"])) == (20, {"completed"})
     assert len(list(job.iter_records(optimizer="sam"))) == 8
-    assert {surface["optimizer"] for surface in job.surface("validation")} == {"gd", "sam", "msam"}
+    assert set(job.surface("validation")["optimizer"]) == {"gd", "sam", "msam"}
     figure = job.figure("difference", optimizers=["msam", "sam"], image_format="png")
     assert figure.startswith(b"\x89PNG")
     assert "completed 20/20" in repr(job)
@@ -121,7 +122,7 @@ def test_steering(client: Client) -> None:
     assert job.cancel().state == "cancelled"
     assert job.retry({"cell_s": 7}).values["spec"]["limits"]["cell_s"] == 7
     assert job.cancel().extend(small_spec(seeds={"count": 3})).state == "queued"
-    assert job.progress["total"] == 30
+    assert job.progress.total == 30
     job.cancel().delete()
     assert list(client.jobs()) == []
 
@@ -185,15 +186,6 @@ def test_an_answer_that_is_not_ours(response: httpx.Response) -> None:
         client.job("x")
 
 
-def test_a_server_that_is_not_ours() -> None:
-    transport = httpx.MockTransport(lambda request: httpx.Response(404, text="<html>not here</html>"))
-    with (
-        Client("http://example.test", transport=transport) as client,
-        pytest.raises(ProblemError, match=r"404 Not Found: is http://example.test/api/v1/jobs/x a Rhobust server\?"),
-    ):
-        client.job("x")
-
-
 def test_the_log_is_read_and_followed(client: Client, store: Store, tmp_path: Path) -> None:
     job = client.submit(small_spec())
     with pytest.raises(ProblemError, match="has no log yet: no driver of it has started"):
@@ -225,7 +217,78 @@ def test_a_log_is_not_followed_where_nobody_serves_it(store: Store, tmp_path: Pa
 def test_a_job_of_a_list_tells_as_much_as_any(client: Client, store: Store) -> None:
     run_made_up(store, store.job(client.submit(small_spec()).id), failed, state=None)
     (job,) = client.jobs()
-    assert job.missing["failed"] == 20
-    assert job.missing["first"][0]["error"] == "RuntimeError: no luck"
+    assert job.missing.failed == 20
+    assert job.missing.first[0].error == "RuntimeError: no luck"
     assert job.owner is not None
-    assert job.owner["id"] == "a-dispatcher"
+    assert job.owner.id == "a-dispatcher"
+
+
+def test_a_job_tells_itself_in_typed_words(client: Client, store: Store) -> None:
+    job = client.submit(small_spec(tags=["nightly"], priority=3))
+    assert (job.state, job.requested, job.tags, job.priority) == (JobState.QUEUED, None, ("nightly",), 3)
+    assert (job.attempt, job.crashes, job.submitted_by, job.owner) == (0, 0, "local", None)
+    assert job.created_at.tzinfo is not None
+    assert (job.started_at, job.finished_at, job.has_ended) == (None, None, False)
+    assert job.spec["seeds"]["count"] == 2
+    run_made_up(store, store.job(job.id), mixed)
+    progress = job.refresh().progress
+    assert (progress.total, progress.n_done, progress.diverged, progress.failed) == (20, 20, 4, 4)
+    assert job.finished_at is not None
+    assert job.finished_at > job.created_at
+    record = next(job.iter_records(status="diverged", curves=True))
+    assert (record.status, record.optimizer, record.seed, record.diverged_at_step) == ("diverged", "msam", 1, 7)
+    assert record.curve["step"] == (5.0,)
+    assert next(job.iter_records()).curve == {}
+
+
+def test_a_surface_is_a_frame(client: Client, store: Store) -> None:
+    job = client.submit(small_spec())
+    run_made_up(store, store.job(job.id), mixed)
+    surface = job.surface()
+    head = ["task", "optimizer", "lr", "rho", "metric", "mean", "sd", "n_seeds"]
+    assert sorted(surface.columns[:8]) == sorted(head)
+    assert len(surface) == 10
+    ended = surface.groupby("optimizer")[["n_diverged", "n_missing"]].sum()
+    assert ended.to_dict("index")["msam"] == {"n_diverged": 4, "n_missing": 4}
+    assert ended.to_dict("index")["gd"] == {"n_diverged": 0, "n_missing": 4}
+    assert surface[surface["optimizer"] == "gd"]["rho"].isna().all()
+    sam = surface[(surface["optimizer"] == "sam") & (surface["rho"] == 0.1) & (surface["lr"] == 0.1)]
+    assert sam["mean"].item() == pytest.approx(0.9 + 0.01 - 0.02 + 0.0005 - 0.01)
+
+
+def test_lists_are_read_as_far_as_somebody_looks(client: Client, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [submit(store, small_spec(name=f"job {number}", tags=["<i>"])).id for number in range(52)]
+    asked: list[str] = []
+    request = client.request
+
+    def counted(method: str, path: str, **options: Any) -> httpx.Response:
+        asked.append(path)
+        return request(method, path, **options)
+
+    monkeypatch.setattr(client, "request", counted)
+    jobs = client.jobs()
+    assert asked == []
+    assert [job.id for job in jobs.first(2)] == ids[:-3:-1]
+    assert len(asked) == 1
+    html = jobs._repr_html_()
+    assert html.count("<tr>") == 21
+    assert "&lt;i&gt;" in html
+    assert "The first 20; iterate for all." in html
+    assert len(asked) == 2
+    assert [job.id for job in jobs] == ids[::-1]
+    assert len(asked) == 4
+    frame = client.jobs(text="job 5").to_pandas()
+    assert (frame["name"].tolist(), frame["cells"].tolist()) == (["job 51", "job 50", "job 5"], [20] * 3)
+    assert client.jobs(tag="none").to_pandas().empty
+
+
+def test_a_notebook_shows_a_job_with_everything_escaped(client: Client, store: Store) -> None:
+    job = client.submit(small_spec(name="<script>alert(1)</script>"))
+    run_made_up(store, store.job(job.id), mixed, state=None)
+    store.finish(job.id, 1, JobState.FAILED, error="<img>")
+    html = job.refresh()._repr_html_()
+    assert "<script>" not in html
+    assert "<img>" not in html
+    assert '<progress value="20" max="20">' in html
+    assert f'<a href="{job.url}">{job.id}</a>' in html
+    assert "4 diverged, 4 timed out, 4 failed" in html

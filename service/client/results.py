@@ -1,0 +1,138 @@
+"""The results of a job: tables, surfaces, figures, records and logs."""
+
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import Any, Literal
+from urllib.parse import quote
+
+import pandas as pd
+
+from benchmark import Status
+from benchmark.robustness import HeldEqual, RobustnessTable
+from service.client.answers import JobRecord
+from service.client.facts import JobFacts
+
+RECORDS_A_PAGE = 500
+Split = Literal["validation", "test"]
+RecordFormat = Literal["csv", "parquet"]
+
+
+class JobResults(JobFacts):
+    """What came of a job so far."""
+
+    def table(self, *, view: HeldEqual | None = None) -> RobustnessTable:
+        """Return its robustness table, of what is recorded so far.
+
+        Args:
+            view: what is held equal between optimizers; by default what the budgets hold equal.
+
+        Raises:
+            ProblemError: where the view cannot be read off the curves, with the reason and the remedy.
+        """
+        params = {} if view is None else {"view": view}
+        return RobustnessTable.from_dict(self._client.json("GET", f"{self._path}/table", params=params))
+
+    def surface(self, split: Split = "test") -> pd.DataFrame:
+        """Return the response surface of every optimizer on every task: a row a configuration.
+
+        Columns are `task`, `optimizer`, the swept hyperparameters (NaN where an optimizer does not sweep one), the
+        `metric`, `mean` and `sd` of its score over the seeds in raw units, in which a diverged run scores the floor,
+        and `n_seeds`, of which `n_diverged`, `n_collapsed` and `n_missing`.
+
+        Args:
+            split: which scores to show.
+        """
+        shown = ("mean", "sd", "n_diverged", "n_collapsed", "n_missing")
+        rows: list[dict[str, Any]] = []
+        swept: list[str] = []
+        for one in self.surface_documents(split):
+            swept += [axis["name"] for axis in one["axes"]]
+            head = {name: one[name] for name in ("task", "optimizer", "metric")} | {"n_seeds": len(one["seeds"])}
+            rows += [head | point["hyperparameters"] | {name: point[name] for name in shown} for point in one["points"]]
+        columns = ["task", "optimizer", *dict.fromkeys(swept), "metric", "mean", "sd", "n_seeds", *shown[2:]]
+        return pd.DataFrame(rows, columns=columns)
+
+    def surface_documents(self, split: Split = "test") -> list[dict[str, Any]]:
+        """Return the surfaces as the server tells them: axes with their scales, and each point with each seed."""
+        return list(self._client.json("GET", f"{self._path}/surface", params={"split": split})["surfaces"])
+
+    def slices(self) -> list[dict[str, Any]]:
+        """Return the score along each hyperparameter through the best of each optimizer, and what is lost off it."""
+        return list(self._client.json("GET", f"{self._path}/slices")["slices"])
+
+    def tuning(self) -> list[dict[str, Any]]:
+        """Return the expected best score of k trials for each optimizer, over k."""
+        return list(self._client.json("GET", f"{self._path}/tuning")["curves"])
+
+    def figure(
+        self,
+        name: str = "heatmap",
+        *,
+        task: str | None = None,
+        optimizers: Sequence[str] = (),
+        image_format: str = "svg",
+    ) -> bytes:
+        """Return a figure of what is recorded so far, as a file's bytes.
+
+        Args:
+            name: kind of figure; `GET /figures` lists them.
+            task: label of the task; by default the first that can be shown, or all.
+            optimizers: labels of those to show; by default all.
+            image_format: svg, png or pdf; json for Plotly.
+
+        Raises:
+            ProblemError: for an unknown name, and where the runs do not allow the figure, with the reason.
+        """
+        params: dict[str, Any] = {"format": image_format, "optimizer": list(optimizers)}
+        params |= {} if task is None else {"task": task}
+        return self._client.request("GET", f"{self._path}/figures/{quote(name, safe='')}", params=params).content
+
+    def records(self) -> pd.DataFrame:
+        """Return one row a cell: what it is, how it ended, its scores and cost."""
+        return pd.read_csv(BytesIO(b"".join(self.records_file("csv"))))
+
+    def records_file(self, file_format: RecordFormat = "csv") -> Iterator[bytes]:
+        """Yield a file with one row a cell in pieces, as they come.
+
+        Raises:
+            ServerUnreachableError: when the server goes away meanwhile; what came until then is not the whole file.
+        """
+        return self._client.download(f"{self._path}/records", {"format": file_format})
+
+    def iter_records(
+        self,
+        *,
+        curves: bool = False,
+        status: Status | str | None = None,
+        optimizer: str | None = None,
+        task: str | None = None,
+    ) -> Iterator[JobRecord]:
+        """Yield its records, a page at a time as they are consumed.
+
+        Args:
+            curves: whether each comes with its curve.
+            status: only those that ended so.
+            optimizer: only those of this optimizer, by its label.
+            task: only those of this task, by its label.
+        """
+        filters = {"status": status, "optimizer": optimizer, "task": task}
+        params: dict[str, Any] = {"curves": curves, "page_size": RECORDS_A_PAGE}
+        params |= {name: value for name, value in filters.items() if value is not None}
+        yield from map(JobRecord.of, self._client.pages(f"{self._path}/records", params))
+
+    def logs(self, *, tail: int = 200) -> str:
+        """Return the last lines of the log of its drivers.
+
+        Raises:
+            ProblemError: when the server has no log of it, saying where it may be.
+        """
+        return self._client.request("GET", f"{self._path}/logs", params={"tail": tail}).text
+
+    def follow_logs(self, *, tail: int = 200) -> Iterator[str]:
+        """Yield the last lines of the log of its drivers, and each new one until the job has ended.
+
+        Raises:
+            ProblemError: as `logs` does; where the log may still come, it is waited for.
+            ServerUnreachableError: when the server goes away meanwhile.
+        """
+        return self._client.lines(f"{self._path}/logs", {"tail": tail, "follow": True})
