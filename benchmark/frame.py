@@ -28,8 +28,8 @@ def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
         spec: whose cells are the rows.
         records: by config_key; those of cells that the spec does not have are left out.
     """
-    names = _columns(spec)
-    columns: dict[str, list[object]] = {name: [] for name in names}
+    kinds = frame_columns(spec)
+    columns: dict[str, list[object]] = {name: [] for name in kinds}
     for cell in known_cells(spec, records):
         row: dict[str, object] = {
             "task": cell.task,
@@ -39,9 +39,17 @@ def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
             **cell.hyperparameters,
             **_outcome(records.get(cell.key)),
         }
-        for name in names:
+        for name in kinds:
             columns[name].append(row.get(name))
-    return pd.DataFrame({name: pd.Series(column, dtype=_dtype(name)) for name, column in columns.items()})
+    return pd.DataFrame({name: pd.Series(column, dtype=kinds[name]) for name, column in columns.items()})
+
+
+def frame_columns(spec: Spec) -> dict[str, str]:
+    """Return the columns of a spec's data frame with their types, in an order for people.
+
+    What a cell is, its hyperparameters, how it ended, its scores, its cost.
+    """
+    return {name: _dtype(name) for name in _columns(spec)}
 
 
 def _outcome(record: Record | None) -> dict[str, object]:
@@ -70,7 +78,6 @@ def _dtype(name: str) -> str:
 
 
 def _columns(spec: Spec) -> list[str]:
-    """Return the columns in an order for people: what it is, its hyperparameters, how it ended, scores, cost."""
     swept = [axis.name for grid in spec.grids for axis in grid.axes]
     fixed = [name for grid in spec.grids for name in grid.fixed]
     scores = [

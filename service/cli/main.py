@@ -1,11 +1,11 @@
 """The command `rhobust`: its commands put together, and every expected error in one line."""
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
+from service.build import build
 from service.cli import catalogue, database, doctor, jobs, results, roles, upkeep
 from service.cli.exits import EXPECTED, exit_code, message
 
@@ -23,7 +23,8 @@ app.add_typer(database.app, name="db")
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"rhobust {version('rhobust')}")
+        facts = build()
+        typer.echo(f"rhobust {facts.version} ({facts.revision[:12]})" if facts.revision else f"rhobust {facts.version}")
         raise typer.Exit
 
 

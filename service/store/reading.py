@@ -46,15 +46,7 @@ class Reading(Part):
         """
         with self._database.read() as connection:
             statement = _records(curves=curves).where(link.c.job_seq == job_seq(connection, job_id))
-            statement = statement.order_by(link.c.config_key).limit(checks.integer("limit", limit))
-            if after is not None:
-                statement = statement.where(link.c.config_key > after)
-            if status is not None:
-                statement = statement.where(record.c.status == str(status))
-            if optimizer is not None:
-                statement = statement.where(link.c.optimizer == checks.text("optimizer", optimizer))
-            if task is not None:
-                statement = statement.where(link.c.task == checks.text("task", task))
+            statement = page_of_links(statement, after, limit, status, optimizer, task)
             return [self._stored(connection, row) for row in connection.execute(statement).mappings()]
 
     def iter_records(self, job_id: str, *, curves: bool = True) -> Iterator[StoredRecord]:
@@ -140,6 +132,27 @@ class Reading(Part):
             optimizer=row.get("optimizer"),
             reused=row.get("reused"),
         )
+
+
+def page_of_links(
+    statement: Select[Any],
+    after: str | None,
+    limit: int,
+    status: Status | None,
+    optimizer: str | None,
+    task: str | None,
+) -> Select[Any]:
+    """Return a statement on links and their records that gives one page, by config_key, of what is asked for."""
+    statement = statement.order_by(link.c.config_key).limit(checks.integer("limit", limit))
+    if after is not None:
+        statement = statement.where(link.c.config_key > after)
+    if status is not None:
+        statement = statement.where(record.c.status == str(status))
+    if optimizer is not None:
+        statement = statement.where(link.c.optimizer == checks.text("optimizer", optimizer))
+    if task is not None:
+        statement = statement.where(link.c.task == checks.text("task", task))
+    return statement
 
 
 def _plain_records(*, curves: bool = True) -> Select[Any]:

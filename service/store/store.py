@@ -4,9 +4,11 @@ from types import TracebackType
 from typing import Self
 
 from service.store import migrate
+from service.store.census import Counting
 from service.store.database import Database
 from service.store.dispatchers import Dispatchers
 from service.store.estimating import Estimating
+from service.store.exporting import Exporting
 from service.store.inspecting import Inspecting
 from service.store.jobs import Jobs
 from service.store.keys import Keys
@@ -17,7 +19,9 @@ from service.store.submitting import Submitting
 from service.store.writing import Writing
 
 
-class Store(Submitting, Jobs, Queue, Writing, Reading, Dispatchers, Estimating, Pruning, Inspecting, Keys):
+class Store(
+    Submitting, Jobs, Queue, Writing, Reading, Exporting, Dispatchers, Estimating, Pruning, Inspecting, Counting, Keys
+):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 
     Args:

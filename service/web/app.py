@@ -8,10 +8,11 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from service.settings import Settings
 from service.store import Store
-from service.web import catalogue, health, jobs, logs, pages, results
+from service.web import catalogue, health, jobs, logs, pages, records, results
 from service.web.guard import MAX_BODY_BYTES, Guard
-from service.web.problems import ProblemDocument, install_handlers
+from service.web.problems import Faults, ProblemDocument, install_handlers
 from service.web.state import AppState
+from service.web.watch import Watch
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -42,7 +43,8 @@ def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOO
         logs.router,
         results.router,
         results.tables_router,
-        results.records_router,
+        records.router,
+        records.single_router,
         catalogue.router,
     ):
         api.include_router(router)
@@ -51,7 +53,9 @@ def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOO
     app.include_router(pages.router)
     pages.mount_static(app)
     install_handlers(app)
-    # The guard is the outer one: what a header declares it refuses itself, what comes in pieces is counted inside.
+    # The last one is the outermost. What a header declares the guard refuses, what comes in pieces is counted inside.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
+    app.add_middleware(Faults)
     app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Watch)
     return app

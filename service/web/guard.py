@@ -1,7 +1,6 @@
-"""The guard around every request: an id, headers that browsers heed, and nothing that another site's page sent."""
+"""The guard around every request: headers that browsers heed, and nothing that another site's page sent."""
 
 import re
-import secrets
 from collections.abc import Collection
 from http import HTTPStatus
 
@@ -13,7 +12,6 @@ from service.web.problems import problem
 
 MAX_BODY_BYTES = 1024**2
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Plotly sets an empty style attribute on its colour bars: the hash of the empty string allows that and nothing else.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
@@ -51,14 +49,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given_id = headers.get("x-request-id", "")
-        request_id = given_id if REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 response_headers = MutableHeaders(scope=message)
-                response_headers["X-Request-ID"] = request_id
                 for name, value in HEADERS.items():
                     response_headers.setdefault(name, value)
                 if scope["path"].startswith("/api/"):
@@ -66,7 +60,9 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(scope["method"], headers)
-        if refusal is None:
+        if refusal is None and scope["method"] == "HEAD":
+            await self._app({**scope, "method": "GET"}, receive, without_body(send_guarded))
+        elif refusal is None:
             await self._app(scope, receive, send_guarded)
         else:
             status, detail = refusal
@@ -91,6 +87,21 @@ class Guard:
         if has_body and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a body must be JSON, with Content-Type: application/json."
         return None
+
+
+def without_body(send: Send) -> Send:
+    """Return a `send` for HEAD: the headers of GET and no body. A body in pieces is over with the first."""
+    is_over = False
+
+    async def send_headers(message: Message) -> None:
+        nonlocal is_over
+        if message["type"] != "http.response.body":
+            await send(message)
+        elif not is_over:
+            is_over = True
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_headers
 
 
 def _host_name(host: str) -> str:

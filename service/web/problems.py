@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmark import BenchmarkError, SpecError, TaskDataError
 from benchmark import Problem as SpecProblem
@@ -96,6 +98,37 @@ def install_handlers(app: FastAPI) -> None:
     for kinds, handler in ((away, _unavailable), (refused, _refused), ((StoreError, Exception), _fault)):
         for kind in kinds:
             app.add_exception_handler(kind, handler)
+
+
+class Faults:
+    """ASGI middleware that turns an error that nobody expected into an answer inside the guard, with its headers.
+
+    Starlette's own place for that is outside of every middleware.
+
+    Args:
+        app: what may fail.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        has_begun = False
+
+        async def send_noticed(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noticed)
+        except ClientDisconnect:  # in the midst of its body: nobody is there to be answered
+            return
+        except Exception as error:
+            if has_begun:  # only a connection that breaks off tells the client now
+                raise
+            await _fault(Request(scope), error)(scope, receive, send)
 
 
 def _strings(location: Iterable[Any]) -> list[int | str]:

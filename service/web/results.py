@@ -1,4 +1,4 @@
-"""Calls on results: records, the robustness table, surfaces and figures."""
+"""Calls on results: the robustness table, surfaces and figures."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -7,17 +7,15 @@ import pandas as pd
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from benchmark import Spec, Status
+from benchmark import Spec
 from benchmark.figures import FigureData, figure_kind, figure_of
 from benchmark.frame import results_frame
 from benchmark.robustness import HeldEqual, RobustnessTable, slices, tuning_curves
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_parquet
-from benchmark.robustness.rendering.escaping import csv_text
 from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
-from service.results import JobResults, job_results, jobs_table
-from service.web.jobs import JOB_ID, MAX_PAGE_SIZE, JobId
-from service.web.shapes import RecordPage, RecordShape, record_values
+from service.results import job_results, jobs_table
+from service.web.jobs import JOB_ID, JobId
 from service.web.state import State
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
@@ -33,32 +31,7 @@ TableFormat = Annotated[
 ]
 tables_router = APIRouter(prefix="/tables", tags=["results"])
 MAX_JOBS = 20
-records_router = APIRouter(prefix="/records", tags=["results"])
 IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
-
-
-@router.get("/records", responses={200: {"content": {"text/csv": {}}}}, response_model=RecordPage)
-def list_records(
-    state: State,
-    job_id: JobId,
-    status: Status | None = None,
-    optimizer: Annotated[str | None, Query(max_length=200)] = None,
-    task: Annotated[str | None, Query(max_length=200)] = None,
-    curves: Annotated[bool, Query(description="whether each record comes with its curve")] = False,
-    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 100,
-    page_token: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$")] = None,
-    record_format: Annotated[
-        Literal["json", "csv"], Query(alias="format", description="csv: a row a cell, all of them")
-    ] = "json",
-) -> Any:
-    """List the records that a job uses, or return one row a cell as csv."""
-    if record_format == "csv":
-        return _download(_records_csv(state.results(job_id)), "text/csv", f"{job_id}.csv")
-    found = state.store.records(job_id, page_token, page_size + 1, status, optimizer, task, curves=curves)
-    page = found[:page_size]
-    items = [RecordShape(**record_values(stored, with_curve=curves)) for stored in page]
-    more = len(found) > page_size
-    return RecordPage(items=items, next_page_token=page[-1].record.config_key if more else None)
 
 
 @router.get("/table")
@@ -150,22 +123,8 @@ def get_figure(
     return _download(figure.image(image_format), IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
 
 
-@records_router.get("/{record_id}")
-def get_record(state: State, record_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> RecordShape:
-    """Return a record with its curve."""
-    return RecordShape(**record_values(state.store.record(record_id), with_curve=True))
-
-
 def _surfaces(spec: Spec, frame: pd.DataFrame, split: Literal["validation", "test"]) -> list[dict[str, Any]]:
     return surfaces(frame, scorings(spec), grid_infos(spec), split=split)
-
-
-def _records_csv(results: JobResults) -> str:
-    """Return one row a cell; text that a spreadsheet would take for a formula is marked as text."""
-    frame = results_frame(results.spec, results.records)
-    for label in ("task", "optimizer"):
-        frame[label] = frame[label].map(csv_text)
-    return str(frame.to_csv(index=False))
 
 
 def _table(table: RobustnessTable, table_format: str, name: str) -> Response:

@@ -10,6 +10,7 @@ from benchmark.robustness import HeldEqual, RobustnessTable
 from service.results import JobResults, job_results, job_table
 from service.settings import Settings
 from service.store import Job, Progress, Store, StoredRecord
+from service.web.metrics import Metrics
 
 N_CACHED_TABLES = 32
 N_FIRST_MISSING = 5
@@ -25,8 +26,10 @@ class AppState:
     def __init__(self, store: Store, settings: Settings) -> None:
         self.store = store
         self.settings = settings
+        self.metrics = Metrics(store)
         self.is_stopping = False
         self.n_followers = 0
+        self.n_exports = 0
         # A job's revision grows with every record, so a table that is cached under it is never out of date.
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
         self._first_missing = lru_cache(N_CACHED_TABLES)(self._read_first_missing)

@@ -27,48 +27,6 @@ def job_url(store: Store) -> str:
     return f"/api/v1/jobs/{run_made_up(store, submit(store), outcome).id}"
 
 
-def test_records_page_through_every_cell_once(web: httpx.Client, job_url: str) -> None:
-    seen, token = [], None
-    while True:
-        page = web.get(f"{job_url}/records", params={"page_size": 7} | ({"page_token": token} if token else {})).json()
-        assert len(page["items"]) <= 7
-        seen += page["items"]
-        token = page["next_page_token"]
-        if token is None:
-            break
-    assert len(seen) == len({record["config_key"] for record in seen}) == 20
-    assert {record["status"] for record in seen} == {"completed", "diverged"}
-    assert all(record["curve"] is None for record in seen)
-
-
-def test_records_are_filtered_and_come_with_curves(web: httpx.Client, job_url: str) -> None:
-    found = web.get(f"{job_url}/records", params={"status": "diverged", "curves": True}).json()["items"]
-    assert [(record["optimizer"], record["diverged_at_step"]) for record in found] == [("msam", 7)] * 2
-    assert found[0]["metrics"] == {}
-    assert found[0]["curve"]["train_loss"] == [None], "JSON has no infinity"
-    assert found[0]["hyperparameters"]["rho"] == 1.0
-    assert len(web.get(f"{job_url}/records", params={"optimizer": "gd"}).json()["items"]) == 4
-
-
-def test_a_record_by_its_id(web: httpx.Client, job_url: str) -> None:
-    listed = web.get(f"{job_url}/records", params={"page_size": 1}).json()["items"][0]
-    record = web.get(f"/api/v1/records/{listed['id']}").json()
-    assert record["config_key"] == listed["config_key"]
-    assert len(record["curve"]["step"]) in (1, 3)
-    assert web.get(f"/api/v1/records/{'0' * 32}").status_code == 404
-    assert web.get("/api/v1/records/x").status_code == 422
-
-
-def test_records_as_csv_have_a_row_a_cell(web: httpx.Client, store: Store) -> None:
-    job = run_made_up(store, submit(store), n=5, state=None)
-    response = web.get(f"/api/v1/jobs/{job.id}/records", params={"format": "csv"})
-    assert response.headers["Content-Type"].startswith("text/csv")
-    assert response.headers["Content-Disposition"] == f'attachment; filename="{job.id}.csv"'
-    frame = pd.read_csv(io.StringIO(response.text))
-    assert len(frame) == 20
-    assert (frame["status"] == "missing").sum() == 15
-
-
 def test_the_table_follows_the_records(web: httpx.Client, job_url: str) -> None:
     table = web.get(f"{job_url}/table").json()
     records = web.get(f"{job_url}/records", params={"page_size": 500}).json()["items"]
@@ -125,6 +83,9 @@ def test_equal_seconds_by_what_jobs_measured(web: httpx.Client, job_url: str, st
     readings = web.get(f"{job_url}/table", params=asked).json()["readings"]
     assert [(one["optimizer"], one["last_step"]) for one in readings] == [("gd", 16), ("sam", 5), ("msam", 10)]
     assert readings[0]["amount"] == pytest.approx(16e-3), "of the device of which all are known"
+    plain = web.get(f"{job_url}/table").json()
+    took = {row["optimizer"]: row["measures"]["elapsed_s"]["value"] for row in plain["rows"]}
+    assert took == pytest.approx({"gd": 16e-3, "sam": 32e-3, "msam": 25.6e-3}), "seconds of any table come from it"
 
 
 def test_slices_and_tuning_curves(web: httpx.Client, job_url: str) -> None:

@@ -1,0 +1,107 @@
+"""Reading the records of a job by columns: for files with a row a record, however many there are."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, LargeBinary, Row, select, type_coerce
+
+from benchmark.records import Status
+from service.store.codec import unpack_curve, unpack_numbers
+from service.store.part import Part, job_seq
+from service.store.reading import page_of_links
+from service.store.tables import fingerprint, link, record
+
+EXPORT_PAGE, CURVES_PAGE = 5_000, 200  # records in memory at once; curves are long
+Columns = dict[str, list[Any]]
+
+# keys come as bytes: a page of them is put into words faster than one after another
+_KEYS = tuple(
+    type_coerce(column, LargeBinary).label(name)
+    for name, column in (("config_key", link.c.config_key), ("id", record.c.id), ("fingerprint", fingerprint.c.key))
+)
+_PLAIN = (
+    link.c.task,
+    link.c.optimizer,
+    link.c.reused,
+    record.c.seed,
+    record.c.status,
+    record.c.collapsed,
+    record.c.diverged_at_step,
+    record.c.error,
+    record.c.steps,
+    record.c.gradient_evaluations,
+    record.c.elapsed_s,
+    record.c.amortised,
+    record.c.grad_norm,
+    record.c.delta_over_rho,
+)
+_PACKED = (record.c.shape_seq, record.c.hyperparameters, record.c.metrics)
+
+
+class Exporting(Part):
+    """Reading records by columns."""
+
+    def iter_columns(
+        self,
+        job_id: str,
+        status: Status | None = None,
+        optimizer: str | None = None,
+        task: str | None = None,
+        *,
+        curves: bool = False,
+    ) -> Iterator[Columns]:
+        """Yield the records that a job uses as lists by name, a page at a time, holding no transaction between pages.
+
+        Names are those of the record's parts; every hyperparameter and every metric that a record of the page has is a
+        column of its own, with None for a record without it. Pages follow each other by config_key: what is recorded
+        meanwhile may be in them or not, and no cell is in them twice.
+
+        Args:
+            job_id: the job.
+            status: only those that ended so.
+            optimizer: only those of the optimizer with this label.
+            task: only those of the task with this label.
+            curves: whether `curve` is there too: series by name.
+
+        Raises:
+            NotFoundError: if there is no such job.
+        """
+        columns: list[ColumnElement[Any]] = [*_KEYS, *_PLAIN, *_PACKED, *([record.c.curve] if curves else [])]
+        statement = select(*columns).join_from(link, record).join(fingerprint)
+        size = CURVES_PAGE if curves else EXPORT_PAGE
+        after = None
+        while True:
+            with self._database.read() as connection:
+                theirs = statement.where(link.c.job_seq == job_seq(connection, job_id))
+                page = page_of_links(theirs, after, size, status, optimizer, task)
+                rows = connection.execute(page).all()
+                shapes = {seq: self._shapes.document(connection, seq) for seq in {row.shape_seq for row in rows}}
+            if not rows:
+                return
+            yield _columns(rows, shapes)
+            if len(rows) < size:
+                return
+            after = rows[-1].config_key.hex()
+
+
+def _columns(rows: Sequence[Row[Any]], shapes: dict[int, Any]) -> Columns:
+    """Return rows as columns; what is packed is unpacked into columns of its own."""
+    read = dict(zip(rows[0]._fields, map(list, zip(*rows, strict=True)), strict=True))
+    columns: Columns = {key.name: [value.hex() for value in read[key.name]] for key in _KEYS}
+    columns |= {column.name: read[column.name] for column in _PLAIN}
+    seqs, hyperparameters, metrics = (read[column.name] for column in _PACKED)
+    columns["execution"], columns["device"] = ([shapes[seq][name] for seq in seqs] for name in ("execution", "device"))
+    for wanted, shape in shapes.items():
+        places = [place for place, seq in enumerate(seqs) if seq == wanted]
+        scores = (*shape["metrics"], *shape.get("diagnostics", ()))
+        for names, packed in ((shape["hyperparameters"], hyperparameters), (scores, metrics)):
+            numbers = [unpack_numbers(packed[place], len(names)) for place in places]
+            for name, values in zip(names, zip(*numbers, strict=True), strict=False):
+                column = columns.setdefault(name, [None] * len(rows))
+                for place, value in zip(places, values, strict=True):
+                    column[place] = value
+    if "curve" in read:
+        columns["curve"] = [
+            unpack_curve(curve, shapes[seq]["curve"]) for curve, seq in zip(read["curve"], seqs, strict=True)
+        ]
+    return columns

@@ -1,0 +1,98 @@
+"""Calls on records: pages of JSON, and files of all of a job's records, however many there are."""
+
+from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
+from itertools import chain
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.concurrency import iterate_in_threadpool
+
+from benchmark import Spec, Status
+from service.export import csv_pieces, export_schema, parquet_pieces
+from service.web.jobs import MAX_PAGE_SIZE, JobId
+from service.web.negotiation import negotiated
+from service.web.shapes import RecordPage, RecordShape, record_values
+from service.web.state import AppState, State
+
+FORMATS = {"json": "application/json", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
+MAX_EXPORTS, EXPORT_LATER_S = 8, 10  # each holds some ten megabytes of rows
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+single_router = APIRouter(prefix="/records", tags=["results"])
+
+
+@router.get(
+    "/records",
+    response_model=RecordPage,
+    responses={
+        HTTPStatus.OK: {"content": {media_type: {} for media_type in FORMATS.values() if media_type != FORMATS["json"]}}
+    },
+)
+def list_records(
+    request: Request,
+    state: State,
+    job_id: JobId,
+    status: Status | None = None,
+    optimizer: Annotated[str | None, Query(max_length=200)] = None,
+    task: Annotated[str | None, Query(max_length=200)] = None,
+    curves: Annotated[bool, Query(description="whether each record comes with its curve; not in csv")] = False,
+    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="of json alone")] = 100,
+    page_token: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$", description="of json alone")] = None,
+    record_format: Annotated[
+        Literal["json", "csv", "parquet"] | None,
+        Query(alias="format", description="csv and parquet: a row a record, all of them; goes before `Accept`"),
+    ] = None,
+) -> Response:
+    """List the records that a job uses, page by page, or stream all of them as csv or parquet."""
+    chosen = negotiated(request, record_format, FORMATS)
+    if chosen != "json":
+        return _export(state, job_id, chosen, status, optimizer, task, curves=curves)
+    found = state.store.records(job_id, page_token, page_size + 1, status, optimizer, task, curves=curves)
+    page = found[:page_size]
+    items = [record_values(stored, with_curve=curves) for stored in page]
+    more = len(found) > page_size
+    document = {"items": items, "next_page_token": page[-1].record.config_key if more else None}
+    return JSONResponse(document, headers={"Vary": "Accept"})
+
+
+@single_router.get("/{record_id}")
+def get_record(state: State, record_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> RecordShape:
+    """Return a record with its curve."""
+    return RecordShape(**record_values(state.store.record(record_id), with_curve=True))
+
+
+def _export(
+    state: AppState,
+    job_id: str,
+    chosen: str,
+    status: Status | None,
+    optimizer: str | None,
+    task: str | None,
+    *,
+    curves: bool,
+) -> Response:
+    """Return a file whose first page is read already: what is wrong with the request is told before it begins."""
+    if chosen == "csv" and curves:
+        detail = "a line of csv has no place for curves: ask for parquet or json, or leave curves out."
+        raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
+    if state.n_exports >= MAX_EXPORTS:
+        detail = f"{state.n_exports} files are being sent already; try again later."
+        raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(EXPORT_LATER_S)})
+    job = state.store.job(job_id)
+    schema = export_schema(Spec.from_mapping(job.spec, max_cells=job.n_cells), curves=curves)
+    pages = state.store.iter_columns(job_id, status, optimizer, task, curves=curves)
+    whole = chain([first] if (first := next(pages, None)) else [], pages)
+    pieces = csv_pieces(whole, schema) if chosen == "csv" else parquet_pieces(whole, schema)
+    headers = {"Content-Disposition": f'attachment; filename="{job_id}-records.{chosen}"', "Vary": "Accept"}
+    return StreamingResponse(_sent(state, pieces), headers=headers, media_type=FORMATS[chosen])
+
+
+async def _sent(state: AppState, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield the pieces of a file, counted among those that are being sent; a thread is held while one is made."""
+    state.n_exports += 1
+    try:
+        async for piece in iterate_in_threadpool(pieces):
+            yield piece
+    finally:
+        state.n_exports -= 1
