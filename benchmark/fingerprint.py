@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from benchmark.canonical import content_hash
+from benchmark.replay import replay_number
 from benchmark.tasks import task_source
 
 SOURCE_PACKAGES = ("benchmark", "optimizers")
@@ -17,7 +18,7 @@ SOURCE_PACKAGES = ("benchmark", "optimizers")
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What trained a record; the key is the hash of the rest."""
+    """What trained a record; the key is the hash of the rest. `replay` is empty for all but replays."""
 
     torch: str
     numpy: str
@@ -26,10 +27,11 @@ class Fingerprint:
     precision: str
     execution: str
     source: str
+    replay: str = ""
 
     def to_dict(self) -> dict[str, str]:
         """Return the parts as plain values; what is hashed."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "replay" or self.replay}
 
     @property
     def key(self) -> str:
@@ -55,6 +57,7 @@ def fingerprint(task: str, data_version: str, *, device: torch.device, precision
         precision=precision,
         execution=execution,
         source=source_hash(SOURCE_PACKAGES) + task_source(task),
+        replay=str(replay_number() or ""),
     )
 
 
