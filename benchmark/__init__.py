@@ -4,14 +4,17 @@ from benchmark.errors import (
     BenchmarkError,
     ComparisonError,
     FusionError,
+    PluginError,
     Problem,
     RayUnavailableError,
     SpecError,
     TableError,
     TaskDataError,
+    TaskFaultError,
     UnknownTaskError,
 )
 from benchmark.own_runs import table
+from benchmark.plugins import Plugin, load_plugins
 from benchmark.rayenv import RayOptions
 from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Status
 from benchmark.run import Records, run
@@ -25,6 +28,8 @@ __all__ = [
     "FusionError",
     "Outcome",
     "PackPlace",
+    "Plugin",
+    "PluginError",
     "Problem",
     "RayOptions",
     "RayUnavailableError",
@@ -35,7 +40,9 @@ __all__ = [
     "Status",
     "TableError",
     "TaskDataError",
+    "TaskFaultError",
     "UnknownTaskError",
+    "load_plugins",
     "run",
     "table",
 ]

@@ -4,9 +4,11 @@ BenchmarkError
 ├── SpecError         a spec that breaks a rule; carries one problem a broken rule
 ├── UnknownTaskError  a task that is not registered
 ├── TaskDataError     data of a task that is missing or damaged
+├── TaskFaultError    a task of a user's own whose code fails
 ├── TableError        runs from which no robustness table can be made
 ├── ComparisonError   a baseline and a candidate that cannot be compared, or limits that cannot be set
 ├── FusionError       cells that are to be trained together and cannot be
+├── PluginError       plug-ins that are allowed and cannot be loaded
 └── RayUnavailableError  Ray cannot be started or reached
 """
 
@@ -45,6 +47,10 @@ class TaskDataError(BenchmarkError):
     """The data of a task is missing or not what its checksum says."""
 
 
+class TaskFaultError(BenchmarkError):
+    """The code of a task fails where every cell needs it, as it may of a task that a user added."""
+
+
 class TableError(BenchmarkError):
     """The given runs do not allow the robustness table that was asked for."""
 
@@ -55,6 +61,10 @@ class ComparisonError(BenchmarkError):
 
 class FusionError(BenchmarkError):
     """Cells that a spec wants trained together cannot be, although their task says so."""
+
+
+class PluginError(BenchmarkError):
+    """A plug-in that is allowed is not installed, cannot be imported, or offers what cannot be used."""
 
 
 class RayUnavailableError(BenchmarkError):

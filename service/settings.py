@@ -1,11 +1,14 @@
-"""Settings: what the environment says, read when asked and not on import."""
+"""Settings: what the environment and the file of settings say, read when asked and not on import."""
 
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from service.configuration import ConfigurationFile
+from service.webhooks.targets import AllowList
 
 DEFAULT_PORT = 8321
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -13,6 +16,10 @@ DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rhobust"
+
+
+def _allow_list(value: str | AllowList) -> AllowList:
+    return AllowList.parse(value) if isinstance(value, str) else value
 
 
 def _content(path: object) -> str:
@@ -27,12 +34,18 @@ def _content(path: object) -> str:
     return secret
 
 
+def _listed(names: object) -> object:
+    """Return the names of a list with commas."""
+    return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
+
+
 SecretFile = Annotated[SecretStr, BeforeValidator(_content)]
 SECRETS = ("api_key", "database_url")
+PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=200)]
 
 
 class Settings(BaseSettings):
-    """Settings of every role, from variables with the prefix `RHOBUST_`.
+    """Settings of every role, from variables with the prefix `RHOBUST_`, and below these from the file of settings.
 
     Attributes:
         url: of the server that clients talk to.
@@ -43,7 +56,13 @@ class Settings(BaseSettings):
         ray_address: of a Ray cluster; empty starts a local Ray for each job.
         log_level: of our own messages on stderr.
         log_format: of all messages on stderr: text for people, JSON lines for programs.
+        plugins: names of the installed packages whose optimizers and tasks specs may name; in the variable, with
+            commas between them.
         max_cells: most cells that a job may have.
+        webhook_allow: where webhooks may lead, as `service.webhooks.targets` reads it; nowhere when empty.
+        max_queued: most queued jobs of one API key.
+        max_requests_per_s: most requests a second of one API key, or of one address without any, to one API process.
+        allowed_hosts: names, besides those of loopback and of the address it listens on, under which a server answers.
         api_key_file, database_url_file: files that hold these secrets, which are then read from there.
         max_running: most jobs of one submitter that dispatchers run at once; any number when None.
     """
@@ -60,8 +79,24 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+    plugins: Annotated[tuple[PackageName, ...], NoDecode, BeforeValidator(_listed)] = ()
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    webhook_allow: Annotated[AllowList, NoDecode, BeforeValidator(_allow_list)] = AllowList()
     max_running: Annotated[int, Field(ge=1)] | None = None
+    max_queued: Annotated[int, Field(ge=1)] = 100
+    max_requests_per_s: Annotated[float, Field(gt=0, le=1e6)] = 50.0
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102  (the contract is pydantic's)
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, ConfigurationFile(settings_cls, SECRETS)
 
     @model_validator(mode="after")
     def _take_secrets_from_files(self) -> Self:

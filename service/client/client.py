@@ -17,6 +17,7 @@ from service.client.errors import ClientError, foreign
 from service.client.job import Job, document_of
 from service.client.keys import bearer
 from service.client.listing import Listing
+from service.client.webhooks import Webhooks
 from service.settings import Settings
 from service.states import JobState
 
@@ -138,6 +139,15 @@ class Client:
         """
         return RobustnessTable.from_dict(self.json("GET", "/tables", params={"job": list(job_ids)}))
 
+    def version(self) -> str:
+        """Return the version of the server."""
+        return str(_document(self._connection.request("GET", "/version", prefix=""))["version"])
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The webhooks of the server."""
+        return Webhooks(self)
+
     def _job(self, values: Mapping[str, Any]) -> Job:
         return Job(self, _job_path(str(values["id"])), values)
 
@@ -169,14 +179,7 @@ class Client:
 
     def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Send a request as `request` does and return the JSON of its answer."""
-        response = self.request(method, path, **options)
-        try:
-            document = response.json()
-        except ValueError:
-            document = None
-        if not response.is_success or not isinstance(document, dict):
-            raise foreign(response)
-        return document
+        return _document(self.request(method, path, **options))
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request, again when there was no answer and sending it twice does no harm.
@@ -186,6 +189,17 @@ class Client:
             ServerUnreachableError: when there is no answer after several tries.
         """
         return self._connection.request(method, path, **options)
+
+
+def _document(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object of an answer; raises ProblemError where it is none."""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not response.is_success or not isinstance(document, dict):
+        raise foreign(response)
+    return document
 
 
 def _job_path(job_id: str) -> str:

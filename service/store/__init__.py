@@ -30,10 +30,15 @@ from service.store.errors import (
 )
 from service.store.migrate import check, downgrade, upgrade
 from service.store.store import Store
+from service.store.webhook_entities import Delivery, DeliveryAttempt, DeliveryState, DueDelivery, NewWebhook, Webhook
 
 __all__ = [
     "ApiKey",
+    "Delivery",
+    "DeliveryAttempt",
+    "DeliveryState",
     "Dispatcher",
+    "DueDelivery",
     "IdempotencyConflictError",
     "IllegalTransitionError",
     "InvalidValueError",
@@ -41,6 +46,7 @@ __all__ = [
     "KeyRefusedError",
     "LostLeaseError",
     "NewJob",
+    "NewWebhook",
     "NotFoundError",
     "Ownership",
     "PlacedRecord",
@@ -55,6 +61,7 @@ __all__ = [
     "StoredRecord",
     "UnavailableError",
     "WantedCell",
+    "Webhook",
     "backup",
     "check",
     "complete_url",

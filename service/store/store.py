@@ -6,6 +6,7 @@ from typing import Self
 from service.store import migrate
 from service.store.census import Counting
 from service.store.database import Database
+from service.store.deliveries import Deliveries
 from service.store.dispatchers import Dispatchers
 from service.store.estimating import Estimating
 from service.store.exporting import Exporting
@@ -16,11 +17,25 @@ from service.store.pruning import Pruning
 from service.store.queue import Queue
 from service.store.reading import Reading
 from service.store.submitting import Submitting
+from service.store.webhooks import Webhooks
 from service.store.writing import Writing
 
 
 class Store(
-    Submitting, Jobs, Queue, Writing, Reading, Exporting, Dispatchers, Estimating, Pruning, Inspecting, Counting, Keys
+    Submitting,
+    Jobs,
+    Queue,
+    Writing,
+    Reading,
+    Exporting,
+    Dispatchers,
+    Estimating,
+    Pruning,
+    Inspecting,
+    Counting,
+    Keys,
+    Webhooks,
+    Deliveries,
 ):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 

@@ -21,13 +21,17 @@ from service.store import (
     IdempotencyConflictError,
     InvalidValueError,
     NotFoundError,
+    QueueFullError,
     SchemaError,
     StoreError,
     UnavailableError,
 )
+from service.stored_spec import ForgottenNameError
+from service.telemetry import redact
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+QUEUE_RETRY_AFTER_S = 60
 logger = logging.getLogger("rhobust.web")
 
 
@@ -60,8 +64,8 @@ def problem(
     document = ProblemDocument(
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=detail,
-        errors=[Detail(pointer=error.pointer, detail=error.detail) for error in errors],
+        detail=redact(detail),
+        errors=[Detail(pointer=redact(error.pointer), detail=redact(error.detail)) for error in errors],
         request_id=getattr(request.state, "request_id", ""),
     )
     return JSONResponse(document.model_dump(), status, headers, media_type=MEDIA_TYPE)
@@ -90,12 +94,18 @@ def install_handlers(app: FastAPI) -> None:
         return problem(request, HTTPStatus.NOT_FOUND, str(error))
 
     @app.exception_handler(IllegalTransitionError)
-    def _illegal(request: Request, error: IllegalTransitionError) -> JSONResponse:
+    @app.exception_handler(ForgottenNameError)
+    def _conflict(request: Request, error: Exception) -> JSONResponse:
         return problem(request, HTTPStatus.CONFLICT, str(error))
+
+    @app.exception_handler(QueueFullError)
+    def _full(request: Request, error: QueueFullError) -> JSONResponse:
+        headers = {"Retry-After": str(QUEUE_RETRY_AFTER_S)}
+        return problem(request, HTTPStatus.TOO_MANY_REQUESTS, str(error), headers=headers)
 
     away: tuple[type[Exception], ...] = (UnavailableError, SchemaError, TaskDataError)
     refused: tuple[type[Exception], ...] = (IdempotencyConflictError, InvalidValueError, BenchmarkError)
-    for kinds, handler in ((away, _unavailable), (refused, _refused), ((StoreError, Exception), _fault)):
+    for kinds, handler in ((away, unavailable), (refused, _refused), ((StoreError, Exception), _fault)):
         for kind in kinds:
             app.add_exception_handler(kind, handler)
 
@@ -135,7 +145,8 @@ def _strings(location: Iterable[Any]) -> list[int | str]:
     return [part if isinstance(part, int) else str(part) for part in location]
 
 
-def _unavailable(request: Request, error: Exception) -> JSONResponse:
+def unavailable(request: Request, error: Exception) -> JSONResponse:
+    """Return the response for what may go well later."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers=headers)
 

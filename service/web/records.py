@@ -9,8 +9,10 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import iterate_in_threadpool
 
-from benchmark import Spec, Status
+from benchmark import Status
 from service.export import csv_pieces, export_schema, parquet_pieces
+from service.stored_spec import spec_of
+from service.web.access import READ
 from service.web.jobs import MAX_PAGE_SIZE, JobId
 from service.web.negotiation import negotiated
 from service.web.shapes import RecordPage, RecordShape, record_values
@@ -18,8 +20,8 @@ from service.web.state import AppState, State
 
 FORMATS = {"json": "application/json", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 MAX_EXPORTS, EXPORT_LATER_S = 8, 10  # each holds some ten megabytes of rows
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
-single_router = APIRouter(prefix="/records", tags=["results"])
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=[READ])
+single_router = APIRouter(prefix="/records", tags=["results"], dependencies=[READ])
 
 
 @router.get(
@@ -80,7 +82,7 @@ def _export(
         detail = f"{state.n_exports} files are being sent already; try again later."
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(EXPORT_LATER_S)})
     job = state.store.job(job_id)
-    schema = export_schema(Spec.from_mapping(job.spec, max_cells=job.n_cells), curves=curves)
+    schema = export_schema(spec_of(job), curves=curves)
     pages = state.store.iter_columns(job_id, status, optimizer, task, curves=curves)
     whole = chain([first] if (first := next(pages, None)) else [], pages)
     pieces = csv_pieces(whole, schema) if chosen == "csv" else parquet_pieces(whole, schema)

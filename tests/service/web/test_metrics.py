@@ -1,3 +1,4 @@
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.build import build
@@ -14,6 +16,7 @@ from tests.service.conftest import BACKENDS
 from tests.service.filling import mixed, run_made_up, small_spec, submit
 from tests.service.processes import until
 
+ROOT = Path(__file__).parents[3]
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -159,3 +162,24 @@ def test_without_its_database_a_server_still_tells_of_itself(
     assert found["rhobust_database_up", labels()] == 0
     assert found["process_resident_memory_bytes", labels()] > 0
     assert not [name for name, _ in found if name in ("rhobust_jobs", "rhobust_cells")]
+
+
+def test_the_documentation_and_the_alerts_name_the_metrics_that_there_are(store: Store) -> None:
+    metrics = Metrics(store)
+    metrics.count_request("GET", "/x", 200, 0.1)
+    families = list(text_string_to_metric_families(metrics.text().decode()))
+    exposed = {sample.name for family in families for sample in family.samples}
+    told = set(re.findall(r"`(rhobust_\w+)`", (ROOT / "docs/operating.md").read_text(encoding="utf-8")))
+    of_histograms = {f"{name}{end}" for name in told for end in ("", "_bucket", "_count", "_sum")}
+    ours = {name for name in exposed if name.startswith("rhobust_") and not name.endswith("_created")}
+    assert ours <= of_histograms
+    assert told <= {name.removesuffix("_count") for name in exposed}
+    rules = yaml.safe_load((ROOT / "examples/prometheus/alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    used = {name for rule in rules for name in re.findall(r"rhobust_\w+", rule["expr"])}
+    assert used
+    assert used <= exposed
+    labels_of = {sample.name: sample.labels for family in families for sample in family.samples}
+    for rule in rules:
+        for name, matchers in re.findall(r"(rhobust_\w+)\{(.*?)\}", rule["expr"]):
+            assert set(re.findall(r"(\w+)=", matchers)) <= labels_of[name].keys()
+        assert rule["annotations"]["summary"]
