@@ -18,6 +18,7 @@ from service.logs import remove_log
 from service.states import Action, JobState, require_allowed
 from service.store import Job
 from service.submission import new_job
+from service.web.conditional import headers_of, unchanged, weak_tag
 from service.web.shapes import JobDetail, JobPage, JobShape, detail_values, job_values
 from service.web.state import AppState, State
 
@@ -139,10 +140,16 @@ def list_jobs(
     return JobPage(items=items, next_page_token=str(jobs[page_size - 1].seq) if len(jobs) > page_size else None)
 
 
-@router.get("/{job_id}")
-def get_job(state: State, job_id: JobId) -> JobDetail:
-    """Return a job."""
-    return _detail(state, state.store.job(job_id))
+@router.get("/{job_id}", response_model=JobDetail)
+def get_job(request: Request, state: State, job_id: JobId) -> Response:
+    """Return a job; its revision is its entity tag."""
+    job = state.store.job(job_id)
+    headers = headers_of(weak_tag(job.revision))
+    if not job.state.is_terminal:
+        # who runs it, and when that was last heard of, changes without a revision: only who asks for 304 gets it
+        headers["Cache-Control"] = "no-store"
+    found = unchanged(request, headers)
+    return found or JSONResponse(_detail(state, job).model_dump(mode="json"), headers=headers)
 
 
 @router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT)
