@@ -28,6 +28,7 @@ from service.store.errors import (
     StoreError,
     UnavailableError,
 )
+from service.store.listing import JobOrder, JobPosition, position_of
 from service.store.migrate import check, downgrade, upgrade
 from service.store.store import Store
 
@@ -38,6 +39,8 @@ __all__ = [
     "IllegalTransitionError",
     "InvalidValueError",
     "Job",
+    "JobOrder",
+    "JobPosition",
     "KeyRefusedError",
     "LostLeaseError",
     "NewJob",
@@ -59,6 +62,7 @@ __all__ = [
     "check",
     "complete_url",
     "downgrade",
+    "position_of",
     "restore",
     "upgrade",
 ]

@@ -11,6 +11,7 @@ from service.store.exporting import Exporting
 from service.store.inspecting import Inspecting
 from service.store.jobs import Jobs
 from service.store.keys import Keys
+from service.store.listing import Listing
 from service.store.pruning import Pruning
 from service.store.queue import Queue
 from service.store.reading import Reading
@@ -18,7 +19,9 @@ from service.store.submitting import Submitting
 from service.store.writing import Writing
 
 
-class Store(Submitting, Jobs, Queue, Writing, Reading, Exporting, Dispatchers, Estimating, Pruning, Inspecting, Keys):
+class Store(
+    Submitting, Jobs, Listing, Queue, Writing, Reading, Exporting, Dispatchers, Estimating, Pruning, Inspecting, Keys
+):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 
     Args:
