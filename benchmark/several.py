@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from benchmark.errors import TableError
 from benchmark.frame import results_frame
 from benchmark.records import Record
 from benchmark.robustness import GridInfo, RobustnessTable, robustness_table
+from benchmark.seconds import NOTE, probed_seconds
 from benchmark.spec import Grid, Spec
 from benchmark.tables import about_tasks, grid_infos, is_mixed, scorings
 from benchmark.views import budget_view
@@ -25,11 +26,13 @@ class Source:
         name: unique among the sources.
         spec: its cells.
         records: by config_key.
+        step_s: seconds of a step of one cell alone, by the key of the setting, as far as they are known.
     """
 
     name: str
     spec: Spec
     records: Mapping[str, Record]
+    step_s: Mapping[str, float] = field(default_factory=dict)
 
 
 def several_table(sources: Sequence[Source]) -> RobustnessTable:
@@ -55,7 +58,7 @@ def several_table(sources: Sequence[Source]) -> RobustnessTable:
     records, told = _winners(sources)
     rows = _rows(sources)
     seeds = _common_seeds(rows)
-    frames, grids = [], {}
+    frames, grids, keys = [], {}, []
     for source in sources:
         frame = _frame(source, records)
         for info, grid in zip(grid_infos(source.spec), source.spec.grids, strict=True):
@@ -63,9 +66,11 @@ def several_table(sources: Sequence[Source]) -> RobustnessTable:
             mine = (frame["task"] == grid.task) & (frame["optimizer"] == grid.optimizer)
             kept = frame[mine & frame["seed"].isin(seeds[grid.task])]
             frames.append(kept.assign(optimizer=row.label))
+            keys.append((grid.task, row.label, grid.setting.key))
             n_planned = info.n_planned // source.spec.seeds.count * len(seeds[grid.task])
             grids[grid.task, row.label] = replace(info, optimizer=row.label, n_planned=n_planned)
     every = pd.concat(frames, ignore_index=True).drop_duplicates(["task", "optimizer", "config_key"], ignore_index=True)
+    every, probed = probed_seconds(every, keys, {key: s for source in sources for key, s in source.step_s.items()})
     used = [records[key] for key in every["config_key"] if key in records]
     return robustness_table(
         every,
@@ -74,7 +79,10 @@ def several_table(sources: Sequence[Source]) -> RobustnessTable:
         view=budget_view(*(source.spec for source in sources)),
         fingerprints={record.fingerprint for record in used},
         mixed=is_mixed(used),
-        notes={task: (*_notes(sources, rows, task, seeds[task]), *told) for task in seeds},
+        notes={
+            task: (*_notes(sources, rows, task, seeds[task]), *told, *([NOTE] if task in probed else []))
+            for task in seeds
+        },
     )
 
 

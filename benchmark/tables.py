@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from benchmark.records import Record
 from benchmark.robustness import AxisInfo, GridInfo, HeldEqual, RobustnessTable, TaskScoring, robustness_table
+from benchmark.seconds import NOTE, probed_seconds
 from benchmark.spec import Grid, Spec
 from benchmark.tasks import task_class
 from benchmark.views import budget_view, view_frame
@@ -47,13 +48,15 @@ def spec_table(
         spec: its cells, tasks and metrics.
         records: by config_key; cells without one are missing. They need their curves where a view is given.
         view: what is held equal between optimizers; by default what the budgets hold equal.
-        step_s: seconds of a step of one cell alone, by the key of the setting; for `equal_seconds`.
+        step_s: seconds of a step of one cell alone, by the key of the setting: of these are the seconds of the table,
+            as far as they are known, and the view `equal_seconds`.
 
     Raises:
         TableError: where the view cannot be read off the curves, with the reason and the remedy.
     """
     held = view or budget_view(spec)
     frame, readings = view_frame(spec, records, held, step_s)
+    frame, probed = probed_seconds(frame, ((one.task, one.optimizer, one.setting.key) for one in spec.grids), step_s)
     return robustness_table(
         frame,
         scorings(spec),
@@ -62,7 +65,7 @@ def spec_table(
         readings=readings,
         fingerprints={record.fingerprint for record in records.values()},
         mixed=is_mixed(records.values()),
-        notes=about_tasks(spec),
+        notes={task: (*notes, *([NOTE] if task in probed else [])) for task, notes in about_tasks(spec).items()},
     )
 
 

@@ -2,7 +2,9 @@
 
 import ipaddress
 import socket
+import ssl
 from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from service.settings import Settings
@@ -62,20 +64,20 @@ def check_ray(settings: Settings) -> None:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a socket that is bound to a loopback address; port 0 takes a free one.
+    """Return a socket that is bound to an address; port 0 takes a free one.
 
     Raises:
-        EnvironmentProblemError: when the address is not on loopback, or the port is in use.
+        EnvironmentProblemError: when there is no such address here, or the port is in use.
     """
-    if not _is_loopback(host):
-        hint = "use 127.0.0.1, and a tunnel or proxy to it"
-        message = f"without API keys the server listens on loopback only, but got --host {host}; {hint}."
-        raise EnvironmentProblemError(message)
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise EnvironmentProblemError(f"--host must be an address of this machine, but got {host}: {error}.") from error
+    family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)  # localhost is 127.0.0.1 to our clients
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        listener.bind(address)
     except OSError as error:
         listener.close()
         message = (
@@ -85,10 +87,23 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
+def is_loopback(host: str) -> bool:
+    """Whether an address or a name is of this machine alone."""
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def check_certificate(certificate: Path, key: Path | None) -> None:
+    """Check that a server can show a certificate; raises EnvironmentProblemError."""
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        message = (
+            f"--ssl-certfile {certificate} and --ssl-keyfile {key or certificate} must hold a certificate and its "
+            f"key, not encrypted, as PEM: {error}."
+        )
+        raise EnvironmentProblemError(message) from error

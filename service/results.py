@@ -40,8 +40,7 @@ def job_table(store: Store, job_id: str, view: HeldEqual | None = None) -> Robus
         TableError: where the view cannot be read off the curves, with the reason and the remedy.
     """
     results = job_results(store, job_id, curves=view is not None)
-    step_s = probed_steps(store, results) if view == "equal_seconds" else {}
-    return spec_table(results.spec, results.records, view=view, step_s=step_s)
+    return spec_table(results.spec, results.records, view=view, step_s=probed_steps(store, results))
 
 
 def probed_steps(store: Store, results: JobResults) -> dict[str, float]:
@@ -72,7 +71,15 @@ def jobs_table(store: Store, job_ids: Sequence[str]) -> RobustnessTable:
     every = [job_results(store, job_id) for job_id in job_ids]
     counts = Counter(results.job.name for results in every)
     return several_table(
-        [Source(one.job.name if counts[one.job.name] == 1 else one.job.id, one.spec, one.records) for one in every]
+        [
+            Source(
+                one.job.name if counts[one.job.name] == 1 else one.job.id,
+                one.spec,
+                one.records,
+                probed_steps(store, one),
+            )
+            for one in every
+        ]
     )
 
 

@@ -5,28 +5,74 @@ import contextlib
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 
+from service.environment import EnvironmentProblemError, is_loopback
 from service.keeping import kept_dispatchers
 from service.settings import Settings
 from service.store import Store
-from service.web.app import LOOPBACK_HOSTS, create_app
+from service.web.app import create_app
+from service.web.guard import LOOPBACK_HOSTS
 
 LIMIT_CONCURRENCY = 200
 
 
-def serve(store: Store, settings: Settings, listener: socket.socket, *, shares: Sequence[int | None]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Front:
+    """How a server is reached.
+
+    Attributes:
+        host: as it was asked for.
+        certificate: of TLS, as PEM; plain HTTP when None.
+        certificate_key: where it is not in the same file.
+        root_path: under which a proxy serves it.
+        proxies: addresses and networks, with commas, whose forwarded headers are believed; nobody's when None.
+    """
+
+    host: str
+    certificate: Path | None = None
+    certificate_key: Path | None = None
+    root_path: str = ""
+    proxies: str | None = None
+
+    def exposure(self, settings: Settings) -> str | None:
+        """Return by what others than this machine can reach the server; None where nobody can."""
+        if not is_loopback(self.host):
+            return f"--host {self.host}"
+        if self.proxies:
+            return f"--proxy {self.proxies}"
+        names = [name for name in settings.allowed_hosts if not is_loopback(name)]
+        return f"RHOBUST_ALLOWED_HOSTS={','.join(names)}" if names else None
+
+
+def require_key(store: Store, settings: Settings, front: Front) -> None:
+    """Refuse to let others reach a server that lets everybody in; raises EnvironmentProblemError."""
+    exposure = front.exposure(settings)
+    if exposure is None or store.has_usable_key():
+        return
+    raise EnvironmentProblemError(
+        f"without a usable API key the server is for loopback only, but got {exposure}; make a key first, with "
+        "`rhobust keys create LABEL --scope admin`."
+    )
+
+
+def serve(
+    store: Store, settings: Settings, listener: socket.socket, *, front: Front, shares: Sequence[int | None]
+) -> None:
     """Serve the API on a bound socket until SIGINT or SIGTERM, which end it in order.
 
     Args:
         store: open.
         settings: of this process and, by its environment, of the dispatchers.
         listener: bound, not yet listening.
+        front: how it is reached.
         shares: one dispatcher each beside the API: CPUs that its local Ray offers; None offers all.
     """
-    hosts = {*LOOPBACK_HOSTS, listener.getsockname()[0]}
-    app = create_app(store, settings, hosts=hosts)
+    hosts = {*LOOPBACK_HOSTS, front.host, *settings.allowed_hosts}
+    app = create_app(store, settings, hosts=hosts, is_exposed=front.exposure(settings) is not None)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -34,6 +80,11 @@ def serve(store: Store, settings: Settings, listener: socket.socket, *, shares: 
         server_header=False,
         limit_concurrency=LIMIT_CONCURRENCY,
         timeout_graceful_shutdown=5,
+        root_path=front.root_path,
+        proxy_headers=front.proxies is not None,
+        forwarded_allow_ips=front.proxies or "",
+        ssl_certfile=front.certificate,
+        ssl_keyfile=front.certificate_key,
     )
     server = _Server(config)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEFAULT_PORT = 8321
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
@@ -27,6 +27,11 @@ def _content(path: object) -> str:
     return secret
 
 
+def _listed(names: object) -> object:
+    """Return the names of a list with commas."""
+    return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
+
+
 SecretFile = Annotated[SecretStr, BeforeValidator(_content)]
 SECRETS = ("api_key", "database_url")
 
@@ -44,6 +49,9 @@ class Settings(BaseSettings):
         log_level: of our own messages on stderr.
         log_format: of all messages on stderr: text for people, JSON lines for programs.
         max_cells: most cells that a job may have.
+        max_queued: most queued jobs of one API key.
+        max_requests_per_s: most requests a second of one API key, or of one address without any, to one API process.
+        allowed_hosts: names, besides those of loopback and of the address it listens on, under which a server answers.
         api_key_file, database_url_file: files that hold these secrets, which are then read from there.
         max_running: most jobs of one submitter that dispatchers run at once; any number when None.
     """
@@ -62,6 +70,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     max_running: Annotated[int, Field(ge=1)] | None = None
+    max_queued: Annotated[int, Field(ge=1)] = 100
+    max_requests_per_s: Annotated[float, Field(gt=0, le=1e6)] = 50.0
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
 
     @model_validator(mode="after")
     def _take_secrets_from_files(self) -> Self:

@@ -21,6 +21,7 @@ WALLS = {
     "psycopg": ("service/store",),
     "fastapi": ("service/web", "service/serve.py"),
     "starlette": ("service/web", "service/serve.py"),
+    "prometheus_client": ("service/web/metrics.py",),
     "uvicorn": ("service/web", "service/serve.py"),
     "matplotlib": ("benchmark/figures",),
     "plotly": ("benchmark/figures",),

@@ -10,9 +10,8 @@ from benchmark.errors import TableError
 from benchmark.figures.axes import FigureAxis, chosen_names, figure_axis
 from benchmark.robustness.cells import TaskCells
 from benchmark.robustness.common import CommonGrid, common_grid, place
-from benchmark.robustness.intervals import band_of, weights_for
+from benchmark.robustness.intervals import ROUNDING, band_of, weights_for
 from benchmark.robustness.scoring import BoolArray, FloatArray
-from benchmark.robustness.significance import ROUNDING
 from benchmark.robustness.wins import on_common_grid
 
 MAX_PANELS = 6
@@ -27,7 +26,7 @@ class DifferencePanel:
         first: label of the optimizer from whose scores the other's are taken.
         second: label of the other.
         mean: of the paired differences over the seeds, in raw units; NaN where a seed of either has no result.
-        low: lower end of its pointwise interval; NaN where there is none.
+        low: lower end of its pointwise interval; NaN where there is none, as where the seeds do not differ.
         high: upper end.
     """
 
@@ -45,12 +44,12 @@ class DifferencePanel:
     @property
     def above(self) -> BoolArray:
         """Which cells have an interval above zero."""
-        return np.asarray(self.low > ROUNDING)
+        return np.asarray(self.low > 0)
 
     @property
     def below(self) -> BoolArray:
         """Which cells have an interval below zero."""
-        return np.asarray(self.high < -ROUNDING)
+        return np.asarray(self.high < 0)
 
     @property
     def no_result(self) -> BoolArray:
@@ -121,11 +120,12 @@ def prepare_difference(task: TaskCells, optimizers: Sequence[str] = ()) -> Diffe
     shown = pairs if len(pairs) <= MAX_PANELS else [pair for pair in pairs if order[-1] in pair][-MAX_PANELS:]
     scores = {label: on_common_grid(by_label[label], common) for label in order}
     weights = weights_for(len(task.seeds))
+    rounding = ROUNDING * max(float(np.abs(own).max(initial=0.0, where=np.isfinite(own))) for own in scores.values())
     axes = [axis.to_dict() for axis in common.axes]
     names = chosen_names([{"axes": axes}])
     methods: set[str] = set()
     panels = tuple(
-        _panel(pair, task, _by_cell(scores[pair[0]] - scores[pair[1]], common, names), weights, methods)
+        _panel(pair, task, _by_cell(scores[pair[0]] - scores[pair[1]], common, names), weights, rounding, methods)
         for pair in shown
     )
     known = np.concatenate([np.abs(panel.mean[~panel.no_result]) for panel in panels])
@@ -166,7 +166,12 @@ def _by_cell(differences: FloatArray, common: CommonGrid, names: tuple[str | Non
 
 
 def _panel(
-    pair: tuple[str, str], task: TaskCells, by_cell: FloatArray, weights: FloatArray | None, methods: set[str]
+    pair: tuple[str, str],
+    task: TaskCells,
+    by_cell: FloatArray,
+    weights: FloatArray | None,
+    rounding: float,
+    methods: set[str],
 ) -> DifferencePanel:
     raw = by_cell if task.scoring.goal == "maximize" else -by_cell
     shape, by_seed = raw.shape[:-1], raw.reshape(-1, raw.shape[-1]).T
@@ -177,7 +182,7 @@ def _panel(
         mean[some] = by_seed[:, some].mean(axis=0)
         band = band_of(by_seed[:, some], weights)
         if band is not None:
-            low[some], high[some] = band.low, band.high
+            low[some], high[some] = (np.where(np.abs(end) <= rounding, 0.0, end) for end in (band.low, band.high))
             methods.add(f"{band.level:.0%} {band.method}")
     return DifferencePanel(*pair, mean.reshape(shape), low.reshape(shape), high.reshape(shape))
 

@@ -12,7 +12,7 @@ from benchmark.errors import TableError
 from benchmark.figures.data import FigureData
 from benchmark.figures.difference import DifferenceMap, prepare_difference
 from benchmark.figures.heatmap import Heatmap, prepare_heatmap
-from benchmark.figures.lines import LineFigure
+from benchmark.figures.lines import LineFigure, rows_note
 from benchmark.figures.matplotlib_difference import difference_matplotlib
 from benchmark.figures.matplotlib_heatmap import heatmap_matplotlib
 from benchmark.figures.matplotlib_image import METADATA, Format
@@ -31,7 +31,7 @@ from benchmark.figures.trajectories import Trajectories, prepare_trajectories
 from benchmark.figures.tuning import prepare_tuning
 from benchmark.parsing import unknown_name
 from benchmark.robustness.marginal import slices_of
-from benchmark.robustness.profiles import performance_profiles
+from benchmark.robustness.profiles import profiles_of
 from benchmark.robustness.tuning_curves import tuning_curves_of
 from benchmark.surface import surfaces_of
 
@@ -158,15 +158,16 @@ def _sharpness(data: FigureData) -> SharpnessFigure:
 
 
 def _profiles(data: FigureData) -> LineFigure:
-    return prepare_profiles(performance_profiles(data.frame, data.scorings, data.grids, y_ref=data.y_ref))
+    return prepare_profiles(profiles_of(data.tasks, data.y_ref), rows_note(data.tasks))
 
 
 def _slices(data: FigureData) -> LineFigure:
-    return prepare_slices([one for task in data.tasks for one in slices_of(task)], data.scorings)
+    return prepare_slices([one for task in data.tasks for one in slices_of(task)], data.scorings, rows_note(data.tasks))
 
 
 def _tuning(data: FigureData) -> LineFigure:
-    return prepare_tuning([one for task in data.tasks for one in tuning_curves_of(task)], data.scorings)
+    curves = [one for task in data.tasks for one in tuning_curves_of(task)]
+    return prepare_tuning(curves, data.scorings, rows_note(data.tasks))
 
 
 def _lines(name: str, description: str, prepare: Callable[[FigureData], LineFigure]) -> FigureKind[LineFigure]:

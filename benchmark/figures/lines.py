@@ -1,17 +1,37 @@
 """What a figure of lines shows, prepared once for every library that draws it: panels of lines with bands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmark.robustness.cells import TaskCells
+from benchmark.robustness.common import common_grid, place
+from benchmark.robustness.intervals import MIN_SEEDS
 from benchmark.robustness.scoring import FloatArray
 
 
-def bands_note(made: Iterable[tuple[float, str] | None]) -> str:
-    """Return what a figure says of its bands: level and method of each that there is."""
+def bands_note(made: Iterable[tuple[float, str] | None], n_seeds_needed: int = MIN_SEEDS) -> str:
+    """Return what a figure says of its bands: level and method of each that there is, else how many seeds would do."""
     methods = sorted({f"{one[0]:.0%} {one[1]}" for one in made if one is not None})
-    return f"Bands: pointwise, {', '.join(methods)}." if methods else "No bands: a single seed."
+    return f"Bands: pointwise, {', '.join(methods)}." if methods else f"No bands: they need {n_seeds_needed} seeds."
+
+
+def rows_note(tasks: Sequence[TaskCells]) -> str:
+    """Return which lines rest on a part of their grid, and which are of another grid than the lines beside them."""
+    partial, elsewhere = [], []
+    for task in tasks:
+        common = common_grid(task.optimizers)
+        for cells in task.optimizers:
+            label = cells.grid.optimizer + (f" on {cells.grid.task}" if len(tasks) > 1 else "")
+            n, n_complete = len(cells.complete), int(cells.complete.sum())
+            if n_complete < n:
+                partial.append(f"{label} {n_complete} of {n} configurations")
+            if not (cells.grid.is_adaptive or place(cells, common).is_common):
+                elsewhere.append(label)
+    notes = [f"Incomplete, and of what is complete: {', '.join(partial)}."] if partial else []
+    notes += [f"On another grid, not to be ranked with the others: {', '.join(elsewhere)}."] if elsewhere else []
+    return " ".join(notes)
 
 
 @dataclass(frozen=True, eq=False)

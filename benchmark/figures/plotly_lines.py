@@ -62,12 +62,16 @@ def _traces(panel: LinePanel) -> Iterator[Any]:
 def _band(line: Line) -> Iterator[Any]:
     if not line.has_band or line.low is None or line.high is None:
         return
-    known = np.isfinite(line.low) & np.isfinite(line.high)
-    x, low, high = line.x[known], line.low[known], line.high[known]
+    known = np.flatnonzero(np.isfinite(line.low) & np.isfinite(line.high))
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for part in np.split(known, np.flatnonzero(np.diff(known) > 1) + 1):  # a polygon for each stretch without a gap
+        x += [*line.x[part].tolist(), *line.x[part[::-1]].tolist(), None]
+        y += [*line.low[part].tolist(), *line.high[part[::-1]].tolist(), None]
     red, green, blue = (int(style_of(line.style).colour[place : place + 2], 16) for place in (1, 3, 5))
     yield go.Scatter(
-        x=[*x.tolist(), *x[::-1].tolist()],
-        y=[*low.tolist(), *high[::-1].tolist()],
+        x=x[:-1],
+        y=y[:-1],
         fill="toself",
         fillcolor=f"rgba({red},{green},{blue},{BAND_ALPHA})",
         line={"width": 0},

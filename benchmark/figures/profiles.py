@@ -5,11 +5,16 @@ from collections.abc import Sequence
 from benchmark.errors import TableError
 from benchmark.figures.lines import Line, LineFigure, LinePanel, bands_note
 from benchmark.figures.styles import numbered
+from benchmark.robustness.intervals import MIN_BOOTSTRAP_SEEDS
 from benchmark.robustness.profiles import Profile
 
 
-def prepare_profiles(profiles: Sequence[Profile]) -> LineFigure:
+def prepare_profiles(profiles: Sequence[Profile], rows: str = "") -> LineFigure:
     """Return what to draw of profiles: the share of runs that reach a normalised score, a line an optimizer.
+
+    Args:
+        profiles: of one or several tasks.
+        rows: what is to be said of single lines.
 
     Raises:
         TableError: where there is no profile.
@@ -27,7 +32,8 @@ def prepare_profiles(profiles: Sequence[Profile]) -> LineFigure:
         )
         for task in tasks
     )
-    note = bands_note(None if one.band is None else (one.band.level, one.band.method) for one in profiles)
+    bands = (None if one.band is None else (one.band.level, one.band.method) for one in profiles)
+    note = " ".join(filter(None, (bands_note(bands, MIN_BOOTSTRAP_SEEDS), rows)))
     return LineFigure("Performance profiles", panels, note)
 
 

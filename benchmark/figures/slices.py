@@ -12,12 +12,13 @@ from benchmark.robustness.marginal import Numbers, Slice
 from benchmark.robustness.scoring import FloatArray, TaskScoring
 
 
-def prepare_slices(slices: Sequence[Slice], scorings: Sequence[TaskScoring]) -> LineFigure:
+def prepare_slices(slices: Sequence[Slice], scorings: Sequence[TaskScoring], rows: str = "") -> LineFigure:
     """Return what to draw of slices: the score along each hyperparameter, all optimizers of a task on shared axes.
 
     Args:
         slices: of one or several tasks.
         scorings: how each task is scored.
+        rows: what is to be said of single lines.
 
     Raises:
         TableError: where there is no slice.
@@ -40,7 +41,8 @@ def prepare_slices(slices: Sequence[Slice], scorings: Sequence[TaskScoring]) -> 
         for place in dict.fromkeys((one.task, one.axis) for one in slices)
     )
     title = f"{tasks[0]}: slices" if len(tasks) == 1 else "Slices"
-    return LineFigure(f"{title} through the best configuration of each optimizer", panels, _note(slices, tasks))
+    note = " ".join(filter(None, (_note(slices, tasks), rows)))
+    return LineFigure(f"{title} through the best configuration of each optimizer", panels, note)
 
 
 def _panel(slices: Sequence[Slice], metric: str, styles: dict[str, int], title: str) -> LinePanel:

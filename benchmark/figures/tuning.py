@@ -7,16 +7,18 @@ import numpy as np
 from benchmark.errors import TableError
 from benchmark.figures.lines import Line, LineFigure, LinePanel, bands_note
 from benchmark.figures.styles import numbered
+from benchmark.robustness.marginal import Numbers
 from benchmark.robustness.scoring import FloatArray, TaskScoring
 from benchmark.robustness.tuning_curves import TuningCurve
 
 
-def prepare_tuning(curves: Sequence[TuningCurve], scorings: Sequence[TaskScoring]) -> LineFigure:
+def prepare_tuning(curves: Sequence[TuningCurve], scorings: Sequence[TaskScoring], rows: str = "") -> LineFigure:
     """Return what to draw of tuning curves: the expected score of the best of k trials over k, a line an optimizer.
 
     Args:
         curves: of one or several tasks.
         scorings: how each task is scored.
+        rows: what is to be said of single lines.
 
     Raises:
         TableError: where there is no curve.
@@ -38,7 +40,8 @@ def prepare_tuning(curves: Sequence[TuningCurve], scorings: Sequence[TaskScoring
         for task in dict.fromkeys(one.task for one in curves)
     )
     bands = bands_note(None if one.level is None or one.method is None else (one.level, one.method) for one in curves)
-    return LineFigure("What tuning with k random trials gives", panels, f"Picked by validation. {bands}")
+    note = " ".join(filter(None, ("Picked by validation.", bands, rows)))
+    return LineFigure("What tuning with k random trials gives", panels, note)
 
 
 def _line(one: TuningCurve, style: int) -> Line:
@@ -46,5 +49,5 @@ def _line(one: TuningCurve, style: int) -> Line:
     return Line(one.optimizer, style, np.array(one.trials, dtype=np.float64), np.array(one.value), low, high)
 
 
-def _numbers(values: Sequence[float] | None) -> FloatArray | None:
-    return None if values is None else np.array(values)
+def _numbers(values: Numbers | None) -> FloatArray | None:
+    return None if values is None else np.array([np.nan if value is None else value for value in values])

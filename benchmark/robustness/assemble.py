@@ -8,7 +8,7 @@ from benchmark.robustness.cells import Cells
 from benchmark.robustness.common import Place
 from benchmark.robustness.evaluate import Estimate
 from benchmark.robustness.intervals import Interval, Sample, interval_of
-from benchmark.robustness.levels import best_configuration
+from benchmark.robustness.levels import best_configuration, ties_for_best
 from benchmark.robustness.reference import Reference
 from benchmark.robustness.registry import MeasureInfo, row_measures
 from benchmark.robustness.rows import BestPoint, Measure, Row, RowGrid
@@ -88,7 +88,7 @@ def _measure(
         unit = _Unit(scoring.oriented_floor, reference.score - scoring.oriented_floor)
     value = unit.normalise(estimate.value)
     if estimate.sample is None:
-        return Measure(value, raw, reason=gaps, flags=flags), None
+        return Measure(value, raw, reason="; ".join(filter(None, (estimate.reason, gaps))) or None, flags=flags), None
     by_seed, resampled = (unit.normalise_array(part) for part in (estimate.sample.by_seed, estimate.sample.resampled))
     sample = replace(estimate.sample, by_seed=by_seed, resampled=resampled)
     interval = interval_of(value, sample)
@@ -117,7 +117,7 @@ def _best_point(cells: Cells, reference: Reference) -> BestPoint | None:
     if cells.grid.design != "grid" or reference.problem is not None:
         return BestPoint(hyperparameters, ())
     validation = cells.validation[cells.complete].mean(axis=1)
-    tied = cells.complete.nonzero()[0][validation == validation.max()]
+    tied = cells.complete.nonzero()[0][ties_for_best(validation)]
     points = [cells.grid.hyperparameters(int(number)) for number in tied]
     found = borders_of(cells.grid.axes, hyperparameters)
     shared = (border for border in found if len({point[border.axis] for point in points}) == 1)

@@ -8,12 +8,12 @@ from typing import Any, Self
 import numpy as np
 
 from benchmark.errors import TableError
-from benchmark.robustness.intervals import LEVEL, MIN_SEEDS, Interval, Sample, interval_of
+from benchmark.robustness.intervals import LEVEL, MIN_SEEDS, ROUNDING, Interval, Sample, interval_of
 from benchmark.robustness.power import seeds_needed
 from benchmark.robustness.ranks import Rank, holm, ranks
 from benchmark.robustness.registry import BY_NAME, row_measures
 from benchmark.robustness.rows import Row
-from benchmark.robustness.significance import BOOTSTRAP_TEST, ROUNDING, T_TEST, p_not_above, two_sided_p
+from benchmark.robustness.significance import p_not_above, test_of, two_sided_p
 
 LEADS = "leads"
 RANKED_BY = "grid_mean"
@@ -36,7 +36,7 @@ class Difference:
         level: nominal coverage.
         method: how the interval was made.
         reason: why there is no interval.
-        p_value: of the hypothesis that there is no difference, two-sided; None where there is no interval.
+        p_value: of the hypothesis that there is no difference, two-sided; None where the seeds allow none.
         p_adjusted: the same, corrected by Holm over all pairs that the table compares in this measure on this task.
         test: how the p-value was made.
         n_seeds_needed: seeds with which a paired t-test sees a difference of the task's tolerance with a power of 80 %,
@@ -62,7 +62,7 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval lies on one side of zero, by more than rounding, and the test does not contradict it."""
+        """Whether there is an interval on one side of zero, by more than rounding, and the test says no other."""
         if self.low is None or self.high is None or self.level is None:
             return False
         is_apart = self.low > ROUNDING or self.high < -ROUNDING
@@ -110,20 +110,13 @@ def paired_difference(first: Row, second: Row, measure: str, level: float = LEVE
     sample = _paired_sample(first, second, measure)
     if sample is None:
         return Difference(*names, value, raw, reason="the spread over the seeds is not known")
+    p_value = two_sided_p(value, sample)
+    test = None if p_value is None else test_of(sample)
     interval = interval_of(value, sample, level)
     if not isinstance(interval, Interval):
-        return Difference(*names, value, raw, reason=interval.reason)
-    return Difference(
-        *names,
-        value,
-        raw,
-        interval.low,
-        interval.high,
-        interval.level,
-        interval.method,
-        p_value=two_sided_p(value, sample),
-        test=BOOTSTRAP_TEST if sample.by_seed is None else T_TEST,
-    )
+        return Difference(*names, value, raw, reason=interval.reason, p_value=p_value, test=test)
+    ends = interval.low, interval.high, interval.level, interval.method
+    return Difference(*names, value, raw, *ends, p_value=p_value, test=test)
 
 
 def differences_of(rows: Sequence[Row], tolerance: float | None) -> tuple[Difference, ...]:

@@ -19,7 +19,9 @@ RHO, LR = "rho", "lr"
 MEANS = ("grid_mean", "iqm", *(f"expected_best_{k}" for k in TRIALS))  # over seeds
 GRID_MEASURES = ("best", "worst", "p10", "good_share", "rho_width_max", "rho_width_mean")
 ORDER_STATISTICS = ("worst", "p10")
+STEPS = ("good_share", "rho_width_max", "rho_width_mean")
 VARIANCES = ("variance_rho", "variance_lr", "variance_interaction")
+NO_VARIANCE_INTERVAL = "no interval for shares of variance, in which noise of the seeds counts as interaction"
 ADAPTIVE = "an adaptive search tries what looks good, and only its best and its failures mean anything"
 MAX_RESAMPLED_MEANS = 250_000  # held at once, so that a table of a million cells stays small in memory
 
@@ -31,7 +33,7 @@ class Estimate:
     Attributes:
         value: None where it is not defined.
         sample: its spread over the seeds; None where it has none.
-        reason: why there is no value.
+        reason: why there is no value, or no sample.
         flags: as in the table.
     """
 
@@ -140,12 +142,19 @@ class _Statistics:
         estimates = {name: Estimate(None, reason=reason) for name, reason in self.undefined.items()}
         flags = self._flags(validation_means)
         for name, value in observed.items():
-            if np.isfinite(value):
-                sample = Sample(None, resampled.get(name), validation.shape[1], name in ORDER_STATISTICS)
-                estimates[name] = Estimate(float(value), sample, flags=flags.get(name, ()))
-            else:
-                estimates[name] = Estimate(None, reason="the scores do not vary over the grid")
-        return estimates
+            sample = Sample(None, resampled.get(name), validation.shape[1], name in ORDER_STATISTICS, name in STEPS)
+            estimates[name] = Estimate(float(value), sample, flags=flags.get(name, ()))
+        return estimates | self._variances(test.mean(axis=1))
+
+    def _variances(self, test: FloatArray) -> dict[str, Estimate]:
+        """Return the shares of variance; never with an interval, as resampling adds the noise of seeds once more."""
+        defined = [name for name in VARIANCES if name not in self.undefined]
+        if not defined:
+            return {}
+        shares = dict(zip(VARIANCES, sensitivity.variance_shares(self._rho_by_lr(test)), strict=True))
+        if not np.isfinite(shares[defined[0]]):
+            return {name: Estimate(None, reason="the scores do not vary over the grid") for name in defined}
+        return {name: Estimate(float(shares[name]), reason=NO_VARIANCE_INTERVAL) for name in defined}
 
     def of_means(self, validation: FloatArray, test: FloatArray) -> dict[str, FloatArray]:
         """Return what is defined of the measures; the configurations are along the last axis of both means."""
@@ -161,9 +170,6 @@ class _Statistics:
             if rho is not None and "rho_width_max" not in self.undefined:
                 by_line = width.widths(self._lines(good), rho.numbers)
                 found["rho_width_max"], found["rho_width_mean"] = by_line.max(axis=-1), by_line.mean(axis=-1)
-        if any(name not in self.undefined for name in VARIANCES):
-            shares = sensitivity.variance_shares(self._rho_by_lr(test))
-            found |= {name: share for name, share in zip(VARIANCES, shares, strict=True) if name not in self.undefined}
         return found
 
     def _resample(self, validation: FloatArray, test: FloatArray, weights: FloatArray) -> dict[str, FloatArray]:
@@ -210,7 +216,7 @@ class _Statistics:
 
     def _flags(self, validation_means: FloatArray) -> Mapping[str, tuple[str, ...]]:
         flags: dict[str, tuple[str, ...]] = {}
-        if np.count_nonzero(validation_means == validation_means.max()) > 1:
+        if np.count_nonzero(levels.ties_for_best(validation_means)) > 1:
             flags["best"] = ("tied",)
         reference = self.reference.score
         if reference is None or "good_share" in self.undefined:
@@ -238,12 +244,8 @@ class _Statistics:
         return moved.reshape(*lead, -1, grid.shape[position])
 
     def _rho_by_lr(self, means: FloatArray) -> FloatArray:
-        """Return means of all configurations as (..., rhos, learning rates); an axis that is not swept has length 1."""
-        grid = self.cells.grid
-        sizes = {axis.name: len(axis.values) for axis in grid.axes}
-        lead = means.shape[:-1]
-        order: Sequence[str] = [name for name in grid.names if name in (RHO, LR)]
-        shaped = means.reshape(*lead, *(sizes[name] for name in order))
-        if order == [LR, RHO]:
-            shaped = np.swapaxes(shaped, -1, -2)
-        return shaped.reshape(*lead, sizes.get(RHO, 1), sizes.get(LR, 1))
+        """Return means of all configurations as (rhos, learning rates); an axis that is not swept has length 1."""
+        sizes = {axis.name: len(axis.values) for axis in self.cells.grid.axes}
+        order: Sequence[str] = [name for name in self.cells.grid.names if name in (RHO, LR)]
+        shaped = means.reshape([sizes[name] for name in order])
+        return (shaped.T if order == [LR, RHO] else shaped).reshape(sizes.get(RHO, 1), sizes.get(LR, 1))

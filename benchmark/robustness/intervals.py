@@ -2,14 +2,15 @@
 
 Under ten seeds a bootstrap is too narrow (a nominal 95 % interval of a mean covers 74 % with 3 seeds and 84 % with 5),
 so there are t-intervals for means over seeds and none for the rest. From ten seeds on the seeds are resampled jointly
-over configurations and optimizers, which keeps the pairing by common random numbers.
+over configurations and optimizers, which keeps the pairing by common random numbers. Where every seed gives the same
+value there is no interval, however many they are: one without width would be certain of what the seeds cannot know.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import special  # of `stats` the same numbers take fifty times as long, one by one
 
 from benchmark.robustness.scoring import FloatArray
 
@@ -18,6 +19,8 @@ MIN_SEEDS = 2
 MIN_BOOTSTRAP_SEEDS = 10
 N_RESAMPLES = 2_000
 MAX_UNTHREADED_PRODUCTS = 250_000  # OpenBLAS multiplies in one thread below 4 * 65,536
+ROUNDING = 1e-9  # in the unit of the measure, which is of the size of one
+NO_SPREAD = "no interval where the seeds do not differ"
 T_METHOD = "t-interval over seeds"
 BOOTSTRAP_METHOD = f"joint bootstrap over seeds, expanded percentile, {N_RESAMPLES} resamples"
 REVERSE_METHOD = f"joint bootstrap over seeds, expanded reverse percentile, {N_RESAMPLES} resamples"
@@ -49,12 +52,15 @@ class Sample:
         resampled: the measure on each resample; None under ten seeds.
         n_seeds: number of seeds.
         is_order_statistic: whether noise pushes the measure one way, as it does a minimum.
+        has_steps: whether the measure is one of seed means that moves in steps, as a count of good ones does: that no
+            resample moves it means then that no step is near, and not that its spread is unknown.
     """
 
     by_seed: FloatArray | None
     resampled: FloatArray | None
     n_seeds: int
     is_order_statistic: bool = False
+    has_steps: bool = False
 
     def minus(self, other: "Sample") -> "Sample":
         """Return the sample of a difference, paired by seed and by resample."""
@@ -62,12 +68,23 @@ class Sample:
             None if first is None or second is None else first - second
             for first, second in ((self.by_seed, other.by_seed), (self.resampled, other.resampled))
         )
-        return Sample(by_seed, resampled, self.n_seeds, self.is_order_statistic or other.is_order_statistic)
+        return replace(
+            self,
+            by_seed=by_seed,
+            resampled=resampled,
+            is_order_statistic=self.is_order_statistic or other.is_order_statistic,
+        )
 
     def negated(self) -> "Sample":
         """Return the sample of the measure with the other sign."""
         by_seed, resampled = (None if part is None else -part for part in (self.by_seed, self.resampled))
-        return Sample(by_seed, resampled, self.n_seeds, self.is_order_statistic)
+        return replace(self, by_seed=by_seed, resampled=resampled)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether the seeds do not differ in the measure, so that nothing is known of its spread."""
+        values = self.resampled if self.by_seed is None else self.by_seed
+        return values is not None and not self.has_steps and bool(np.ptp(values) <= ROUNDING)
 
 
 def interval_of(value: float, sample: Sample, level: float = LEVEL) -> Interval | NoInterval:
@@ -80,6 +97,8 @@ def interval_of(value: float, sample: Sample, level: float = LEVEL) -> Interval 
     """
     if sample.n_seeds < MIN_SEEDS:
         return NoInterval(f"an interval needs at least {MIN_SEEDS} seeds, there is {sample.n_seeds}")
+    if sample.is_flat:
+        return NoInterval(NO_SPREAD)
     if sample.n_seeds < MIN_BOOTSTRAP_SEEDS:
         if sample.by_seed is None:
             return NoInterval(f"an interval needs {MIN_BOOTSTRAP_SEEDS} seeds, there are {sample.n_seeds}")
@@ -99,7 +118,7 @@ def t_interval(by_seed: FloatArray, level: float = LEVEL) -> Interval:
         level: nominal coverage.
     """
     n = len(by_seed)
-    half = stats.t.ppf((1 + level) / 2, n - 1) * by_seed.std(ddof=1) / math.sqrt(n)
+    half = special.stdtrit(n - 1, (1 + level) / 2) * by_seed.std(ddof=1) / math.sqrt(n)
     return Interval(float(by_seed.mean() - half), float(by_seed.mean() + half), level, T_METHOD)
 
 
@@ -108,7 +127,7 @@ class Band:
     """Pointwise intervals along a curve: at each point, and not at all points at once, they cover as often as they say.
 
     Attributes:
-        low: lower ends.
+        low: lower ends; NaN where there is no interval.
         high: upper ends.
         level: nominal coverage.
         method: how they were made.
@@ -123,6 +142,8 @@ class Band:
 def band_of(by_seed: FloatArray, weights: FloatArray | None, level: float = LEVEL) -> Band | None:
     """Return the intervals of the means over the seeds at every point of a curve; None for a single seed.
 
+    Where the seeds do not differ there is none, and its ends are NaN.
+
     Args:
         by_seed: shape (seeds, points), no NaN.
         weights: of the seeds in each resample, from ten seeds on.
@@ -132,11 +153,14 @@ def band_of(by_seed: FloatArray, weights: FloatArray | None, level: float = LEVE
     if n < MIN_SEEDS:
         return None
     if weights is None:
-        half = stats.t.ppf((1 + level) / 2, n - 1) * by_seed.std(axis=0, ddof=1) / math.sqrt(n)
-        return Band(mean - half, mean + half, level, T_METHOD)
-    tail = (1 - expanded_level(n, level)) / 2
-    low, high = np.quantile(weights @ by_seed, (tail, 1 - tail), axis=0)
-    return Band(np.minimum(low, mean), np.maximum(high, mean), level, BOOTSTRAP_METHOD)
+        half = special.stdtrit(n - 1, (1 + level) / 2) * by_seed.std(axis=0, ddof=1) / math.sqrt(n)
+        low, high, method = mean - half, mean + half, T_METHOD
+    else:
+        tail = (1 - expanded_level(n, level)) / 2
+        low, high = np.quantile(weights @ by_seed, (tail, 1 - tail), axis=0)
+        low, high, method = np.minimum(low, mean), np.maximum(high, mean), BOOTSTRAP_METHOD
+    is_flat = np.ptp(by_seed, axis=0) <= ROUNDING * np.abs(by_seed).max(axis=0)
+    return Band(np.where(is_flat, np.nan, low), np.where(is_flat, np.nan, high), level, method)
 
 
 def weights_for(n_seeds: int, rng: np.random.Generator | None = None) -> FloatArray | None:
@@ -176,8 +200,8 @@ def expanded_level(n_seeds: int, level: float = LEVEL) -> float:
     normal distribution; reading further out makes up for both: with a the tail, Phi^-1(a') = sqrt(n/(n-1)) t_(n-1)(a).
     Source: T. Hesterberg, What Teachers Should Know About the Bootstrap, 2015, section 5.2 (expanded percentile).
     """
-    quantile = stats.t.ppf((1 + level) / 2, n_seeds - 1) * math.sqrt(n_seeds / (n_seeds - 1))
-    return float(1 - 2 * stats.norm.sf(quantile))
+    quantile = special.stdtrit(n_seeds - 1, (1 + level) / 2) * math.sqrt(n_seeds / (n_seeds - 1))
+    return float(1 - 2 * special.ndtr(-quantile))
 
 
 def percentile_interval(

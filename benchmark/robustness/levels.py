@@ -21,7 +21,13 @@ SLACK = 1e-9  # of the scores' size: a configuration exactly at the tolerance is
 
 def best_configuration(validation: FloatArray) -> IntArray:
     """Return the number of the configuration with the best validation mean; the first of them where several tie."""
-    return np.asarray(np.argmax(validation, axis=-1))
+    return np.asarray(np.argmax(ties_for_best(validation), axis=-1))
+
+
+def ties_for_best(validation: FloatArray) -> BoolArray:
+    """Return which configurations have the best validation mean, up to rounding, which depends on the seeds' order."""
+    top = validation.max(axis=-1, keepdims=True)
+    return np.asarray(validation >= top - SLACK * np.abs(top))
 
 
 def best(validation: FloatArray, test: FloatArray) -> FloatArray:
@@ -86,7 +92,7 @@ def is_good(validation: FloatArray, reference: float, tolerance: float) -> BoolA
         reference: oriented score that good ones come near: the best validation mean of all optimizers.
         tolerance: in raw units.
     """
-    return np.asarray(validation >= reference - tolerance - SLACK * max(1.0, abs(reference)))
+    return np.asarray(validation >= reference - tolerance - SLACK * max(abs(reference), tolerance))
 
 
 def good_share(good: BoolArray) -> FloatArray:

@@ -157,9 +157,9 @@ def _slice(
         others=others,
         best=own,
         values=tuple(values.tolist()),
-        mean=_known(mean),
-        low=_known(low),
-        high=_known(high),
+        mean=known(mean),
+        low=known(low),
+        high=known(high),
         level=None if band is None else band.level,
         method=None if band is None else band.method,
         drops=() if own is None or len(rows) < 2 else _drops(cells, rows, values, own, weights),
@@ -196,12 +196,14 @@ def _drop(
     by_seed = best - (scores[below] * (1 - share) + scores[above] * share)
     if not np.isfinite(by_seed).all():
         return Drop(factor, reason="a run there has no result")
-    value = float(by_seed.mean())
-    interval = interval_of(value, Sample(by_seed, None if weights is None else weights @ by_seed, len(by_seed)))
+    value, unit = float(by_seed.mean()), float(np.abs(scores).max(where=np.isfinite(scores), initial=0.0)) or 1.0
+    sample = Sample(by_seed / unit, None if weights is None else weights @ by_seed / unit, len(by_seed))
+    interval = interval_of(value / unit, sample)
     if isinstance(interval, Interval):
-        return Drop(factor, value, interval.low, interval.high, interval.level, interval.method)
+        return Drop(factor, value, interval.low * unit, interval.high * unit, interval.level, interval.method)
     return Drop(factor, value, reason=interval.reason)
 
 
-def _known(values: FloatArray) -> Numbers:
+def known(values: FloatArray) -> Numbers:
+    """Return an array as numbers, with None where there is none."""
     return tuple(value if math.isfinite(value) else None for value in values.tolist())

@@ -1,7 +1,7 @@
 """How many seeds a paired comparison needs."""
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from benchmark.robustness.intervals import LEVEL, MIN_SEEDS
 from benchmark.robustness.scoring import FloatArray
@@ -52,7 +52,7 @@ def power_of(n_seeds: int, size: float, level: float = LEVEL) -> float:
         size: of the effect, in standard deviations of the differences.
         level: 1 minus the level of the test.
     """
-    limit = stats.t.ppf((1 + level) / 2, n_seeds - 1)
+    limit = special.stdtrit(n_seeds - 1, (1 + level) / 2)
     shift = size * np.sqrt(n_seeds)
-    wrong_side = stats.nct.cdf(-limit, n_seeds - 1, shift)  # scipy says NaN where it is far below rounding
-    return float(stats.nct.sf(limit, n_seeds - 1, shift) + np.nan_to_num(wrong_side))
+    wrong_side = special.nctdtr(n_seeds - 1, shift, -limit)  # scipy says NaN where it is far below rounding
+    return float(1 - special.nctdtr(n_seeds - 1, shift, limit) + np.nan_to_num(wrong_side))

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.errors import TableError
-from benchmark.robustness.cells import Cells, read_cells
+from benchmark.robustness.cells import Cells, TaskCells, read_cells
 from benchmark.robustness.inference import infer_grids
 from benchmark.robustness.intervals import Band, band_of, weights_for
 from benchmark.robustness.reference import reference_of
@@ -25,7 +25,7 @@ class Profile:
         optimizer: label.
         levels: normalised scores, ascending from 0 to the best of all profiles of the task, or 1 if that is more.
         share: of the runs whose normalised test score is at least the level; not increasing.
-        band: pointwise intervals over the seeds; None where they allow none.
+        band: pointwise intervals over the seeds; None under ten of them, for shares near 0 and 1 are far from normal.
     """
 
     task: str
@@ -61,9 +61,14 @@ def performance_profiles(
         TableError: where the runs allow none, with what is wrong and where.
     """
     given = (scorings,) if isinstance(scorings, TaskScoring) else tuple(scorings)
+    return profiles_of(read_cells(frame, given, infer_grids(frame, given) if grids is None else grids), y_ref or {})
+
+
+def profiles_of(tasks: Sequence[TaskCells], y_ref: Mapping[str, float]) -> list[Profile]:
+    """Return the profiles of runs that are arranged already, as `performance_profiles` does."""
     profiles = []
-    for task in read_cells(frame, given, infer_grids(frame, given) if grids is None else grids):
-        reference = reference_of(task, y_ref or {})
+    for task in tasks:
+        reference = reference_of(task, y_ref)
         if reference.score is None or reference.problem is not None:
             raise TableError(f"a profile needs a reference, but {task.scoring.task} has none: {reference.problem}.")
         floor = task.scoring.oriented_floor
@@ -79,7 +84,7 @@ def _profile(cells: Cells, scores: FloatArray, levels: FloatArray, weights: Floa
     n_configurations = len(scores)
     ordered = np.sort(scores, axis=0).T
     by_seed = np.array([1 - np.searchsorted(own, levels, side="left") / n_configurations for own in ordered])
-    band = band_of(by_seed, weights)
+    band = None if weights is None else band_of(by_seed, weights)
     if band is not None:
         band = Band(np.maximum(band.low, 0.0), np.minimum(band.high, 1.0), band.level, band.method)
     return Profile(cells.grid.task, cells.grid.optimizer, levels, by_seed.mean(axis=0), band)

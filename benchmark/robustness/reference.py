@@ -33,7 +33,7 @@ def reference_of(task: TaskCells, given: Mapping[str, float]) -> Reference:
     scoring, floor = task.scoring, task.scoring.oriented_floor
     if scoring.task in given:
         score = scoring.raw(given[scoring.task])
-        if not (np.isfinite(score) and score - floor > TINY * max(1.0, abs(floor))):
+        if not (np.isfinite(score) and _is_above(score, floor)):
             raise TableError(
                 f"a reference must be a number better than the floor, but {scoring.task} has "
                 f"y_ref={given[scoring.task]!r}, floor={scoring.floor!r}, goal={scoring.goal}."
@@ -43,5 +43,8 @@ def reference_of(task: TaskCells, given: Mapping[str, float]) -> Reference:
     if not means:
         return Reference(None, "there is no reference: no configuration is complete")
     score = float(max(mean.max() for mean in means))
-    learned = score - floor > TINY * max(1.0, abs(floor))
-    return Reference(score, None if learned else NOTHING_LEARNED)
+    return Reference(score, None if _is_above(score, floor) else NOTHING_LEARNED)
+
+
+def _is_above(score: float, floor: float) -> bool:
+    return score - floor > TINY * max(abs(score), abs(floor))

@@ -183,7 +183,14 @@ _MEASURES = (
         None,
         "count",
     ),
-    MeasureInfo("elapsed_s", "seconds", "Median wall seconds of a completed run.", "", None, "seconds"),
+    MeasureInfo(
+        "elapsed_s",
+        "seconds",
+        "Median seconds of the steps of a completed run by itself, by a probe; else the wall seconds that it took.",
+        "",
+        None,
+        "seconds",
+    ),
     *(
         MeasureInfo(
             COLUMNS[name][0],

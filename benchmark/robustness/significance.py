@@ -3,13 +3,20 @@
 import math
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-from benchmark.robustness.intervals import MIN_SEEDS, Sample
+from benchmark.robustness.intervals import MIN_SEEDS, ROUNDING, Sample
 
-ROUNDING = 1e-9  # in the unit of the measure, which is of the size of one
 T_TEST = "paired t-test over seeds"
+SIGN_TEST = "sign test over seeds"
 BOOTSTRAP_TEST = "joint bootstrap over seeds, inverted"
+
+
+def test_of(sample: Sample) -> str:
+    """Return the name of the test of a difference."""
+    if sample.by_seed is None:
+        return BOOTSTRAP_TEST
+    return SIGN_TEST if sample.is_flat else T_TEST
 
 
 def two_sided_p(value: float, sample: Sample) -> float | None:
@@ -34,15 +41,15 @@ def p_not_above(value: float, sample: Sample) -> float | None:
     if n < MIN_SEEDS:
         return None
     if sample.by_seed is not None:
-        error = float(sample.by_seed.std(ddof=1)) / math.sqrt(n)
-        if error > ROUNDING:
-            return float(stats.t.sf(value / error, n - 1))
+        if not sample.is_flat:
+            error = float(sample.by_seed.std(ddof=1)) / math.sqrt(n)
+            return float(special.stdtr(n - 1, -value / error))
         chance = 2.0**-n  # that all n differences have the sign they have, if either were as likely
         return 0.5 if abs(value) <= ROUNDING else 1 - chance if value < 0 else chance
     resampled = sample.resampled
-    if resampled is None or not np.isfinite(resampled).all():
+    if resampled is None or sample.is_flat or not np.isfinite(resampled).all():
         return None
     # the reverse interval has its lower end at twice the value less a high quantile
     beyond = resampled >= 2 * value if sample.is_order_statistic else resampled <= 0
     tail = (np.count_nonzero(beyond) + 1) / (len(resampled) + 1)
-    return float(stats.t.cdf(stats.norm.ppf(tail) / math.sqrt(n / (n - 1)), n - 1))
+    return float(special.stdtr(n - 1, special.ndtri(tail) / math.sqrt(n / (n - 1))))

@@ -10,6 +10,7 @@ import pandas as pd
 from benchmark.robustness.cells import Cells, TaskCells, read_cells
 from benchmark.robustness.inference import infer_grids
 from benchmark.robustness.intervals import band_of, weights_for
+from benchmark.robustness.marginal import Numbers, known
 from benchmark.robustness.scoring import FloatArray, GridInfo, TaskScoring
 from benchmark.robustness.tuning import expected_best
 
@@ -25,7 +26,7 @@ class TuningCurve:
         optimizer: label.
         trials: the numbers k, from 1 to the number of complete configurations.
         value: mean over the seeds.
-        low: lower ends of pointwise intervals; None where the seeds allow none.
+        low: lower ends of pointwise intervals; None where the seeds allow none, or do not differ.
         high: upper ends.
         level: nominal coverage of each.
         method: how they were made.
@@ -35,8 +36,8 @@ class TuningCurve:
     optimizer: str
     trials: tuple[int, ...]
     value: tuple[float, ...]
-    low: tuple[float, ...] | None
-    high: tuple[float, ...] | None
+    low: Numbers | None
+    high: Numbers | None
     level: float | None
     method: str | None
 
@@ -86,7 +87,7 @@ def _curve(scoring: TaskScoring, cells: Cells, weights: FloatArray | None) -> Tu
     if scoring.goal == "minimize":
         value = -value
         ends = (None, None) if band is None else (-band.high, -band.low)
-    low, high = (None if end is None else tuple(end.tolist()) for end in ends)
+    low, high = (None if end is None else known(end) for end in ends)
     return TuningCurve(
         task=scoring.task,
         optimizer=cells.grid.optimizer,

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from service.environment import make_data_dir
+from service.environment import make_data_dir, open_store
 from service.jobs.dispatcher import ALIVE_WITHIN_S
+from service.keyfile import ensure_admin_key
 from service.settings import Settings
 from service.store import backup as copy_database
 from service.store import check, upgrade
@@ -16,12 +17,21 @@ app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 
 
 @app.command("upgrade")
-def upgrade_database() -> None:
+def upgrade_database(
+    admin_key_file: Annotated[
+        Path | None, typer.Option(help="Where no usable admin key exists, make one and write it to this file.")
+    ] = None,
+) -> None:
     """Bring the schema to what this version needs."""
     settings = Settings()
     make_data_dir(settings)
     upgrade(settings.store_url)
     typer.echo("The schema is up to date.", err=True)
+    if admin_key_file is not None:
+        with open_store(settings) as store:
+            key = ensure_admin_key(store, admin_key_file)
+        if key is not None:
+            typer.echo(f"The admin key {key.id} is in {admin_key_file}.", err=True)
 
 
 @app.command("check")

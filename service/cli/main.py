@@ -1,12 +1,12 @@
 """The command `rhobust`: its commands put together, and every expected error in one line."""
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from service.cli import catalogue, database, doctor, jobs, results, roles, upkeep
+from service.build import build
+from service.cli import catalogue, database, doctor, jobs, keys, results, roles, upkeep
 from service.cli.exits import EXPECTED, exit_code, message
 
 app = typer.Typer(
@@ -19,11 +19,13 @@ app = typer.Typer(
 for module in (roles, jobs, results, catalogue, upkeep, doctor):
     module.register(app)
 app.add_typer(database.app, name="db")
+app.add_typer(keys.app, name="keys")
 
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"rhobust {version('rhobust')}")
+        facts = build()
+        typer.echo(f"rhobust {facts.version} ({facts.revision[:12]})" if facts.revision else f"rhobust {facts.version}")
         raise typer.Exit
 
 

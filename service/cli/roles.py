@@ -1,6 +1,8 @@
 """Commands that start a role: server, dispatcher, a run without a server, the demonstration."""
 
+import ipaddress
 import os
+import re
 import signal
 import time
 from contextlib import suppress
@@ -14,7 +16,7 @@ from benchmark import Spec
 from service.cli.demo import demonstrate
 from service.cli.exits import ExitCode
 from service.cli.output import Output, OutputOption, ViewOption, print_table, stderr
-from service.environment import bind, check_ray, open_store
+from service.environment import bind, check_certificate, check_ray, open_store
 from service.jobs import Dispatcher
 from service.jobs.child import end_with_parent
 from service.keeping import cpu_shares, keep_until_stopped
@@ -43,29 +45,60 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
 
 
+def _root_path(path: str) -> str:
+    if path and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", path):
+        raise typer.BadParameter(f"it must be like /rhobust, but got {path!r}.")
+    return path
+
+
+def _proxies(addresses: str | None) -> str | None:
+    for address in addresses.split(",") if addresses is not None else ():
+        try:
+            ipaddress.ip_network(address.strip(), strict=False)
+        except ValueError:
+            raise typer.BadParameter(f"a proxy is named by its IP address or network, but got {address!r}.") from None
+    return addresses
+
+
 def serve(
-    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than of loopback needs an API key to exist.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = DEFAULT_PORT,
     dispatcher: Annotated[bool, typer.Option(help="Whether to run jobs as well as to accept them.")] = True,
     jobs: Jobs = 1,
     cpus: SharedCpus = None,
+    ssl_certfile: Annotated[Path | None, typer.Option(help="Certificate of TLS, as PEM.")] = None,
+    ssl_keyfile: Annotated[Path | None, typer.Option(help="Its key, where that is another file.")] = None,
+    root_path: Annotated[str, typer.Option(callback=_root_path, help="Path under which a proxy serves us.")] = "",
+    proxy: Annotated[
+        str | None, typer.Option(callback=_proxies, help="Addresses of proxies whose forwarded headers are believed.")
+    ] = None,
     parent: Parent = None,
 ) -> None:
     """Start the server: API, dashboard, and a dispatcher that runs the jobs, or several."""
     if parent is not None:
         end_with_parent(parent)
-    from service.serve import serve as serve_until_stopped  # the web part takes half a second to load
+    from service.serve import Front, require_key  # the web part takes half a second to load
+    from service.serve import serve as serve_until_stopped
 
     settings = Settings()
     shares = _shares(jobs, cpus, settings) if dispatcher else []
     set_up_logging(settings)
     if dispatcher:
         check_ray(settings)
-    with open_store(settings) as store, bind(host, port) as listener:
-        name, number = listener.getsockname()[:2]
-        shown = f"[{name}]" if ":" in name else name
-        typer.echo(f"Rhobust serves http://{shown}:{number} from {settings.data_dir}; Ctrl-C stops it.", err=True)
-        serve_until_stopped(store, settings, listener, shares=shares)
+    if ssl_certfile is not None:
+        check_certificate(ssl_certfile, ssl_keyfile)
+    elif ssl_keyfile is not None:
+        raise typer.BadParameter("--ssl-keyfile needs --ssl-certfile.")
+    front = Front(host=host, certificate=ssl_certfile, certificate_key=ssl_keyfile, root_path=root_path, proxies=proxy)
+    with open_store(settings) as store:
+        require_key(store, settings, front)
+        with bind(host, port) as listener:
+            name, number = listener.getsockname()[:2]
+            url = f"{'https' if ssl_certfile else 'http'}://{f'[{name}]' if ':' in name else name}:{number}"
+            typer.echo(f"Rhobust serves {url} from {settings.data_dir}; Ctrl-C stops it.", err=True)
+            serve_until_stopped(store, settings, listener, front=front, shares=shares)
 
 
 def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import random
+import secrets
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,8 +13,10 @@ import httpx
 
 from service.client.errors import ServerUnreachableError, checked, problem_of, retry_after_s
 from service.client.keys import LOOPBACK
+from service.telemetry import current_notes
 
 PREFIX = "/api/v1"
+REQUEST_ID = "X-Request-ID"
 FIRST_PATIENCE_S = 3.0  # for a server that never answered, whose address may well be wrong
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 AWAY = frozenset({httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT})
@@ -61,6 +64,7 @@ class Connection:
             ProblemError: when the server refuses it.
             ServerUnreachableError: when there is no answer.
         """
+        options["headers"] = {**_request_id(), **options.get("headers", {})}
         may_repeat = method == "GET" or "Idempotency-Key" in options.get("headers", {})
         began = time.monotonic()
         for count in itertools.count():
@@ -101,7 +105,9 @@ class Connection:
         """
         timeout = httpx.Timeout(self._http.timeout.connect, read=read_timeout_s)
         try:
-            with self._http.stream("GET", PREFIX + path, params=params, timeout=timeout) as response:
+            with self._http.stream(
+                "GET", PREFIX + path, params=params, headers=_request_id(), timeout=timeout
+            ) as response:
                 if response.is_error:
                     response.read()
                 yield checked(response)
@@ -110,7 +116,15 @@ class Connection:
 
     def _no_answer(self, error: httpx.TransportError) -> ServerUnreachableError:
         reason = str(error) or type(error).__name__
-        return ServerUnreachableError(f"no answer from {self.url}: {reason}. Is `rhobust serve` running?")
+        message = f"no answer from {self.url}: {reason}. Is `rhobust serve` running?"
+        if not isinstance(error, NEVER_SENT):  # the server may have it in its log
+            message += f" (request {error.request.headers[REQUEST_ID]})"
+        return ServerUnreachableError(message)
+
+
+def _request_id() -> dict[str, str]:
+    """Return the header with the id of the request for which another one is sent, or with a new one."""
+    return {REQUEST_ID: str(current_notes().get("request_id") or secrets.token_hex(8))}
 
 
 def _pause_s(count: int) -> float:

@@ -57,7 +57,9 @@ class ProblemError(ClientError):
         self.status, self.title, self.detail = status, title, detail
         self.errors, self.request_id, self.retry_after_s = tuple(errors), request_id, retry_after_s
         # A single problem of a spec is the detail already.
-        super().__init__("\n  ".join([detail, *(str(one) for one in errors if one.detail not in detail)]))
+        message = "\n  ".join([detail, *(str(one) for one in errors if one.detail not in detail)])
+        is_fault = request_id and status >= httpx.codes.INTERNAL_SERVER_ERROR  # the server's log has more of it
+        super().__init__(f"{message} (request {request_id})" if is_fault else message)
 
 
 class UnauthorizedError(ProblemError):

@@ -3,6 +3,7 @@
 from sqlalchemy import select, text
 
 from service.states import JobState
+from service.store import migrate
 from service.store.entities import Job
 from service.store.part import Part, job_from_row
 from service.store.tables import db_now, job
@@ -17,6 +18,10 @@ class Inspecting(Part):
         with self._database.read() as connection:
             rows = connection.execute(select(job).where(*lapsed).order_by(job.c.seq)).mappings()
             return [job_from_row(row) for row in rows]
+
+    def require_schema(self) -> None:
+        """Raise SchemaError unless the database still has the schema that this version needs."""
+        migrate.require_schema(self._database)
 
     def damage(self) -> list[str] | None:
         """Return what is damaged in a SQLite file, after a quick look through all of it; None on PostgreSQL."""

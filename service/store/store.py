@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Self
 
 from service.store import migrate
+from service.store.census import Counting
 from service.store.database import Database
 from service.store.dispatchers import Dispatchers
 from service.store.estimating import Estimating
@@ -20,7 +21,19 @@ from service.store.writing import Writing
 
 
 class Store(
-    Submitting, Jobs, Listing, Queue, Writing, Reading, Exporting, Dispatchers, Estimating, Pruning, Inspecting, Keys
+    Submitting,
+    Jobs,
+    Listing,
+    Queue,
+    Writing,
+    Reading,
+    Exporting,
+    Dispatchers,
+    Estimating,
+    Pruning,
+    Inspecting,
+    Counting,
+    Keys,
 ):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 

@@ -8,21 +8,24 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from service.settings import Settings
 from service.store import Store
-from service.web import catalogue, health, jobs, logs, pages, records, results
-from service.web.guard import MAX_BODY_BYTES, Guard
-from service.web.problems import ProblemDocument, install_handlers
+from service.web import catalogue, health, jobs, keys, logs, pages, records, results, sessions
+from service.web.authentication import Authentication
+from service.web.guard import LOOPBACK_HOSTS, MAX_BODY_BYTES, Guard
+from service.web.problems import Faults, ProblemDocument, install_handlers
 from service.web.state import AppState
+from service.web.watch import Watch
 
-LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
-
-def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOOPBACK_HOSTS) -> FastAPI:
+def create_app(
+    store: Store, settings: Settings, *, hosts: Collection[str] = LOOPBACK_HOSTS, is_exposed: bool = False
+) -> FastAPI:
     """Return the app that serves a store.
 
     Args:
         store: open; the caller closes it.
         settings: of the server.
         hosts: names under which it answers.
+        is_exposed: whether others than this machine can reach it, so that a key is needed in any case.
     """
     problem = {"model": ProblemDocument, "description": "an error", "content": {"application/problem+json": {}}}
     app = FastAPI(
@@ -35,7 +38,7 @@ def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOO
         redoc_url=None,
         responses={"default": problem},
     )
-    app.state.rhobust = AppState(store, settings)
+    app.state.rhobust = AppState(store, settings, is_exposed=is_exposed)
     api = APIRouter(prefix="/api/v1")
     for router in (
         jobs.router,
@@ -45,14 +48,19 @@ def create_app(store: Store, settings: Settings, *, hosts: Collection[str] = LOO
         records.router,
         records.single_router,
         catalogue.router,
+        keys.router,
     ):
         api.include_router(router)
     app.include_router(api)
     app.include_router(health.router)
     app.include_router(pages.router)
+    app.include_router(sessions.router)
     pages.mount_static(app)
     install_handlers(app)
-    # The guard is the outer one: what a header declares it refuses itself, what comes in pieces is counted inside.
+    # The last one is the outermost. What a header declares the guard refuses, what comes in pieces is counted inside.
     app.add_middleware(RequestBodyLimitMiddleware, max_body_size=MAX_BODY_BYTES)
+    app.add_middleware(Authentication)
+    app.add_middleware(Faults)
     app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Watch)
     return app

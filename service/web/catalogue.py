@@ -13,8 +13,9 @@ from benchmark.figures import figure_kinds
 from benchmark.robustness import measures
 from benchmark.tasks import task_class, task_names
 from optimizers import Hyperparameter, base_info, base_names, optimizer_info, optimizer_names
+from service.web.access import READ
 
-router = APIRouter(tags=["catalogue"])
+router = APIRouter(tags=["catalogue"], dependencies=[READ])
 
 
 class OptimizerShape(BaseModel):

@@ -1,7 +1,7 @@
-"""The guard around every request: an id, headers that browsers heed, and nothing that another site's page sent."""
+"""The guard around every request: headers that browsers heed, and nothing that another site's page sent."""
 
+import ipaddress
 import re
-import secrets
 from collections.abc import Collection
 from http import HTTPStatus
 
@@ -13,13 +13,16 @@ from service.web.problems import problem
 
 MAX_BODY_BYTES = 1024**2
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Plotly sets an empty style attribute on its colour bars: the hash of the empty string allows that and nothing else.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "style-src-attr 'unsafe-hashes' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+STATIC_FOLDERS = ("/static/", "/assets/")
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+# Not for loopback: a browser would ask every other server of this machine for https as well, on every port.
+TRANSPORT_SECURITY = "max-age=31536000"
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
@@ -33,8 +36,8 @@ class Guard:
     """ASGI middleware that every request passes.
 
     A server without keys trusts whoever reaches it, so it must not be reached by a page of another site that the user
-    has open: only known host names are answered (no DNS rebinding), a writing request must come from this origin or
-    from no browser at all, and must be JSON, which no plain form can send.
+    has open: only known host names are answered (no DNS rebinding; an address needs no name server), a writing request
+    must come from this origin or from no browser at all, and must be JSON, which no plain form can send.
 
     Args:
         app: what is guarded.
@@ -51,17 +54,15 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given_id = headers.get("x-request-id", "")
-        request_id = given_id if REQUEST_ID.fullmatch(given_id) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 response_headers = MutableHeaders(scope=message)
-                response_headers["X-Request-ID"] = request_id
                 for name, value in HEADERS.items():
                     response_headers.setdefault(name, value)
-                if scope["path"].startswith("/api/"):
+                if scope["scheme"] == "https" and _host_name(headers.get("host", "")) not in LOOPBACK_HOSTS:
+                    response_headers.setdefault("Strict-Transport-Security", TRANSPORT_SECURITY)
+                if not route_path(scope).startswith(STATIC_FOLDERS):
                     response_headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
@@ -76,8 +77,11 @@ class Guard:
 
     def _refusal(self, method: str, headers: Headers) -> tuple[HTTPStatus, str] | None:
         host = headers.get("host", "")
-        if _host_name(host) not in self._hosts:
-            return HTTPStatus.MISDIRECTED_REQUEST, f"this server does not answer to the host {host[:200]!r}."
+        name = _host_name(host)
+        if name not in self._hosts and not _is_address(name):
+            return HTTPStatus.MISDIRECTED_REQUEST, (
+                f"this server does not answer to the host {host[:200]!r}; RHOBUST_ALLOWED_HOSTS may name it."
+            )
         if method in SAFE_METHODS:
             return None
         origin = headers.get("origin")
@@ -93,6 +97,11 @@ class Guard:
         if has_body and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a body must be JSON, with Content-Type: application/json."
         return None
+
+
+def route_path(scope: Scope) -> str:
+    """Return the path of a request without the one under which a proxy serves us."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
 def without_body(send: Send) -> Send:
@@ -114,3 +123,11 @@ def _host_name(host: str) -> str:
     """Return a host header without its port."""
     name = host.rpartition(":")[0] if re.search(r":\d+$", host) else host
     return name.strip("[]").lower()
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

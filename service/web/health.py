@@ -1,12 +1,16 @@
 """Calls about the server itself."""
 
 from http import HTTPStatus
-from importlib.metadata import version
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, Field
 
+from service.build import build
+from service.doctor.findings import Verdict
+from service.doctor.machine import disk
 from service.jobs.dispatcher import ALIVE_WITHIN_S
+from service.web.metrics import MEDIA_TYPE
 from service.web.shapes import DispatcherShape, dispatcher_values
 from service.web.state import State
 
@@ -31,6 +35,10 @@ class Version(BaseModel):
     """What is running."""
 
     version: str
+    revision: str | None = Field(description="of the source, as git names it; null where that is not known")
+    python: str
+    torch: str
+    db_schema: str = Field(alias="schema", description="revision of the database's schema that this server needs")
 
 
 @router.get("/healthz")
@@ -39,17 +47,33 @@ async def healthz() -> Health:
     return Health()
 
 
-@router.get("/readyz", responses={HTTPStatus.SERVICE_UNAVAILABLE: {"description": "the database does not answer"}})
+@router.get(
+    "/readyz",
+    responses={HTTPStatus.SERVICE_UNAVAILABLE: {"description": "the database does not answer, or has another schema"}},
+)
 def readyz(state: State, response: Response) -> Readiness:
-    """Say whether the database answers, and which dispatchers are alive; none is a warning."""
+    """Say whether the database answers and has the schema that this server needs, and which dispatchers are alive.
+
+    That none is alive is a warning, and so is a disk that is nearly full.
+    """
     response.headers["Cache-Control"] = "no-store"
+    state.store.require_schema()
     alive = state.store.dispatchers(ALIVE_WITHIN_S)
     warnings = [] if alive else ["no dispatcher is alive: jobs are accepted and wait; start one with `rhobust worker`."]
+    space = disk(state.settings)
+    if space.verdict is not Verdict.OK:
+        warnings.append(f"{space.message} {space.remedy}")
     shapes = [DispatcherShape(**dispatcher_values(dispatcher)) for dispatcher in alive]
     return Readiness(status="ok", dispatchers=shapes, warnings=warnings)
 
 
-@router.get("/version", response_model_exclude_none=True)
+@router.get("/metrics", response_class=PlainTextResponse)
+def get_metrics(state: State) -> Response:
+    """Return the metrics of this server and of its store, in Prometheus's text format."""
+    return Response(state.metrics.text(), media_type=MEDIA_TYPE)
+
+
+@router.get("/version")
 async def get_version() -> Version:
-    """Return the version of the server."""
-    return Version(version=version("rhobust"))
+    """Return what is running."""
+    return Version.model_validate(build().to_dict())

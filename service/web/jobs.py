@@ -18,6 +18,7 @@ from service.logs import remove_log
 from service.states import Action, JobState, require_allowed
 from service.store import Job, JobOrder, position_of
 from service.submission import new_job
+from service.web.access import READ, SUBMIT, Caller
 from service.web.conditional import headers_of, unchanged, weak_tag
 from service.web.paging import MAX_TOKEN, job_position, job_token
 from service.web.shapes import JobDetail, JobPage, detail_values, job_values
@@ -32,7 +33,7 @@ SPEC_BODY = {
         "content": {"application/json": {"schema": {"type": "object"}}},
     }
 }
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], dependencies=[READ])
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
 JobId = Annotated[str, Path(pattern=JOB_ID)]
 IdempotencyKey = Annotated[str | None, Header(pattern=r"^[\x21-\x7e]{1,128}$")]
@@ -83,10 +84,13 @@ async def _spec_document(request: Request) -> Mapping[str, Any]:
     status_code=HTTPStatus.ACCEPTED,
     response_model=JobDetail,
     responses={200: {"model": Plan | JobDetail}},
+    dependencies=[SUBMIT],
     openapi_extra=SPEC_BODY,
 )
 def submit_job(
+    request: Request,
     state: State,
+    caller: Caller,
     document: Annotated[Mapping[str, Any], Depends(_spec_document)],
     idempotency_key: IdempotencyKey = None,
     dry_run: bool = False,
@@ -95,10 +99,16 @@ def submit_job(
     spec = Spec.from_mapping(document, max_cells=state.settings.max_cells)
     if dry_run:
         return JSONResponse(_plan(estimate(spec, state.store)).model_dump())
-    job, is_new = state.store.submit(new_job(spec), idempotency_key=idempotency_key)
+    job, is_new = state.store.submit(
+        new_job(spec, submitted_by=caller.name),
+        principal=caller.name,
+        idempotency_key=idempotency_key,
+        max_queued=None if caller.is_local else state.settings.max_queued,
+    )
     detail = _detail(state, job)
+    root = request.scope.get("root_path", "")
     status = HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
-    return JSONResponse(detail.model_dump(mode="json"), status, {"Location": f"/api/v1/jobs/{job.id}"})
+    return JSONResponse(detail.model_dump(mode="json"), status, {"Location": f"{root}/api/v1/jobs/{job.id}"})
 
 
 def _plan(found: Estimate) -> Plan:
@@ -163,39 +173,39 @@ def get_job(request: Request, state: State, job_id: JobId) -> Response:
     return found or JSONResponse(_detail(state, job).model_dump(mode="json"), headers=headers)
 
 
-@router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT)
+@router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT, dependencies=[SUBMIT])
 def delete_job(state: State, job_id: JobId) -> None:
     """Delete a finished job, its log where it is on this machine, and the records that no other job uses."""
     state.store.delete(job_id)
     remove_log(state.settings.log_path(job_id))
 
 
-@router.post("/{job_id}/pause", status_code=HTTPStatus.ACCEPTED)
+@router.post("/{job_id}/pause", status_code=HTTPStatus.ACCEPTED, dependencies=[SUBMIT])
 def pause_job(state: State, job_id: JobId) -> JobDetail:
     """Start no more packs; those in flight finish."""
     return _detail(state, state.store.pause(job_id))
 
 
-@router.post("/{job_id}/resume", status_code=HTTPStatus.ACCEPTED)
+@router.post("/{job_id}/resume", status_code=HTTPStatus.ACCEPTED, dependencies=[SUBMIT])
 def resume_job(state: State, job_id: JobId) -> JobDetail:
     """Put a paused job back into the queue."""
     return _detail(state, state.store.resume(job_id))
 
 
-@router.post("/{job_id}/cancel", status_code=HTTPStatus.ACCEPTED)
+@router.post("/{job_id}/cancel", status_code=HTTPStatus.ACCEPTED, dependencies=[SUBMIT])
 def cancel_job(state: State, job_id: JobId) -> JobDetail:
     """End a job at once; what is recorded stays."""
     return _detail(state, state.store.cancel(job_id))
 
 
-@router.post("/{job_id}/retry", status_code=HTTPStatus.ACCEPTED)
+@router.post("/{job_id}/retry", status_code=HTTPStatus.ACCEPTED, dependencies=[SUBMIT])
 def retry_job(state: State, job_id: JobId, retry: Retry | None = None) -> JobDetail:
     """Train what is missing of an ended job, under new limits if any are given."""
     limits = retry.limits.model_dump(mode="json", exclude_unset=True) if retry and retry.limits else None
     return _detail(state, state.store.retry(job_id, limits))
 
 
-@router.post("/{job_id}/extend", status_code=HTTPStatus.ACCEPTED, openapi_extra=SPEC_BODY)
+@router.post("/{job_id}/extend", status_code=HTTPStatus.ACCEPTED, dependencies=[SUBMIT], openapi_extra=SPEC_BODY)
 def extend_job(
     state: State, job_id: JobId, document: Annotated[Mapping[str, Any], Depends(_spec_document)]
 ) -> JobDetail:

@@ -14,13 +14,14 @@ from service.jobs.dispatcher import host_of
 from service.logs import MAX_TAIL_LINES, LogReader
 from service.states import JobState
 from service.store import Job, NotFoundError, StoreError
+from service.web.access import READ
 from service.web.jobs import JobId
 from service.web.state import AppState, State
 
 FOLLOW_POLL_S = 0.5
 MAX_FOLLOWERS, FOLLOW_LATER_S = 50, 60  # each holds one of the server's connections, perhaps for days
 TEXT = "text/plain; charset=utf-8"
-router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"])
+router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], dependencies=[READ])
 
 
 @router.get("/logs", response_class=PlainTextResponse)

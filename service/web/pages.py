@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse
@@ -10,11 +11,23 @@ from fastapi.templating import Jinja2Templates
 from starlette.staticfiles import StaticFiles
 
 from service.store import NotFoundError
+from service.web.access import Principal
 from service.web.jobs import JobId
 from service.web.state import State
 
 FOLDER = Path(__file__).parent
-TEMPLATES = Jinja2Templates(FOLDER / "templates")
+
+
+def _surroundings(request: Request) -> dict[str, Any]:
+    """Return what every page knows: the path under which a proxy serves us, and who is signed in."""
+    principal: Principal | None = getattr(request.state, "principal", None)
+    return {
+        "root": request.scope.get("root_path", ""),
+        "principal": principal if principal and principal.session else None,
+    }
+
+
+TEMPLATES = Jinja2Templates(FOLDER / "templates", context_processors=[_surroundings])
 ONE_DAY = "public, max-age=86400"
 router = APIRouter(include_in_schema=False)
 

@@ -10,6 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmark import BenchmarkError, SpecError, TaskDataError
 from benchmark import Problem as SpecProblem
@@ -19,13 +21,16 @@ from service.store import (
     IdempotencyConflictError,
     InvalidValueError,
     NotFoundError,
+    QueueFullError,
     SchemaError,
     StoreError,
     UnavailableError,
 )
+from service.telemetry import redact
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
+QUEUE_RETRY_AFTER_S = 60
 logger = logging.getLogger("rhobust.web")
 
 
@@ -58,8 +63,8 @@ def problem(
     document = ProblemDocument(
         title=HTTPStatus(status).phrase,
         status=status,
-        detail=detail,
-        errors=[Detail(pointer=error.pointer, detail=error.detail) for error in errors],
+        detail=redact(detail),
+        errors=[Detail(pointer=redact(error.pointer), detail=redact(error.detail)) for error in errors],
         request_id=getattr(request.state, "request_id", ""),
     )
     return JSONResponse(document.model_dump(), status, headers, media_type=MEDIA_TYPE)
@@ -91,18 +96,55 @@ def install_handlers(app: FastAPI) -> None:
     def _illegal(request: Request, error: IllegalTransitionError) -> JSONResponse:
         return problem(request, HTTPStatus.CONFLICT, str(error))
 
+    @app.exception_handler(QueueFullError)
+    def _full(request: Request, error: QueueFullError) -> JSONResponse:
+        headers = {"Retry-After": str(QUEUE_RETRY_AFTER_S)}
+        return problem(request, HTTPStatus.TOO_MANY_REQUESTS, str(error), headers=headers)
+
     away: tuple[type[Exception], ...] = (UnavailableError, SchemaError, TaskDataError)
     refused: tuple[type[Exception], ...] = (IdempotencyConflictError, InvalidValueError, BenchmarkError)
-    for kinds, handler in ((away, _unavailable), (refused, _refused), ((StoreError, Exception), _fault)):
+    for kinds, handler in ((away, unavailable), (refused, _refused), ((StoreError, Exception), _fault)):
         for kind in kinds:
             app.add_exception_handler(kind, handler)
+
+
+class Faults:
+    """ASGI middleware that turns an error that nobody expected into an answer inside the guard, with its headers.
+
+    Starlette's own place for that is outside of every middleware.
+
+    Args:
+        app: what may fail.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        has_begun = False
+
+        async def send_noticed(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noticed)
+        except ClientDisconnect:  # in the midst of its body: nobody is there to be answered
+            return
+        except Exception as error:
+            if has_begun:  # only a connection that breaks off tells the client now
+                raise
+            await _fault(Request(scope), error)(scope, receive, send)
 
 
 def _strings(location: Iterable[Any]) -> list[int | str]:
     return [part if isinstance(part, int) else str(part) for part in location]
 
 
-def _unavailable(request: Request, error: Exception) -> JSONResponse:
+def unavailable(request: Request, error: Exception) -> JSONResponse:
+    """Return the response for what may go well later."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
     return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers=headers)
 

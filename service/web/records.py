@@ -12,6 +12,7 @@ from starlette.concurrency import iterate_in_threadpool
 from benchmark import Spec, Status
 from service.export import csv_pieces, export_schema, parquet_pieces
 from service.store import Job
+from service.web.access import READ
 from service.web.conditional import headers_of, tag_of, unchanged
 from service.web.jobs import MAX_PAGE_SIZE, JobId
 from service.web.negotiation import negotiated
@@ -20,8 +21,8 @@ from service.web.state import AppState, State
 
 FORMATS = {"json": "application/json", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 MAX_EXPORTS, EXPORT_LATER_S = 8, 10  # each holds some ten megabytes of rows
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
-single_router = APIRouter(prefix="/records", tags=["results"])
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=[READ])
+single_router = APIRouter(prefix="/records", tags=["results"], dependencies=[READ])
 
 
 @router.get(

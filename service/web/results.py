@@ -15,12 +15,13 @@ from benchmark.robustness.rendering import render_csv, render_latex, render_mark
 from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
 from service.results import job_results, jobs_table
+from service.web.access import READ
 from service.web.conditional import headers_of, unchanged
 from service.web.jobs import JOB_ID, JobId
 from service.web.rendered import Rendered, json_bytes
 from service.web.state import AppState, State
 
-router = APIRouter(prefix="/jobs/{job_id}", tags=["results"])
+router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=[READ])
 RENDERERS: dict[str, tuple[str, Callable[[RobustnessTable], str | bytes]]] = {
     "csv": ("text/csv", render_csv),
     "md": ("text/markdown", render_markdown),
@@ -31,7 +32,7 @@ TableFormat = Annotated[
     Literal["json", "csv", "md", "parquet", "tex"],
     Query(alias="format", description="json: the document; csv and parquet: a row a measure"),
 ]
-tables_router = APIRouter(prefix="/tables", tags=["results"])
+tables_router = APIRouter(prefix="/tables", tags=["results"], dependencies=[READ])
 MAX_JOBS = 20
 JSON = "application/json"
 IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}

@@ -177,10 +177,10 @@ def job_values(job: Job, progress: Progress) -> dict[str, Any]:
         "fingerprints": list(progress.fingerprints),
         "execution": job.execution,
         "submitted_by": job.submitted_by,
-        "created_at": _time(job.created_at),
-        "started_at": _time(job.started_at),
-        "finished_at": _time(job.finished_at),
-        "first_record_at": _time(job.first_record_at),
+        "created_at": time_text(job.created_at),
+        "started_at": time_text(job.started_at),
+        "finished_at": time_text(job.finished_at),
+        "first_record_at": time_text(job.first_record_at),
         "error": job.error,
         "progress": progress_values(job, progress),
     }
@@ -264,5 +264,6 @@ def dispatcher_values(dispatcher: Dispatcher) -> dict[str, Any]:
     return {name: getattr(dispatcher, name) for name in DispatcherShape.model_fields}
 
 
-def _time(seconds: float | None) -> Time:
+def time_text(seconds: float | None) -> Time:
+    """Return a time as RFC 3339 writes it, in UTC."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -12,6 +12,7 @@ from benchmark.errors import TableError
 from benchmark.execution import train_cell
 from benchmark.robustness import Reading, RobustnessTable, render_markdown
 from benchmark.run import Records
+from benchmark.seconds import NOTE
 from benchmark.several import Source, several_table
 from benchmark.spec import Cell, expand
 from benchmark.tables import spec_table
@@ -75,6 +76,26 @@ def test_at_equal_gradient_evaluations_sam_is_read_at_half_the_steps_of_gd() -> 
     assert RobustnessTable.from_dict(table.to_dict()).readings == table.readings
     text = "equal gradient evaluations (16 each; read at the last evaluation by then, of 16 steps: gd 16, sam 8)"
     assert text in render_markdown(table).replace("\\", "")
+
+
+def test_seconds_are_those_of_a_run_by_itself_where_every_step_is_known() -> None:
+    """Not what a run took beside others, or at once with them: that compares how they were packed."""
+    spec = make_spec()
+    records = records_of(spec)
+    table = spec_table(spec, records, step_s=step_s(spec, gd=0.1, sam=0.25))
+    assert raw(table, "gd", "elapsed_s") == pytest.approx(1.6)
+    assert raw(table, "sam", "elapsed_s") == pytest.approx(4.0)
+    assert NOTE in render_markdown(table)
+    read_before_the_end = spec_table(
+        spec, records, view="equal_gradient_evaluations", step_s=step_s(spec, gd=0.1, sam=0.25)
+    )
+    assert raw(read_before_the_end, "sam", "elapsed_s") == pytest.approx(2.0)
+    partly = spec_table(spec, records, step_s=step_s(spec, gd=0.1))
+    assert raw(partly, "gd", "elapsed_s") == raw(partly, "sam", "elapsed_s") == pytest.approx(3.2)
+    assert NOTE not in render_markdown(partly)
+    several = several_table([Source("one", spec, records, step_s(spec, gd=0.1, sam=0.25))])
+    assert raw(several, "sam", "elapsed_s") == pytest.approx(4.0)
+    assert NOTE in render_markdown(several)
 
 
 def test_what_a_run_measures_as_a_whole_is_not_claimed_of_a_part_of_it() -> None:

@@ -1,8 +1,29 @@
-// Reading the REST API.
+// Calling the REST API.
+
+const { root: ROOT = "", csrfToken } = document.documentElement.dataset;
+export { ROOT };
 
 export async function get(path) {
-  const response = await fetch(`/api/v1${path}`, { headers: { Accept: "application/json" } });
-  const document = await response.json();
+  return read(await fetch(`${ROOT}/api/v1${path}`, { headers: { Accept: "application/json" } }));
+}
+
+// Send what changes something; the path is one of the server, not of the API alone.
+export async function send(method, path, body = undefined) {
+  const headers = { Accept: "application/json" };
+  if (csrfToken !== undefined) {
+    headers["X-CSRF-Token"] = csrfToken;
+  }
+  if (body !== undefined) {
+    headers["Content-Type"] = "application/json";
+  }
+  return read(await fetch(`${ROOT}${path}`, { method, headers, body: JSON.stringify(body) }));
+}
+
+async function read(response) {
+  if (response.status === 401 && location.pathname !== `${ROOT}/sign-in`) {
+    location.assign(`${ROOT}/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
+  }
+  const document = response.status === 204 ? null : await response.json();
   if (!response.ok) {
     throw new Error(document.detail ?? response.statusText);
   }

@@ -1,5 +1,5 @@
 // The page of a job: progress, the robustness table, and one heat map an optimizer.
-import { element, get, nDone, when } from "./api.js";
+import { element, get, nDone, ROOT, when } from "./api.js";
 
 const POLL_MS = 2000;
 const COLUMNS = [
@@ -46,7 +46,7 @@ async function warnings(job) {
   if (job.state !== "queued") {
     return [];
   }
-  const response = await fetch("/readyz");
+  const response = await fetch(`${ROOT}/readyz`);
   return response.ok ? (await response.json()).warnings : [];
 }
 

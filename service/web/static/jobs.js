@@ -1,5 +1,5 @@
 // The page with all jobs.
-import { element, get, nDone, when } from "./api.js";
+import { element, get, nDone, ROOT, when } from "./api.js";
 
 const POLL_MS = 3000;
 const message = document.getElementById("message");
@@ -21,7 +21,7 @@ function row(job) {
   return element(
     "tr",
     {},
-    element("td", {}, element("a", { href: `/jobs/${job.id}` }, job.name)),
+    element("td", {}, element("a", { href: `${ROOT}/jobs/${job.id}` }, job.name)),
     element("td", { class: job.state }, job.state),
     element("td", {}, `${nDone(job.progress)} of ${job.progress.total}`),
     element("td", {}, when(job.created_at)),

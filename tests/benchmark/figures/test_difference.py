@@ -97,6 +97,25 @@ class TestPrepared:
         assert not any(panel.above.any() or panel.below.any() for panel in drawn.panels)
         assert "No cell is marked: an interval needs two seeds." in drawn.note
 
+    def test_the_same_difference_of_each_of_a_few_seeds_marks_nothing(self) -> None:
+        """Scores come in steps: three seeds often differ by the same, and their spread is not known then."""
+        scores = noisy_scores(3)
+        scores["msam"] = scores["sam"] + 0.01
+        scores["msam"][1, 1, 0] += 0.001
+        (panel,) = shown(frame_of(scores), "msam", "sam").panels
+        assert panel.mean == pytest.approx(np.full((3, 4), 0.01), abs=0.001)
+        assert np.argwhere(panel.above).tolist() == [[1, 1]]
+        assert np.isnan(panel.low).sum() == 11
+
+    @pytest.mark.parametrize("unit", [1e-12, 1.0])
+    def test_marks_do_not_depend_on_the_unit_and_rounding_makes_none(self, unit: float) -> None:
+        scores = {name: unit * own for name, own in noisy_scores(5).items()}
+        scores["twin"] = scores["sam"] * (1 + 1e-15 * np.arange(5))
+        frame, scoring = frame_of(scores), replace(ACCURACY, floor=unit * ACCURACY.floor)
+        assert shown(frame, "msam", "sam", scoring=scoring).panels[0].above.sum() == 9
+        (twins,) = shown(frame, "twin", "sam", scoring=scoring).panels
+        assert not (twins.above | twins.below).any()
+
     def test_an_optimizer_on_another_grid_is_left_out_and_named(self) -> None:
         scores = noisy_scores(2)
         other = frame_of({"other": scores["sam"]}, rhos=(0.02, 0.2, 2.0, 20.0))

@@ -79,13 +79,13 @@ def test_looks_differ_until_they_run_out() -> None:
 
 
 def test_profiles_have_a_line_an_optimizer_and_say_what_the_bands_are() -> None:
-    figure = prepare_profiles(performance_profiles(frame_of(noisy_scores(3)), ACCURACY))
+    figure = prepare_profiles(performance_profiles(frame_of(noisy_scores(10)), ACCURACY))
     (panel,) = figure.panels
     assert [line.label for line in panel.lines] == ["gd", "sam", "msam"]
     assert [line.style for line in panel.lines] == [0, 1, 2]
     assert all(line.has_band for line in panel.lines)
-    assert figure.note == "Bands: pointwise, 95% t-interval over seeds."
+    assert figure.note.startswith("Bands: pointwise, 95% joint bootstrap over seeds")
     single = prepare_profiles(performance_profiles(frame_of(noisy_scores(1)), ACCURACY))
-    assert single.note == "No bands: a single seed."
+    assert single.note == "No bands: they need 10 seeds."
     with pytest.raises(TableError, match="needs a complete configuration"):
         prepare_profiles([])

@@ -243,6 +243,7 @@ class TestMatplotlib:
 def test_all_are_drawn_alike_each_time(name: str) -> None:
     figure = web_of(FIGURES[name], ACCURACY)
     assert json.loads(json.dumps(figure, allow_nan=False)) == figure
-    for image_format in ("svg", "png", "pdf"):
+    formats = ("svg", "png", "pdf") if name == "mixed designs" else ("svg",)
+    for image_format in formats:
         image = image_of(FIGURES[name], ACCURACY, image_format=image_format)
         assert image == image_of(FIGURES[name], ACCURACY, image_format=image_format)

@@ -1,11 +1,14 @@
 """Figures of slices and of tuning curves, by their structure."""
 
+import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmark.errors import TableError
+from benchmark.figures import FigureData, figure_of
 from benchmark.figures.matplotlib_lines import lines_matplotlib
 from benchmark.figures.plotly_lines import lines_plotly
 from benchmark.figures.slices import prepare_slices
@@ -88,7 +91,7 @@ def test_one_seed_has_lines_without_bands() -> None:
         prepare_tuning(tuning_curves(frame, ACCURACY), [ACCURACY]),
     ):
         assert not any(line.has_band for panel in figure.panels for line in panel.lines)
-        assert figure.note.endswith("No bands: a single seed.")
+        assert figure.note.endswith("No bands: they need 2 seeds.")
         assert lines_matplotlib(figure, image_format="png").startswith(b"\x89PNG")
 
 
@@ -100,6 +103,33 @@ def test_a_gap_stays_a_gap() -> None:
     lose(frame, frame.index[gone], "failed")
     line = prepare_slices(slices(frame, ACCURACY), [ACCURACY]).panels[0].lines[1]
     assert np.isnan(line.y).tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("kind", ["slices", "tuning", "profiles"])
+def test_lines_of_a_part_of_the_grid_and_of_another_grid_are_told(kind: str) -> None:
+    scores = noisy_scores(3)
+    frame = pd.concat([frame_of(scores), frame_of({"asam": scores["sam"]}, rhos=[3 * rho for rho in RHOS])])
+    frame = frame.reset_index(drop=True)
+    lose(frame, frame.index[(frame["optimizer"] == "msam") & (frame["rho"] == RHOS[0])], "timed_out")
+    note = figure_of(FigureData.of_frame(frame, ACCURACY), kind).prepared.note
+    assert "Incomplete, and of what is complete: msam 9 of 12 configurations." in note
+    assert "On another grid, not to be ranked with the others: asam." in note
+    whole = figure_of(FigureData.of_frame(FRAME, ACCURACY), kind).prepared.note
+    assert "Incomplete" not in whole
+    assert "another grid" not in whole
+
+
+def test_where_the_seeds_do_not_differ_the_band_has_a_gap_in_both_libraries() -> None:
+    scores = noisy_scores(3)["sam"]
+    scores[:, 2] = np.nan  # every run diverged there: three times the floor tells no spread
+    figure = prepare_slices(slices(frame_of({"sam": scores}), ACCURACY), [ACCURACY])
+    line = figure.panels[0].lines[0]
+    assert line.low is not None
+    assert np.isnan(line.low).tolist() == [False, False, True, False]
+    assert not np.isnan(line.y).any()
+    band = next(trace for trace in lines_plotly(figure)["data"] if trace.get("fill") == "toself")
+    assert band["x"] == [0.01, 0.1, 0.1, 0.01, None, 10.0, 10.0]
+    json.dumps(band, allow_nan=False)
 
 
 def test_nothing_to_draw_is_refused() -> None:

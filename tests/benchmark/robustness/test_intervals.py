@@ -12,12 +12,14 @@ from benchmark.robustness.intervals import (
     Interval,
     NoInterval,
     Sample,
+    band_of,
     expanded_level,
     interval_of,
     percentile_interval,
     resampled_means,
     seed_weights,
     t_interval,
+    weights_for,
 )
 
 
@@ -92,12 +94,25 @@ def test_the_reverse_interval_is_the_mirrored_one() -> None:
     assert "reverse" in reverse.method
 
 
-def test_a_constant_has_an_interval_without_width() -> None:
-    for n_seeds in (5, 10):
-        values = np.full(n_seeds, 0.7)
-        found = interval_of(0.7, Sample(values, seed_weights(n_seeds, np.random.default_rng(0)) @ values, n_seeds))
-        assert isinstance(found, Interval)
-        assert [found.low, found.high] == pytest.approx([0.7, 0.7])
+@pytest.mark.parametrize("n_seeds", [3, 10])
+@pytest.mark.parametrize("value", [0.0, 0.1, 0.7])
+def test_where_the_seeds_do_not_differ_there_is_no_interval(n_seeds: int, value: float) -> None:
+    """[0 %, 0 %] of runs diverged, or [100 %, 100 %] of wins, is more than a few seeds that agree can know."""
+    values = np.full(n_seeds, value)
+    resampled = seed_weights(n_seeds, np.random.default_rng(0)) @ values
+    flat = NoInterval("no interval where the seeds do not differ")
+    assert interval_of(value, Sample(values, resampled, n_seeds)) == flat
+    assert n_seeds < 10 or interval_of(value, Sample(None, resampled, n_seeds)) == flat
+    band = band_of(np.stack([values, values + np.arange(n_seeds)], axis=1), weights_for(n_seeds))
+    assert band is not None
+    assert np.isnan([band.low, band.high]).tolist() == [[True, False], [True, False]]
+
+
+def test_a_measure_in_steps_may_have_an_interval_without_width() -> None:
+    """That no resample of seed means takes a configuration over the tolerance does say something."""
+    found = interval_of(0.25, Sample(None, np.full(N_RESAMPLES, 0.25), 10, has_steps=True))
+    assert isinstance(found, Interval)
+    assert [found.low, found.high] == [0.25, 0.25]
 
 
 def covered(truth: float, draw: Callable[[np.random.Generator], Interval | NoInterval], n: int) -> float:

@@ -140,7 +140,7 @@ class TestTerminal:
             f"floor 0.1, y_ref {table.tasks[0].y_ref:.4g} (the best validation mean of this table).",
             "within 0.05 (raw) of y_ref.",
             "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
-            "Intervals: 95% t-interval over seeds; an interval needs 10 seeds, there are 5.",
+            "Intervals: 95% t-interval over seeds; an interval needs 10 seeds, there are 5; no interval for shares of",
             "* better than each other ranked row, each measure by itself: the intervals of the paired differences",
             "Fingerprint abc.",
             "gd has no rho and is constant along it",

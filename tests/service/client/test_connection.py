@@ -18,6 +18,7 @@ from service.client import (
     ServerUnreachableError,
     UnauthorizedError,
 )
+from service.telemetry import noted
 from tests.service.filling import small_spec
 
 URL = "http://a.test"
@@ -228,3 +229,46 @@ def test_a_body_that_breaks_off_is_said(clock: Clock) -> None:
         list(client.download("/jobs/x/records", {}))
     with pytest.raises(NotFoundError, match="no"):
         list(Sent(problem(404)).client().lines("/jobs/x/logs", {}))
+
+
+def test_every_request_bears_an_id_and_that_of_the_request_it_is_sent_for() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["X-Request-ID"])
+        return httpx.Response(200, json={"items": [], "next_page_token": None})
+
+    with Client(URL, transport=httpx.MockTransport(answer)) as client:
+        list(client.jobs())
+        list(client.jobs())
+        with noted(request_id="outer"):
+            list(client.jobs())
+    assert seen[0] != seen[1]
+    assert seen[2] == "outer"
+
+
+def test_a_fault_names_its_request_and_a_refusal_does_not(clock: Clock) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return problem(500 if request.url.path.endswith("/x") else 404)
+
+    with Client(URL, transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(ServerFaultError, match=r"too many \(request r1\)$"):
+            client.job("x")
+        with pytest.raises(NotFoundError, match="no") as caught:
+            client.job("y")
+    assert "r1" not in str(caught.value)
+
+
+def test_what_may_have_arrived_without_an_answer_names_its_request(clock: Clock) -> None:
+    ids: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        ids.append(request.headers["X-Request-ID"])
+        raise httpx.ReadTimeout("too late", request=request)
+
+    client = Client(URL, transport=httpx.MockTransport(answer))
+    with client, pytest.raises(ServerUnreachableError, match="no answer from") as caught:
+        client.job("x")
+    assert str(caught.value).endswith(f"(request {ids[-1]})")
+    assert len(ids) > 1
+    assert set(ids) == {ids[0]}, "tried again, it is the same request"

@@ -38,6 +38,7 @@ def words(monkeypatch: pytest.MonkeyPatch) -> Words:
     stream = Words()
     monkeypatch.setattr(driver, "private_stdout", lambda: stream)
     monkeypatch.setattr(driver, "end_with_parent", lambda _: None)
+    monkeypatch.setattr(driver, "set_up_logging", lambda *_, **__: None)  # messages are those of the tests
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(asdict(ORDERS)) + "\n"))
     return stream
 

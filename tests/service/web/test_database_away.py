@@ -47,8 +47,10 @@ def test_a_crash_of_postgresql_is_503_until_it_is_back_and_never_500(postgres: O
         away = client.post(JOBS, json=small_spec())
         assert (away.status_code, away.headers["Content-Type"]) == (503, "application/problem+json")
         assert client.get("/healthz").status_code == 200
+        until(lambda: "rhobust_database_up 0.0" in client.get("/metrics").text, "a scrape tells of it", AWAY_S)
         postgres.start()
         until(lambda: {ask(path).status_code for path in paths} == {200}, "every call is answered again", AWAY_S)
+        until(lambda: "rhobust_database_up 1.0" in client.get("/metrics").text, "a scrape tells of that too", AWAY_S)
         assert [one["id"] for one in ask(JOBS).json()["items"]] == [job["id"]], "nothing is lost, nothing half made"
         assert client.post(JOBS, json=small_spec()).status_code == 202
     assert {status for statuses in seen.values() for status in statuses} == {200, 503}

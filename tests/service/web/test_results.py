@@ -83,6 +83,9 @@ def test_equal_seconds_by_what_jobs_measured(web: httpx.Client, job_url: str, st
     readings = web.get(f"{job_url}/table", params=asked).json()["readings"]
     assert [(one["optimizer"], one["last_step"]) for one in readings] == [("gd", 16), ("sam", 5), ("msam", 10)]
     assert readings[0]["amount"] == pytest.approx(16e-3), "of the device of which all are known"
+    plain = web.get(f"{job_url}/table").json()
+    took = {row["optimizer"]: row["measures"]["elapsed_s"]["value"] for row in plain["rows"]}
+    assert took == pytest.approx({"gd": 16e-3, "sam": 32e-3, "msam": 25.6e-3}), "seconds of any table come from it"
 
 
 def test_slices_and_tuning_curves(web: httpx.Client, job_url: str) -> None:

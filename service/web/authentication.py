@@ -1,0 +1,128 @@
+"""Authentication: before any route is looked for, every request but the open ones is somebody's, or is refused.
+
+Without any key the server trusts whoever reaches it, which is this machine alone. Once a key was made, or where others
+can reach the server, a request must bring one: as a bearer token, or by the session cookie of the dashboard.
+"""
+
+import hmac
+import math
+from http import HTTPStatus
+from urllib.parse import quote
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.store import KeyRefusedError, StoreError
+from service.web.access import LOCAL, Principal
+from service.web.guard import SAFE_METHODS, STATIC_FOLDERS, route_path
+from service.web.problems import problem, unavailable
+from service.web.state import AppState, state_of
+
+SESSION_COOKIE = "rhobust_session"
+CSRF_HEADER = "X-CSRF-Token"
+CHALLENGE = 'Bearer realm="rhobust"'
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/version", "/metrics", "/sign-in"})
+SIGN_IN = ("POST", "/session")
+
+
+class Authentication:
+    """ASGI middleware that puts the principal of a request into its state, and counts what each of them sends.
+
+    Args:
+        app: what lies behind; its state holds the store.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or _is_open(route_path(scope)):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        refusal = await _refusal(request, state_of(request))
+        await (refusal or self._app)(scope, receive, send)
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(STATIC_FOLDERS)
+
+
+async def _refusal(request: Request, state: AppState) -> Response | None:
+    """Return the answer to who may not go on; who may is put into the request's state."""
+    principal, reason = None, "an API key is needed."
+    signs_in = (request.method, route_path(request.scope)) == SIGN_IN
+    try:
+        if not signs_in:
+            principal = await run_in_threadpool(_principal, request, state)
+    except KeyRefusedError as error:
+        reason = str(error)
+    except StoreError as error:
+        return unavailable(request, error)
+    if principal is not LOCAL:
+        client = request.client.host if request.client else ""
+        wait_s = state.rate_limit.wait_s(principal.name if principal else f"address {client}")
+        if wait_s:
+            detail = f"at most {state.settings.max_requests_per_s:g} requests a second are answered; slow down."
+            headers = {"Retry-After": str(math.ceil(wait_s))}
+            return problem(request, HTTPStatus.TOO_MANY_REQUESTS, detail, headers=headers)
+    if principal is not None:
+        request.state.principal = principal
+        return _forgery(request, principal)
+    return None if signs_in else _unauthorized(request, reason)
+
+
+def _principal(request: Request, state: AppState) -> Principal | None:
+    """Return whose a request is; None where it brings neither key nor session.
+
+    Raises:
+        KeyRefusedError: if what it brings lets nobody in.
+    """
+    if not state.needs_key():
+        return LOCAL
+    authorization = request.headers.get("authorization")
+    if authorization is not None:
+        kind, _, sent = authorization.partition(" ")
+        if kind.lower() != "bearer":
+            raise KeyRefusedError("the header Authorization must be `Bearer` and an API key.")
+        key = state.store.authenticate(sent.strip())
+        return Principal(key.id, key.scope)
+    session = request.cookies.get(SESSION_COOKIE)
+    if session is None:
+        return None
+    key = state.store.session_key(session)
+    return Principal(key.id, key.scope, session)
+
+
+def _forgery(request: Request, principal: Principal) -> Response | None:
+    """Return a refusal of what a browser may have been made to send; it adds a cookie by itself, but no header."""
+    if principal.session is None or request.method in SAFE_METHODS:
+        return None
+    token = request.headers.get(CSRF_HEADER, "")
+    if "origin" in request.headers and hmac.compare_digest(token.encode(), principal.csrf_token.encode()):
+        return None  # the guard has compared the origin
+    detail = (
+        f"with a session, a call that changes something needs the headers Origin and {CSRF_HEADER}, as our pages send."
+    )
+    return problem(request, HTTPStatus.FORBIDDEN, detail)
+
+
+def _unauthorized(request: Request, reason: str) -> Response:
+    """Return 401; a person who opens a page is led to where a key is asked for."""
+    path = route_path(request.scope)
+    if request.method == "GET" and not path.startswith("/api/") and _wants_page(request.headers):
+        where = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""), safe="")
+        root = request.scope.get("root_path", "")
+        return RedirectResponse(f"{root}/sign-in?next={where}", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
+    presented = "authorization" in request.headers
+    challenge = f'{CHALLENGE}, error="invalid_token"' if presented else CHALLENGE
+    hint = "send it as `Authorization: Bearer rhb_...`; `rhobust keys create` on the server's machine makes one."
+    return problem(request, HTTPStatus.UNAUTHORIZED, f"{reason} {hint}", headers={"WWW-Authenticate": challenge})
+
+
+def _wants_page(headers: Headers) -> bool:
+    return "text/html" in headers.get("accept", "")
