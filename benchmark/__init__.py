@@ -3,6 +3,7 @@
 from benchmark.errors import (
     BenchmarkError,
     FusionError,
+    PluginError,
     Problem,
     RayUnavailableError,
     SpecError,
@@ -11,6 +12,7 @@ from benchmark.errors import (
     UnknownTaskError,
 )
 from benchmark.own_runs import table
+from benchmark.plugins import Plugin, load_plugins
 from benchmark.rayenv import RayOptions
 from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Status
 from benchmark.run import Records, run
@@ -23,6 +25,8 @@ __all__ = [
     "FusionError",
     "Outcome",
     "PackPlace",
+    "Plugin",
+    "PluginError",
     "Problem",
     "RayOptions",
     "RayUnavailableError",
@@ -34,6 +38,7 @@ __all__ = [
     "TableError",
     "TaskDataError",
     "UnknownTaskError",
+    "load_plugins",
     "run",
     "table",
 ]

@@ -19,8 +19,8 @@ from benchmark.memory import MEMORY_SHARE, free_bytes, give_back, ran_out
 from benchmark.packs import Footprint
 from benchmark.schedule import total_steps
 from benchmark.spec import Cell, Setting, Spec
-from benchmark.tasks import Task, load_task
-from optimizers import optimizer_info
+from benchmark.tasks import Task, load_task, task_source
+from optimizers import optimizer_info, optimizer_source
 
 MIN_CELLS = 16  # of a setting; with fewer, tracing takes longer than it saves
 N_FUSED = 32  # cells that are timed together, where memory and time allow
@@ -61,10 +61,15 @@ class Choice:
 
 
 def timing_key(setting: Setting, device: str) -> str:
-    """Return the hash of all on which the seconds of a step depend: task, rule, base, batch, precision, device."""
+    """Return the hash of all on which the seconds of a step depend: task, rule, base, batch, precision, device.
+
+    Of a task or rule that was added its source as well: another version may be faster, or not be trained fused.
+    """
     budget = setting.budget
     what = {**setting.to_dict(), "budget": {"batch_size": budget.batch_size, "precision": budget.precision}}
-    return content_hash({**what, "device": device, "torch": torch.__version__})
+    source = task_source(setting.task) + optimizer_source(setting.rule)
+    versions = {"torch": torch.__version__, **({"source": source} if source else {})}
+    return content_hash({**what, "device": device, **versions})
 
 
 def device_name(device: torch.device) -> str:

@@ -6,6 +6,7 @@ BenchmarkError
 ├── TaskDataError     data of a task that is missing or damaged
 ├── TableError        runs from which no robustness table can be made
 ├── FusionError       cells that are to be trained together and cannot be
+├── PluginError       plug-ins that are allowed and cannot be loaded
 └── RayUnavailableError  Ray cannot be started or reached
 """
 
@@ -50,6 +51,10 @@ class TableError(BenchmarkError):
 
 class FusionError(BenchmarkError):
     """Cells that a spec wants trained together cannot be, although their task says so."""
+
+
+class PluginError(BenchmarkError):
+    """A plug-in that is allowed is not installed, cannot be imported, or offers what cannot be used."""
 
 
 class RayUnavailableError(BenchmarkError):

@@ -36,8 +36,14 @@ def cell_fingerprint(cell: Cell, device: torch.device, execution: Execution = "s
         data_version = load_task(cell.setting.task, cell.setting.task_params).data_version
     except Exception:  # noqa: BLE001  (whatever a task raises: its cells fail with it, and say so)
         data_version = "unavailable"
+    setting = cell.setting
     return fingerprint(
-        cell.setting.task, data_version, device=device, precision=cell.setting.budget.precision, execution=execution
+        setting.task,
+        setting.rule,
+        data_version,
+        device=device,
+        precision=setting.budget.precision,
+        execution=execution,
     )
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from benchmark.canonical import content_hash
+from benchmark.plugins import loaded_plugins
 from benchmark.tasks import task_source
+from optimizers import optimizer_source
 
 SOURCE_PACKAGES = ("benchmark", "optimizers")
 
@@ -37,11 +39,14 @@ class Fingerprint:
         return content_hash(self.to_dict())
 
 
-def fingerprint(task: str, data_version: str, *, device: torch.device, precision: str, execution: str) -> Fingerprint:
-    """Return the fingerprint under which this process would train cells of a task.
+def fingerprint(
+    task: str, rule: str, data_version: str, *, device: torch.device, precision: str, execution: str
+) -> Fingerprint:
+    """Return the fingerprint under which this process would train cells of a task with an optimizer.
 
     Args:
-        task: its name; the source of one that was registered counts beside that of our packages.
+        task: its name; the source of one that was added counts beside that of our packages.
+        rule: name of the optimizer, of which the same holds.
         data_version: checksum of its data.
         device: only its type counts.
         precision: of the forward pass (`fp32` or `bf16`).
@@ -54,13 +59,14 @@ def fingerprint(task: str, data_version: str, *, device: torch.device, precision
         device=device.type,
         precision=precision,
         execution=execution,
-        source=source_hash(SOURCE_PACKAGES) + task_source(task),
+        source=source_hash(SOURCE_PACKAGES) + task_source(task) + optimizer_source(rule),
     )
 
 
 def own_making() -> dict[str, str]:
     """Return what of a fingerprint is the same for all cells that this process would train: versions and source."""
-    return {"torch": torch.__version__, "numpy": np.__version__, "source": source_hash(SOURCE_PACKAGES)}
+    plugins = {f"plug-in {plugin.distribution}": plugin.source for plugin in loaded_plugins()}
+    return {"torch": torch.__version__, "numpy": np.__version__, "source": source_hash(SOURCE_PACKAGES), **plugins}
 
 
 @functools.cache

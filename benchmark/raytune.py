@@ -18,22 +18,23 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from benchmark.adaptive import AdaptiveSearch
-from benchmark.errors import BenchmarkError, RayUnavailableError
+from benchmark.errors import BenchmarkError, PluginError, RayUnavailableError
 from benchmark.execution import Execution, cell_fingerprint, device_for, failed_record, train_cells
 from benchmark.fingerprint import Fingerprint
 from benchmark.memory import free_bytes, gpu_share
 from benchmark.packs import PACK_S, Pack, PackQueue, cut
+from benchmark.plugins import NOTHING_ADDED, Added, added, adopt
 from benchmark.rayenv import RayOptions, short_folder
 from benchmark.raysearch import TpeSearch
 from benchmark.records import PackPlace, Record, Scalar
 from benchmark.scratch import scratch_folder
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Grid, Spec
-from benchmark.tasks import Task, adopt_task, registered_tasks
 
 CONNECT_S = 5.0
 REPORT_S = 0.25
 OBJECT_STORE_BYTES = 150 * 1024**2
+logger = logging.getLogger("rhobust")
 
 
 @contextlib.contextmanager
@@ -182,7 +183,7 @@ def train_packs(
             grids=tuple(search.grid for search in searches),
             seeds=tuple(spec.seeds.values),
             executions=dict(executions),
-            tasks=registered_tasks(),
+            known=added(),
             limit_s=spec.limits.cell_s,
             sharpness=spec.sharpness,
             use_gpu=gpus > 0,
@@ -346,13 +347,15 @@ class _PackTrainable(tune.Trainable):
         grids: Sequence[Grid] = (),
         seeds: Sequence[int] = (),
         executions: Mapping[str, Execution] = MappingProxyType({}),
-        tasks: Mapping[str, tuple[type[Task], str]] = MappingProxyType({}),
+        known: Added = NOTHING_ADDED,
         limit_s: float = math.inf,
         sharpness: Sequence[str] = (),
         use_gpu: bool = False,
     ) -> None:
-        for task, source in tasks.values():
-            adopt_task(task, source)
+        try:
+            adopt(known)
+        except PluginError:  # cells that need it fail, and say which name is not known here; all others are trained
+            logger.exception("a plug-in is missing on this node")
         self._planned, self._grids, self._seeds = cells, grids, seeds
         self._executions, self._limit_s, self._sharpness = executions, limit_s, sharpness
         self._device = device_for(use_gpu=use_gpu)

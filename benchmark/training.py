@@ -21,7 +21,7 @@ from benchmark.sharpness import Neighbourhood, reference_batch
 from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Model, Splits, Task
-from optimizers import TwoPassOptimizer, build, optimizer_info
+from optimizers import Alone, TwoPassOptimizer, build, optimizer_info
 
 READ_EVERY = 1_000  # steps; what is pending for longer fills the device's memory
 
@@ -140,7 +140,7 @@ def cell_bytes(
 
 def _prepared(
     task: Task, setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, device: torch.device
-) -> tuple[nn.Module, TwoPassOptimizer, int]:
+) -> tuple[nn.Module, TwoPassOptimizer | Alone, int]:
     """Return the model and the optimizer of a cell, and its number of steps."""
     n_examples = len(task.data(seed, device).train[0])
     per_step = optimizer_info(setting.rule).gradient_evaluations(hyperparameters)
@@ -159,7 +159,7 @@ def _prepared(
     return model, optimizer, total
 
 
-def _closure(task: Task, model: Model, optimizer: torch.optim.Optimizer, batch: Batch) -> Callable[[], Any]:
+def _closure(task: Task, model: Model, optimizer: TwoPassOptimizer | Alone, batch: Batch) -> Callable[[], Any]:
     def closure() -> Tensor:
         optimizer.zero_grad()
         loss = task.loss(model, batch)

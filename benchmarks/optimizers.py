@@ -157,7 +157,8 @@ def resnet18_shapes() -> list[tuple[int, ...]]:
 def build(name: str, params: Sequence[Tensor], model: nn.Module | None = None, *, fused: bool = False) -> Any:
     """Return the optimizer of a name over SGD with momentum; a ``model`` is one whose buffers are to count once."""
     if fused:
-        return optimizers.optimizer_info(name).cls(params, torch.optim.SGD, model=model, rho=0.05, fused=True, **SGD)
+        cls: Any = optimizers.optimizer_info(name).cls
+        return cls(params, torch.optim.SGD, model=model, rho=0.05, fused=True, **SGD)
     if name == BARE:
         return PerParameterSAM(params, rho=0.05)
     if name == FLOOR:

@@ -11,7 +11,10 @@ from torch.optim import Optimizer
 from optimizers.errors import HyperparameterError, UnknownNameError
 from optimizers.hyperparameter import Hyperparameter, Value
 
-__all__ = ["BaseInfo", "base_info", "base_names"]
+__all__ = ["NO_BASE", "BaseInfo", "base_info", "base_names"]
+
+NO_BASE = "none"
+"""What stands for the base of an optimizer that takes the descent step itself."""
 
 LR = Hyperparameter("lr", float, low=0, low_open=True, high_open=True, description="learning rate")
 WEIGHT_DECAY = Hyperparameter(
@@ -74,6 +77,9 @@ BASES: Mapping[str, BaseInfo] = MappingProxyType(
 )
 
 
+_NONE = BaseInfo(NO_BASE, Optimizer, MappingProxyType({}), dict)
+
+
 def base_names() -> tuple[str, ...]:
     """Return the names of all base optimizers, sorted."""
     return tuple(sorted(BASES))
@@ -83,11 +89,13 @@ def base_info(name: str) -> BaseInfo:
     """Return what is known of a base optimizer.
 
     Args:
-        name: one of :func:`base_names`.
+        name: one of :func:`base_names`, or ``"none"``.
 
     Raises:
         UnknownNameError: there is none of that name.
     """
+    if name == NO_BASE:
+        return _NONE
     if name not in BASES:
         raise UnknownNameError("base optimizer", name, BASES)
     return BASES[name]

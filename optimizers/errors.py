@@ -5,6 +5,7 @@ OptimizersError
 ├── HyperparameterError     a value outside its range, missing, or one too many   (also ValueError)
 ├── ParameterError          a tensor that cannot be perturbed                     (also ValueError)
 ├── BaseOptimizerError      a base optimizer that cannot serve a rule             (also TypeError)
+├── RegistrationError       an optimizer of one's own that cannot be named        (also ValueError)
 └── StepOrderError          the half steps of an update called out of order       (also RuntimeError)
 """
 
@@ -16,6 +17,7 @@ __all__ = [
     "HyperparameterError",
     "OptimizersError",
     "ParameterError",
+    "RegistrationError",
     "StepOrderError",
     "UnknownNameError",
     "nearest",
@@ -69,6 +71,10 @@ class ParameterError(OptimizersError, ValueError):
 
 class BaseOptimizerError(OptimizersError, TypeError):
     """The base optimizer is no optimizer class, or one that cannot serve the rule over it."""
+
+
+class RegistrationError(OptimizersError, ValueError):
+    """An optimizer of one's own lacks something, or has a name that is taken."""
 
 
 class StepOrderError(OptimizersError, RuntimeError):

@@ -15,7 +15,11 @@ from torch import Tensor
 
 from optimizers import rules
 from optimizers.algebra import Plain
+from optimizers.bases import base_names
 from optimizers.elementwise import Scalar, Tensors, finite
+from optimizers.info import OptimizerInfo, Seen, along
+from optimizers.registry import optimizer_info, optimizer_names
+from optimizers.rule_hyperparameters import own_of
 from optimizers.rules import Ascent
 
 __all__ = ["Memory", "Updated", "initial_memory", "is_functional", "looks_twice", "update"]
@@ -91,7 +95,8 @@ ONE_PASS = ("gd", "momentum_sam")
 
 def is_functional(rule: str, base: str) -> bool:
     """Return whether :func:`update` knows an optimizer, by the names of its rule and its base."""
-    return rule in (*ASCENTS, "gd") and base in ("sgd", "adam", "adamw")
+    is_known = rule in (*ASCENTS, "gd") or (rule in optimizer_names() and optimizer_info(rule).direction is not None)
+    return is_known and base in base_names()
 
 
 def looks_twice(rule: str, values: Mapping[str, float], step: int) -> bool:
@@ -163,7 +168,7 @@ def update(
         descent = _look_on(at)
         loss, delta_norm = cast(Tensor, first_loss), torch.zeros_like(norm)
     else:
-        ascent, remembered = ASCENTS[rule](at)
+        ascent, remembered = ASCENTS[rule](at) if rule in ASCENTS else (_own(optimizer_info(rule), at), {})
         rho = rules.warmed_up(values["rho"], step, rho_warmup=values["rho_warmup"], total_steps=total_steps)
         scale = finite(rho * ascent.coefficient)
         # No selection where the scale is 0: a direction that is not finite ends the run, whatever is added to theta.
@@ -182,6 +187,16 @@ def update(
         delta_norm = cast(Tensor, finite(torch.as_tensor(scale).abs() * ascent.direction_norm))
     stepped, kept = _descend(base, parameters, descent, memory, values, step)
     return Updated(stepped, {**memory, **remembered, **kept}, loss, norm, delta_norm)
+
+
+def _own(info: OptimizerInfo, at: Point) -> Ascent:
+    """Return the ascent of a rule that somebody added."""
+    if info.direction is None:
+        raise ValueError(f"{info.name} must be a rule that is a function, but it takes the descent step itself.")
+    seen = Seen(
+        at.gradients, at.parameters, at.is_weight, {name: at.values[name] for name in own_of(info.hyperparameters)}
+    )
+    return along(info.direction, seen, normalised=info.normalised, ops=PLAIN)
 
 
 def _look_on(at: Point) -> list[Tensor]:

@@ -16,7 +16,7 @@ from optimizers.rule_hyperparameters import of_projection, table
 from optimizers.rules import Ascent
 from optimizers.two_pass import TwoPassOptimizer
 
-__all__ = ["ASAM", "GD", "MSAM", "SAM", "USAM", "FisherSAM"]
+__all__ = ["ASAM", "GD", "MSAM", "SAM", "USAM", "FisherSAM", "is_weight"]
 
 
 class GD(TwoPassOptimizer):
@@ -111,12 +111,13 @@ class ASAM(TwoPassOptimizer):
     hyperparameters: ClassVar = table(0.5, of_projection("eta", 0.01, "offset of the stretching"))
 
     def _ascent(self, active: Active, ops: Foreach) -> Ascent:
-        kinds = [_is_weight(group, place) for group in self.param_groups for place in range(len(group["params"]))]
+        kinds = [is_weight(group, place) for group in self.param_groups for place in range(len(group["params"]))]
         chosen = [kinds[index] for index in active.indices]
         return rules.asam(active.gradients, active.parameters, chosen, eta=self.param_groups[0]["eta"], ops=ops)
 
 
-def _is_weight(group: Mapping[str, Any], place: int) -> bool:
+def is_weight(group: Mapping[str, Any], place: int) -> bool:
+    """Return whether a parameter of a group is a weight, as :class:`ASAM` says; else it is a bias."""
     if group.get("adaptive") is not None:
         return bool(group["adaptive"])
     if "param_names" in group:

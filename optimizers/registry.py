@@ -1,78 +1,32 @@
-"""The optimizers that can be named, what they cost and where they come from; and the one way to build one by name."""
+"""The optimizers that can be named, ours and those that users add; and the one way to build one by name."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 
-from optimizers.bases import base_info
-from optimizers.errors import HyperparameterError, UnknownNameError
+from optimizers.alone import Alone
+from optimizers.bases import NO_BASE, base_info, base_names
+from optimizers.errors import HyperparameterError, RegistrationError, UnknownNameError
 from optimizers.hyperparameter import Hyperparameter, Value, refuse_unknown
+from optimizers.info import OptimizerInfo, Source
 from optimizers.memoryless import ASAM, GD, MSAM, SAM, USAM, FisherSAM
 from optimizers.remembering import GSAM, FriendlySAM, LookSAM, MomentumSAM
+from optimizers.source_files import source_file_hash
 from optimizers.two_pass import TwoPassOptimizer
 
-__all__ = ["OptimizerInfo", "Source", "build", "optimizer_info", "optimizer_names"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A publication.
-
-    Attributes:
-        authors: their names.
-        title: its title.
-        year: of the first version.
-        arxiv: its number there.
-    """
-
-    authors: str
-    title: str
-    year: int
-    arxiv: str
-
-
-@dataclass(frozen=True)
-class OptimizerInfo:
-    """One optimizer of the family.
-
-    Attributes:
-        name: as in a spec.
-        title: as in a table.
-        cls: the class.
-        hyperparameters: the rule's own, by name, in order.
-        cost: gradient evaluations a step, as a function of the hyperparameters' values.
-        source: where it comes from; None for plain gradient descent.
-        usual: values in use, in words.
-    """
-
-    name: str
-    title: str
-    cls: type[TwoPassOptimizer]
-    hyperparameters: Mapping[str, Hyperparameter]
-    cost: Callable[[Mapping[str, Value]], float]
-    source: Source | None
-    usual: str
-
-    def gradient_evaluations(self, hyperparameters: Mapping[str, Value] | None = None) -> float:
-        """Return the gradient evaluations of a step, averaged over a long run.
-
-        Args:
-            hyperparameters: values by name; others, and those left out, are taken at their defaults.
-
-        Raises:
-            HyperparameterError: a value is outside its range.
-        """
-        given = hyperparameters or {}
-        values: dict[str, Value] = {}
-        for name, hyperparameter in self.hyperparameters.items():
-            value = given.get(name, hyperparameter.default)
-            if value is not None:
-                values[name] = hyperparameter.check(value)
-        return self.cost(values)
+__all__ = [
+    "adopt_optimizer",
+    "build",
+    "check_optimizer_name",
+    "optimizer_info",
+    "optimizer_names",
+    "optimizer_source",
+    "register_optimizer",
+    "registered_optimizers",
+]
 
 
 def _one(_: Mapping[str, Value]) -> float:
@@ -140,7 +94,7 @@ BECKER = Source(
     "2401.12033",
 )
 
-OPTIMIZERS: Mapping[str, OptimizerInfo] = MappingProxyType(
+_OURS: Mapping[str, OptimizerInfo] = MappingProxyType(
     {
         info.name: info
         for info in (
@@ -159,9 +113,59 @@ OPTIMIZERS: Mapping[str, OptimizerInfo] = MappingProxyType(
 )
 
 
+_registered: dict[str, OptimizerInfo] = {}
+_sources: dict[str, str] = {}
+
+
+def register_optimizer(info: OptimizerInfo) -> OptimizerInfo:
+    """Let specs name an optimizer of your own, in this process and in those that it trains with.
+
+    The source of its file is part of the fingerprint of every record, so that a record of another version is never
+    reused.
+
+    Args:
+        info: what :func:`rule_info` or :func:`class_info` returned; registering one of the same name and code again
+            replaces it.
+
+    Returns:
+        The argument.
+
+    Raises:
+        RegistrationError: the name is taken by another optimizer, or the source cannot be read.
+    """
+    check_optimizer_name(info)
+    adopt_optimizer(info, source_file_hash(info.direction or info.make, f"the optimizer '{info.name}'"))
+    return info
+
+
+def check_optimizer_name(info: OptimizerInfo) -> None:
+    """Refuse, by a RegistrationError, an optimizer whose name is that of another one."""
+    other = _registered.get(info.name)
+    if info.name in _OURS or (other is not None and _place(other) != _place(info)):
+        raise RegistrationError(
+            f"a name must mean one optimizer, but '{info.name}' of {_place(info)} is "
+            f"{'one of ours' if other is None else f'that of {_place(other)}'}; choose another."
+        )
+
+
+def adopt_optimizer(info: OptimizerInfo, source: str) -> None:
+    """Take over an optimizer that is checked already, with the hash of its source."""
+    _registered[info.name], _sources[info.name] = info, source
+
+
+def registered_optimizers() -> dict[str, tuple[OptimizerInfo, str]]:
+    """Return the optimizers that were added, with the hash of their source; what a worker must adopt."""
+    return {name: (info, _sources[name]) for name, info in _registered.items()}
+
+
+def optimizer_source(name: str) -> str:
+    """Return the hash of the source of an added optimizer; empty for our own, whose source is that of this package."""
+    return _sources.get(name, "")
+
+
 def optimizer_names() -> tuple[str, ...]:
     """Return the names of all optimizers, sorted."""
-    return tuple(sorted(OPTIMIZERS))
+    return tuple(sorted({*_OURS, *_registered}))
 
 
 def optimizer_info(name: str) -> OptimizerInfo:
@@ -173,9 +177,10 @@ def optimizer_info(name: str) -> OptimizerInfo:
     Raises:
         UnknownNameError: there is none of that name.
     """
-    if name not in OPTIMIZERS:
-        raise UnknownNameError("optimizer", name, OPTIMIZERS)
-    return OPTIMIZERS[name]
+    info = _OURS.get(name) or _registered.get(name)
+    if info is None:
+        raise UnknownNameError("optimizer", name, optimizer_names())
+    return info
 
 
 def build(
@@ -187,29 +192,46 @@ def build(
     total_steps: int | None = None,
     model: nn.Module | None = None,
     skip_non_finite: bool | None = None,
-) -> TwoPassOptimizer:
+) -> TwoPassOptimizer | Alone:
     """Build an optimizer from names and one flat mapping of values.
 
     Args:
         optimizer: one of :func:`optimizer_names`.
         params: what to optimize, as for ``torch.optim``.
-        base: one of :func:`base_names`.
+        base: one of :func:`base_names`; ``"none"`` for an optimizer that takes the descent step itself.
         hyperparameters: values by name, the rule's and the base's; what has a default may be left out.
         total_steps: number of updates in the run, needed for a warm-up of rho.
         model: whose buffers are to count once an update, as in :class:`TwoPassOptimizer`.
-        skip_non_finite: whether an update with a NaN or infinite gradient is skipped, as there.
+        skip_non_finite: whether an update with a NaN or infinite gradient is skipped, as there; one without a base does
+            with it what it always does.
 
     Raises:
         UnknownNameError: no such optimizer or base.
-        HyperparameterError: a value is unknown, missing or outside its range.
+        HyperparameterError: a value is unknown, missing or outside its range, or the optimizer refuses the values.
         ParameterError: a parameter is complex, sparse, or on another device than the first.
     """
-    rule, descent = optimizer_info(optimizer), base_info(base)
-    refuse_unknown(hyperparameters, {**descent.hyperparameters, **rule.hyperparameters}, f"{optimizer} over {base}")
-    own = _values(optimizer, rule.hyperparameters, hyperparameters)
+    info = optimizer_info(optimizer)
+    if info.has_base is (base == NO_BASE):
+        raise UnknownNameError(f"base of {optimizer}", base, base_names() if info.has_base else (NO_BASE,))
+    if info.cls is None:
+        refuse_unknown(hyperparameters, info.hyperparameters, optimizer)
+        return Alone(info, _tensors(params), _values(optimizer, info.hyperparameters, hyperparameters), model=model)
+    descent = base_info(base)
+    refuse_unknown(hyperparameters, {**descent.hyperparameters, **info.hyperparameters}, f"{optimizer} over {base}")
+    own = _values(optimizer, info.hyperparameters, hyperparameters)
     arguments = descent.arguments(_values(base, descent.hyperparameters, hyperparameters))
     options: dict[str, Any] = {"total_steps": total_steps, "model": model, "skip_non_finite": skip_non_finite}
-    return rule.cls(params, descent.cls, **options, **own, **arguments)
+    return info.cls(params, descent.cls, **options, **own, **arguments)
+
+
+def _place(info: OptimizerInfo) -> str:
+    code: Any = info.direction or info.make
+    return f"{getattr(code, '__module__', '?')}.{getattr(code, '__qualname__', '?')}"
+
+
+def _tensors(params: Iterable[Any]) -> list[Tensor]:
+    """Return parameters without the names that some of them came with."""
+    return [one[1] if isinstance(one, tuple) else one for one in params]
 
 
 def _values(owner: str, known: Mapping[str, Hyperparameter], given: Mapping[str, Value]) -> dict[str, Any]:

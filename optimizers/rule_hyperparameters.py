@@ -1,11 +1,13 @@
 """Hyperparameters that several rules have."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from optimizers.hyperparameter import Hyperparameter
 
-__all__ = ["of_projection", "table"]
+__all__ = ["of_projection", "own_of", "table"]
+
+OF_THE_RADIUS = ("rho", "rho_warmup")
 
 
 def table(rho: float, *hyperparameters: Hyperparameter) -> Mapping[str, Hyperparameter]:
@@ -26,3 +28,8 @@ def of_projection(name: str, default: float, description: str, **bounds: Any) ->
     """Return a hyperparameter >= 0 that enters a norm or projection over all groups."""
     bounds = {"low": 0, "high_open": True, **bounds}
     return Hyperparameter(name, float, default, description=description, per_group=False, **bounds)
+
+
+def own_of(names: Iterable[str]) -> list[str]:
+    """Return which of a rule's hyperparameters are its own, apart from the radius."""
+    return [name for name in names if name not in OF_THE_RADIUS]

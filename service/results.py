@@ -11,6 +11,7 @@ from benchmark.robustness import HeldEqual, RobustnessTable
 from benchmark.several import Source, several_table
 from benchmark.tables import spec_table
 from service.store import Job, Store
+from service.stored_spec import spec_of
 
 LOOK_BACK_S = 365 * 86_400.0  # for dispatchers that name a device
 
@@ -25,11 +26,14 @@ class JobResults:
 
 
 def job_results(store: Store, job_id: str, *, curves: bool = False) -> JobResults:
-    """Read what a job has so far; raises NotFoundError when there is none of that id."""
+    """Read what a job has so far.
+
+    Raises:
+        NotFoundError: when there is no job of that id.
+        ForgottenNameError: when it names what is not known here.
+    """
     job = store.job(job_id)
-    return JobResults(
-        job, Spec.from_mapping(job.spec, max_cells=job.n_cells), job_records(store, job.id, curves=curves)
-    )
+    return JobResults(job, spec_of(job), job_records(store, job.id, curves=curves))
 
 
 def job_table(store: Store, job_id: str, view: HeldEqual | None = None) -> RobustnessTable:

@@ -1,10 +1,12 @@
-"""The server: the API in this process, and dispatchers beside it that are started again when they die."""
+"""The server: the API and what sends webhooks in this process, dispatchers beside it that are kept alive."""
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from service.settings import Settings
 from service.store import Store
 from service.web.app import create_app
 from service.web.guard import LOOPBACK_HOSTS
+from service.webhooks.delivering import delivering
 
 LIMIT_CONCURRENCY = 200
 
@@ -92,7 +95,10 @@ def serve(
         app.state.rhobust.is_stopping = True
         server.should_exit = True
 
-    asyncio.run(_serve(server, listener, shares, stop))
+    # what is loaded stays: no collection has to walk half a million objects while requests wait
+    gc.collect()
+    gc.freeze()
+    asyncio.run(_serve(server, listener, shares, stop, delivering(store, settings.webhook_allow)))
 
 
 class _Server(uvicorn.Server):
@@ -104,9 +110,13 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(
-    server: uvicorn.Server, listener: socket.socket, shares: Sequence[int | None], stop: Callable[[], None]
+    server: uvicorn.Server,
+    listener: socket.socket,
+    shares: Sequence[int | None],
+    stop: Callable[[], None],
+    webhooks: AbstractAsyncContextManager[None],
 ) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    async with kept_dispatchers(shares):
+    async with webhooks, kept_dispatchers(shares):
         await server.serve(sockets=[listener])

@@ -7,12 +7,18 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from service.webhooks.targets import AllowList
+
 DEFAULT_PORT = 8321
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 
 
 def _default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rhobust"
+
+
+def _allow_list(value: str | AllowList) -> AllowList:
+    return AllowList.parse(value) if isinstance(value, str) else value
 
 
 def _content(path: object) -> str:
@@ -34,6 +40,7 @@ def _listed(names: object) -> object:
 
 SecretFile = Annotated[SecretStr, BeforeValidator(_content)]
 SECRETS = ("api_key", "database_url")
+PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=200)]
 
 
 class Settings(BaseSettings):
@@ -48,7 +55,10 @@ class Settings(BaseSettings):
         ray_address: of a Ray cluster; empty starts a local Ray for each job.
         log_level: of our own messages on stderr.
         log_format: of all messages on stderr: text for people, JSON lines for programs.
+        plugins: names of the installed packages whose optimizers and tasks specs may name; in the variable, with
+            commas between them.
         max_cells: most cells that a job may have.
+        webhook_allow: where webhooks may lead, as `service.webhooks.targets` reads it; nowhere when empty.
         max_queued: most queued jobs of one API key.
         max_requests_per_s: most requests a second of one API key, or of one address without any, to one API process.
         allowed_hosts: names, besides those of loopback and of the address it listens on, under which a server answers.
@@ -68,7 +78,9 @@ class Settings(BaseSettings):
     ray_address: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+    plugins: Annotated[tuple[PackageName, ...], NoDecode, BeforeValidator(_listed)] = ()
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    webhook_allow: Annotated[AllowList, NoDecode, BeforeValidator(_allow_list)] = AllowList()
     max_running: Annotated[int, Field(ge=1)] | None = None
     max_queued: Annotated[int, Field(ge=1)] = 100
     max_requests_per_s: Annotated[float, Field(gt=0, le=1e6)] = 50.0

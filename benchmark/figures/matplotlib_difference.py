@@ -1,6 +1,5 @@
 """Difference maps for papers: svg, png or pdf by matplotlib."""
 
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from matplotlib.patches import Patch, PathPatch
 from benchmark.figures.difference import DifferenceMap, DifferencePanel
 from benchmark.figures.matplotlib_heatmap import FAINT, MAX_VECTOR_CELLS, PANEL_INCHES, area_of, draw_axis
 from benchmark.figures.matplotlib_image import INK, PAPER, Format, image_of
-from benchmark.figures.matplotlib_lines import LETTERS_PER_INCH
+from benchmark.figures.matplotlib_text import legend_below, wrapped
 
 MARGIN_INCHES, HEIGHT_INCHES, MIN_INCHES = 2.0, 3.6, 5.0
 MARK_POINTS = 6.0  # across a mark where there are few cells
@@ -49,29 +48,13 @@ def _draw(shown: DifferenceMap) -> Figure:
     figure.suptitle(shown.title, x=0.01, ha="left", fontsize=10, parse_math=False)
     bar = figure.colorbar(mapped, ax=list(grid[0]), pad=0.02, aspect=25)
     bar.outline.set_visible(False)
-    bar.set_label(shown.bar_title, parse_math=False)
-    note = "\n".join(textwrap.wrap(shown.note, int(width * LETTERS_PER_INCH)))
-    if not handles:
-        figure.supxlabel(note, x=0.01, ha="left", fontsize=7, parse_math=False)
-        return figure
-    legend = figure.legend(
-        handles=list(handles.values()),
-        labels=list(handles),
-        loc="outside lower left",
-        ncols=3,
-        frameon=False,
-        fontsize=8,
-        title=note,
-        title_fontsize=7,
-        alignment="left",
-    )
-    for text in (legend.get_title(), *legend.get_texts()):
-        text.set_parse_math(False)
+    bar.set_label(shown.bar_title, fontsize=8, parse_math=False)
+    legend_below(figure, handles, shown.note)
     return figure
 
 
 def _panel(axes: Axes, panel: DifferencePanel, shown: DifferenceMap, handles: dict[str, Any]) -> Any:
-    axes.set_title(panel.title, fontsize=9, parse_math=False)
+    axes.set_title(wrapped(panel.title, PANEL_INCHES), fontsize=9, parse_math=False)
     axes.set_facecolor(PAPER)
     is_large = panel.mean.size > MAX_VECTOR_CELLS
     mapped = axes.pcolormesh(

@@ -14,6 +14,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from benchmark.figures.axes import FigureAxis
 from benchmark.figures.heatmap import NO_POINTS, Heatmap, Panel
 from benchmark.figures.matplotlib_image import INK, PAPER, Format, image_of
+from benchmark.figures.matplotlib_text import legend_below, wrapped
 from benchmark.robustness.scoring import BoolArray
 
 PANEL_INCHES, STRIP_INCHES, MARGIN_INCHES, HEIGHT_INCHES = 2.6, 0.75, 2.0, 3.4
@@ -41,7 +42,7 @@ def heatmap_matplotlib(shown: Heatmap, *, image_format: Format = "svg", dpi: int
 
 
 def _draw(heatmap: Heatmap) -> Figure:
-    inches = [STRIP_INCHES if not panel.x.exists else PANEL_INCHES for panel in heatmap.panels]
+    inches = [_inches(panel) for panel in heatmap.panels]
     figure = Figure(figsize=(max(sum(inches) + MARGIN_INCHES, 5.0), HEIGHT_INCHES), layout="constrained")
     grid = figure.subplots(1, len(inches), squeeze=False, gridspec_kw={"width_ratios": inches})
     handles: dict[str, Any] = {}
@@ -59,20 +60,16 @@ def _draw(heatmap: Heatmap) -> Figure:
     )
     if heatmap.goal == "minimize":
         bar.ax.invert_yaxis()
-    if handles:
-        figure.legend(
-            handles=list(handles.values()),
-            labels=list(handles),
-            loc="outside lower left",
-            ncols=6 if figure.get_figwidth() >= 7.5 else 3,
-            frameon=False,
-            fontsize=8,
-        )
+    legend_below(figure, handles)
     return figure
 
 
+def _inches(panel: Panel) -> float:
+    return PANEL_INCHES if panel.x.exists else STRIP_INCHES
+
+
 def _panel(axes: Axes, panel: Panel, heatmap: Heatmap, handles: dict[str, Any]) -> Any:
-    axes.set_title(panel.title, fontsize=9, parse_math=False)
+    axes.set_title(wrapped(panel.title, _inches(panel)), fontsize=9, parse_math=False)
     axes.set_facecolor(PAPER)
     if not panel.mean.size:
         axes.text(0.5, 0.5, NO_POINTS.replace(" ", "\n"), transform=axes.transAxes, ha="center", va="center")

@@ -1,23 +1,21 @@
 """Figures of lines for papers: svg, png or pdf by matplotlib."""
 
-import textwrap
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import LogFormatterSciNotation, NullFormatter
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from benchmark.figures.lines import Line, LineFigure, LinePanel
 from benchmark.figures.matplotlib_image import Format, image_of
+from benchmark.figures.matplotlib_text import legend_below, wrapped
 from benchmark.figures.styles import style_of
 
 PANEL_INCHES, HEIGHT_INCHES, MIN_INCHES = 3.2, 3.3, 4.2
 MAX_MARKED_POINTS = 60  # a line of more bears no markers
 BAND_ALPHA = 0.15
-LETTERS_PER_INCH = 18  # of a note
 
 
 def lines_matplotlib(shown: LineFigure, *, image_format: Format = "svg", dpi: int = 200) -> bytes:
@@ -47,30 +45,17 @@ def _draw(shown: LineFigure) -> Figure:
         else:
             axes.set_ylabel(panel.y_title, parse_math=False)
     figure.suptitle(shown.title, x=0.01, ha="left", fontsize=10, parse_math=False)
-    legend = figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower left",
-        ncols=max(2, int(width / 1.3)),
-        frameon=False,
-        fontsize=8,
-        handlelength=3.0,
-        title="\n".join(textwrap.wrap(shown.note, int(width * LETTERS_PER_INCH))) or None,
-        title_fontsize=7,
-        alignment="left",
-    )
-    for text in (legend.get_title(), *legend.get_texts()):
-        text.set_parse_math(False)
+    legend_below(figure, handles, shown.note, handlelength=3.0)
     return figure
 
 
 def _panel(axes: Axes, panel: LinePanel, handles: dict[str, Any]) -> None:
-    axes.set_title(panel.title, fontsize=9, parse_math=False)
+    axes.set_title(wrapped(panel.title, PANEL_INCHES), fontsize=9, parse_math=False)
     axes.set_xlabel(panel.x_title, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     if panel.is_log:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     for line in panel.lines:
         _line(axes, line, handles)

@@ -6,7 +6,7 @@ import textwrap
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, NullFormatter
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from benchmark.figures.matplotlib_image import PAPER, Format, image_of
 from benchmark.figures.sharpness import SharpnessFigure, SharpnessPanel
@@ -73,7 +73,7 @@ def _panel(axes: Axes, panel: SharpnessPanel, *, rasterized: bool) -> None:
         axes.scatter([], [], s=14, marker=style.marker, color=style.colour, label=cloud.label)
     if panel.is_log:
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(panel.title, parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchmark.figures.matplotlib_image import INK, PAPER, Format, image_of
+from benchmark.figures.matplotlib_text import legend_below, wrapped
 from benchmark.figures.styles import style_of
 from benchmark.figures.trajectories import Group, Trajectories
 
@@ -51,7 +52,7 @@ def _draw(shown: Trajectories) -> Figure:
     for number, panel in enumerate(shown.panels):
         axes = grid[panel.row, panel.column]
         axes.set_visible(True)
-        axes.set_title(panel.title, fontsize=9, parse_math=False)
+        axes.set_title(wrapped(panel.title, PANEL_INCHES), fontsize=9, parse_math=False)
         (_contours if shown.is_plane else _curve)(axes, shown)
         for group in panel.groups:
             _ways(axes, shown, group, f"run-{number}-{group.style}", n_runs=panel.n_runs)
@@ -132,8 +133,4 @@ def _legend(figure: Figure, shown: Trajectories) -> None:
         )
     if any(run.has_diverged for run in shown.runs):
         handles["diverged"] = Line2D([], [], ls="", ms=5.0, **DIVERGED)
-    legend = figure.legend(
-        list(handles.values()), list(handles), loc="outside lower left", ncols=6, frameon=False, fontsize=8
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    legend_below(figure, handles)

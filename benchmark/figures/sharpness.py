@@ -102,7 +102,8 @@ def prepare_sharpness(frame: pd.DataFrame, scoring: TaskScoring) -> SharpnessFig
             f"sharpness against score needs a completed run with a measure of sharpness, but {scoring.task} has none; "
             "ask for it in a spec: `sharpness: [lambda_max]`."
         )
-    return SharpnessFigure(scoring.task, f"{'test ' if score != scoring.metric else ''}{scoring.metric}", tuple(panels))
+    y_title = f"{'test ' if score != scoring.metric else ''}{scoring.metric}"
+    return SharpnessFigure(f"{scoring.task}: {y_title} against sharpness", y_title, tuple(panels))
 
 
 def _panel(runs: pd.DataFrame, measure: str, score: str, optimizers: list[str]) -> SharpnessPanel:

@@ -13,6 +13,11 @@ from benchmark.robustness.rows import Measure, Row, View
 from benchmark.robustness.scoring import AxisInfo, Design, Goal, TaskScoring
 from benchmark.robustness.wins import Wins
 
+FAILURES = (
+    "A diverged run scores the floor; a collapsed run keeps its score and counts as failed; one that timed out or "
+    "failed is missing."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class TaskSummary:
@@ -183,6 +188,7 @@ class RobustnessTable:
                 for item in self.across_tasks
             ],
             "notes": {task: list(notes) for task, notes in self.notes.items()},
+            "failures": FAILURES,
             "version": self.version,
         }
 

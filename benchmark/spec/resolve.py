@@ -14,9 +14,10 @@ from benchmark.records import Scalar
 from benchmark.spec.axes import Axis
 from benchmark.spec.controls import CONTROL, PARTNER, control_label, control_problems, partner_labels
 from benchmark.spec.grids import Design, Grid, GridAxis, Setting
-from benchmark.spec.models import Budget, OptimizerEntry, TaskEntry
+from benchmark.spec.models import BaseEntry, Budget, OptimizerEntry, TaskEntry
 from benchmark.tasks import Metric, ParamValue, task_class, task_names
 from optimizers import (
+    NO_BASE,
     BaseInfo,
     Hyperparameter,
     HyperparameterError,
@@ -211,6 +212,11 @@ def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Probl
         problems.append(Problem(pointer(*base_place, "name"), detail))
     if entry.name not in optimizer_names() or base_entry.name not in base_names():
         return None
+    if not optimizer_info(entry.name).has_base:
+        if entry.base:
+            detail = f"an optimizer that takes the descent step itself has no base, but '{entry.title}' got one."
+            problems.append(Problem(pointer(*base_place), f"{detail} Remove it."))
+        base_entry = BaseEntry(name=NO_BASE)  # that of the job is for the others
     base = base_info(base_entry.name)
     known = {**base.hyperparameters, **optimizer_info(entry.name).hyperparameters}
     base_sources = {name: _Source(value, (*base_place, name)) for name, value in base_entry.hyperparameters.items()}
@@ -220,7 +226,8 @@ def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Probl
     outer = _sources(spec.space, spec.fixed, () if entry.base else base_sources, (), problems)
     inner = _sources(entry.space, entry.fixed, base_sources if entry.base else (), place, problems)
     for name in inner.keys() - known.keys() - base_sources.keys():
-        detail = unknown_name(f"hyperparameter of {entry.name} over {base.name}", name, known)
+        over = "" if base.name == NO_BASE else f" over {base.name}"
+        detail = unknown_name(f"hyperparameter of {entry.name}{over}", name, known)
         problems.append(Problem(pointer(*inner[name].place), detail))
     sources = {**outer, **inner}
     axes: list[GridAxis] = []
@@ -357,7 +364,8 @@ def _check_used(spec: "Spec", entries: list[tuple[OptimizerEntry, Place]], probl
         base_name = (entry.base or spec.base).name
         if entry.name not in optimizer_names() or base_name not in base_names():
             return  # a name that is wrong already would make this a second complaint
-        known |= {*optimizer_info(entry.name).hyperparameters, *base_info(base_name).hyperparameters}
+        known |= {*optimizer_info(entry.name).hyperparameters}
+        known |= {*base_info(base_name if optimizer_info(entry.name).has_base else NO_BASE).hyperparameters}
     for key, values in (("space", spec.space), ("fixed", spec.fixed)):
         for name in values:
             if name not in known:

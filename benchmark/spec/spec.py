@@ -27,6 +27,8 @@ from benchmark.spec.models import (
     TaskEntry,
 )
 from benchmark.spec.resolve import resolve
+from benchmark.tasks import task_names
+from optimizers import base_names, optimizer_names
 
 DEFAULT_MAX_CELLS = 100_000
 MAX_CELLS = "max_cells"  # key of the validation context
@@ -115,5 +117,9 @@ class Spec(SpecModel):
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:
-        """Return the JSON Schema of specs."""
-        return cls.model_json_schema()
+        """Return the JSON Schema of specs, with the names that are known in this process."""
+        schema = cls.model_json_schema()
+        names = {"TaskEntry": task_names(), "OptimizerEntry": optimizer_names(), "BaseEntry": base_names()}
+        for entry, known in names.items():
+            schema["$defs"][entry]["properties"]["name"]["enum"] = list(known)
+        return schema

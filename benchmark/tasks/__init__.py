@@ -3,6 +3,7 @@
 from benchmark.tasks.protocol import Batch, Metric, Model, ParamValue, Splits, Task
 from benchmark.tasks.registry import (
     adopt_task,
+    check_task,
     load_task,
     register_task,
     registered_tasks,
@@ -19,6 +20,7 @@ __all__ = [
     "Splits",
     "Task",
     "adopt_task",
+    "check_task",
     "load_task",
     "register_task",
     "registered_tasks",

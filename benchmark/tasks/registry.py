@@ -1,22 +1,21 @@
 """The registry of tasks: every task that a spec may name."""
 
 import functools
-import hashlib
 import inspect
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 
 from benchmark.canonical import canonical_json
 from benchmark.errors import UnknownTaskError
-from benchmark.parsing import unknown_name
+from benchmark.parsing import SpecModel, unknown_name
 from benchmark.tasks.alignment import AlignmentMfeat
 from benchmark.tasks.breast_cancer import BreastCancerMLP
 from benchmark.tasks.digits import DigitsCNN, DigitsMLP
 from benchmark.tasks.landscapes import LANDSCAPES
 from benchmark.tasks.mnist1d import MNIST1DCNN
 from benchmark.tasks.protocol import ParamValue, Task
+from optimizers import source_file_hash
 
 _CLASSES: tuple[type[Task], ...] = (AlignmentMfeat, BreastCancerMLP, DigitsCNN, DigitsMLP, MNIST1DCNN, *LANDSCAPES)
 _OURS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in _CLASSES})
@@ -38,7 +37,15 @@ def register_task(task: type[Task]) -> type[Task]:
 
     Raises:
         ValueError: when the name is taken by another task, or the class is not complete or its source not readable.
+        TypeError: when its parameters are no `SpecModel`.
     """
+    check_task(task)
+    adopt_task(task, source_file_hash(task, f"the task {task.__name__}"))
+    return task
+
+
+def check_task(task: type[Task]) -> None:
+    """Refuse, by a ValueError or TypeError, a task that is not complete or whose name is that of another one."""
     missing = [name for name in ("name", "version", "title", "source", "metrics") if not hasattr(task, name)]
     if missing or inspect.isabstract(task):
         missing += sorted(task.__abstractmethods__)
@@ -47,11 +54,19 @@ def register_task(task: type[Task]) -> type[Task]:
         )
     if "loss" not in [metric.name for metric in task.metrics]:
         raise ValueError(f"one metric of a task must be 'loss', but {task.__name__} has none of that name.")
+    if not issubclass(task.Parameters, SpecModel):
+        raise TypeError(
+            f"the parameters of a task must be a SpecModel, but {task.__name__} has {task.Parameters.__name__}."
+        )
     other = _OURS.get(task.name) or _registered.get(task.name)
     if other is not None and (other.__module__, other.__qualname__) != (task.__module__, task.__qualname__):
         raise ValueError(f"the name '{task.name}' is taken by {other.__module__}.{other.__qualname__}; choose another.")
-    adopt_task(task, _source_hash(task))
-    return task
+    try:
+        _ = task().can_fuse
+    except Exception as error:
+        raise ValueError(
+            f"a task must be made without parameters, but {task.__name__} fails: {type(error).__name__}: {error}"
+        ) from error
 
 
 def adopt_task(task: type[Task], source: str) -> None:
@@ -95,14 +110,3 @@ def load_task(name: str, params: Mapping[str, ParamValue] | None = None) -> Task
 @functools.lru_cache(maxsize=64)
 def _load(name: str, params: str) -> Task:
     return task_class(name)(json.loads(params))
-
-
-def _source_hash(task: type[Task]) -> str:
-    """Return the hash of the file in which a class stands, or of the class where its file is no file."""
-    try:
-        file = inspect.getsourcefile(task)
-        text = Path(file).read_bytes() if file and Path(file).is_file() else inspect.getsource(task).encode()
-    except (OSError, TypeError) as error:
-        detail = f"the source of a task must be readable, but that of {task.__name__} is not: {error}."
-        raise ValueError(f"{detail} Define it in a file or a notebook.") from error
-    return hashlib.sha256(text).hexdigest()[:32]

@@ -2,9 +2,12 @@
 
 import typer
 
+from benchmark import load_plugins
+from benchmark.origins import optimizer_origin, task_origin
 from benchmark.tasks import task_class, task_names
 from optimizers import optimizer_info, optimizer_names
 from service.cli.output import print_rows
+from service.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -15,21 +18,25 @@ def register(app: typer.Typer) -> None:
 
 def optimizers() -> None:
     """List the optimizers that a spec may name."""
+    load_plugins(Settings().plugins)
     rows = []
     for name in optimizer_names():
         info = optimizer_info(name)
-        rows.append((name, info.title, f"{info.gradient_evaluations():g}", ", ".join(info.hyperparameters), info.usual))
-    print_rows(("name", "title", "gradients a step", "hyperparameters", "usual values"), rows)
+        cost, known = f"{info.gradient_evaluations():g}", ", ".join(info.hyperparameters)
+        rows.append((name, info.title, str(optimizer_origin(name)), cost, known, info.usual))
+    print_rows(("name", "title", "origin", "gradients a step", "hyperparameters", "usual values"), rows)
 
 
 def tasks() -> None:
     """List the tasks that a spec may name."""
+    load_plugins(Settings().plugins)
     rows = []
     for name in task_names():
         task = task_class(name)
         metrics = ", ".join(metric.name for metric in task.metrics)
-        rows.append((name, task.version, metrics, ", ".join(task.Parameters.model_fields), task.title))
-    print_rows(("name", "version", "metrics", "parameters", "title"), rows)
+        known = ", ".join(task.Parameters.model_fields)
+        rows.append((name, task.version, str(task_origin(name)), metrics, known, task.title))
+    print_rows(("name", "version", "origin", "metrics", "parameters", "title"), rows)
 
 
 def figures() -> None:

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 from pydantic import ValidationError
 
-from benchmark import BenchmarkError, RayUnavailableError, TaskDataError
+from benchmark import BenchmarkError, PluginError, RayUnavailableError, TaskDataError
 from service.client import ClientError, ServerFaultError, ServerUnreachableError
 from service.environment import EnvironmentProblemError
 from service.states import IllegalTransitionError
@@ -29,6 +29,7 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (EnvironmentProblemError, ExitCode.ENVIRONMENT),
     (RayUnavailableError, ExitCode.ENVIRONMENT),
     (TaskDataError, ExitCode.ENVIRONMENT),
+    (PluginError, ExitCode.ENVIRONMENT),
     (StoreError, ExitCode.ENVIRONMENT),
     (ClientError, ExitCode.USAGE),
     (BenchmarkError, ExitCode.USAGE),
@@ -52,4 +53,4 @@ def message(error: Exception) -> str:
 
 
 def _variable(location: tuple[int | str, ...]) -> str:
-    return f"RHOBUST_{'_'.join(map(str, location)).upper()}: " if location else ""
+    return f"RHOBUST_{str(location[0]).upper()}: " if location else ""

@@ -12,7 +12,7 @@ from service.environment import open_store
 from service.keyfile import new_key_in_file
 from service.keys import Scope, new_key
 from service.settings import Settings
-from service.web.shapes import time_text
+from service.summary import time_text
 
 app = typer.Typer(help="Make, list and revoke API keys, on the server's machine.", no_args_is_help=True)
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from service.build import build
-from service.cli import catalogue, database, doctor, jobs, keys, results, roles, upkeep
+from service.cli import catalogue, database, doctor, jobs, keys, results, roles, upkeep, webhooks
 from service.cli.exits import EXPECTED, exit_code, message
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 for module in (roles, jobs, results, catalogue, upkeep, doctor):
     module.register(app)
 app.add_typer(database.app, name="db")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(keys.app, name="keys")
 
 

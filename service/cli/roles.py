@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark import Spec
+from benchmark import Spec, load_plugins
 from service.cli.demo import demonstrate
 from service.cli.exits import ExitCode
 from service.cli.output import Output, OutputOption, ViewOption, print_table, stderr
@@ -26,8 +26,9 @@ from service.settings import DEFAULT_PORT, Settings
 from service.states import JobState
 from service.store import Job, Store, UnavailableError
 from service.submission import new_job
+from service.summary import progress_values
 from service.telemetry import set_up_logging
-from service.web.shapes import ProgressShape, progress_values
+from service.web.shapes import ProgressShape
 
 SHOW_EVERY_S = 0.5
 Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]
@@ -85,6 +86,7 @@ def serve(
     settings = Settings()
     shares = _shares(jobs, cpus, settings) if dispatcher else []
     set_up_logging(settings)
+    load_plugins(settings.plugins)
     if dispatcher:
         check_ray(settings)
     if ssl_certfile is not None:
@@ -108,6 +110,7 @@ def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> No
     settings = Settings()
     shares = _shares(jobs, cpus, settings)
     set_up_logging(settings)
+    load_plugins(settings.plugins)
     check_ray(settings)
     with open_store(settings) as store:
         if jobs > 1:  # a driver is started from the main thread of its dispatcher, so each has a process of its own
@@ -123,6 +126,7 @@ def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None, 
     settings = Settings()
     # Messages would stand between the lines of the progress bar; who asks for them gets them.
     set_up_logging(settings, level=None if "log_level" in settings.model_fields_set else "WARNING")
+    load_plugins(settings.plugins)
     read = Spec.from_file(spec, max_cells=settings.max_cells)
     check_ray(settings)
     with open_store(settings) as store:

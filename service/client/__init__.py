@@ -15,11 +15,14 @@ from service.client.errors import (
 )
 from service.client.job import Job
 from service.client.listing import Listing
+from service.client.webhooks import Delivery, DeliveryAttempt, Webhook, Webhooks
 
 __all__ = [
     "Client",
     "ClientError",
     "ConflictError",
+    "Delivery",
+    "DeliveryAttempt",
     "GridPlan",
     "Job",
     "JobRecord",
@@ -36,4 +39,6 @@ __all__ = [
     "ServerUnreachableError",
     "UnauthorizedError",
     "WaitTimeoutError",
+    "Webhook",
+    "Webhooks",
 ]

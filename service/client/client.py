@@ -17,6 +17,7 @@ from service.client.errors import ClientError, foreign
 from service.client.job import Job, document_of
 from service.client.keys import bearer
 from service.client.listing import Listing
+from service.client.webhooks import Webhooks
 from service.settings import Settings
 from service.states import JobState
 
@@ -137,6 +138,11 @@ class Client:
             ProblemError: when there is no job of an id, and where the jobs do not fit together, with what differs.
         """
         return RobustnessTable.from_dict(self.json("GET", "/tables", params={"job": list(job_ids)}))
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The webhooks of the server."""
+        return Webhooks(self)
 
     def _job(self, values: Mapping[str, Any]) -> Job:
         return Job(self, _job_path(str(values["id"])), values)

@@ -6,6 +6,7 @@ from service.doctor.database import examine_database
 from service.doctor.findings import Finding
 from service.doctor.leftovers import examine_leftovers
 from service.doctor.machine import examine_machine
+from service.doctor.plugins import examine_plugins
 from service.settings import Settings
 
 
@@ -17,5 +18,6 @@ def examine(settings: Settings, *, clean: bool = False) -> Iterator[Finding]:
         clean: whether to remove scratch folders that are provably nobody's; nothing else is ever changed.
     """
     yield from examine_machine(settings)
+    yield from examine_plugins(settings)
     yield from examine_database(settings)
     yield from examine_leftovers(clean=clean)

@@ -80,11 +80,13 @@ class Orders:
     ray_address: str | None
     n_cpus: int | None
     parent_pid: int
+    plugins: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, stream: IO[str]) -> Self:
         """Return the orders that the first line of a stream holds."""
-        return cls(**json.loads(stream.readline()))
+        told = json.loads(stream.readline())
+        return cls(**{**told, "plugins": tuple(told["plugins"])})
 
 
 class DriverProcess:

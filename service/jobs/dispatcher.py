@@ -185,6 +185,7 @@ class Dispatcher:
             ray_address=self._settings.ray_address,
             n_cpus=self._n_cpus,
             parent_pid=os.getpid(),
+            plugins=self._settings.plugins,
         )
         log_path = self._settings.log_path(job.id)
         try:

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from benchmark import BenchmarkError, FusionError, RayOptions, RayUnavailableError, Spec, TaskDataError
+from benchmark import (
+    BenchmarkError,
+    FusionError,
+    PluginError,
+    RayOptions,
+    RayUnavailableError,
+    Spec,
+    TaskDataError,
+    load_plugins,
+)
 from benchmark.choice import choose_execution, device_name, probe, timing_key
 from benchmark.execution import Execution, cell_fingerprint, device_for
 from benchmark.known import known_cells, sample_cells
@@ -21,6 +30,7 @@ from service.jobs.waves import Waves
 from service.results import job_records
 from service.settings import Settings
 from service.store import LostLeaseError, Store, StoreError, UnavailableError
+from service.stored_spec import ForgottenNameError, spec_of
 from service.telemetry import set_up_logging
 
 logger = logging.getLogger("rhobust.driver")
@@ -42,15 +52,27 @@ def main() -> int:
     end_with_parent(orders.parent_pid)
     drain = threading.Event()
     threading.Thread(target=_listen, args=(drain,), daemon=True).start()
+    lacking = _load(orders.plugins)
     try:
         # Whatever the database's absence interrupts is planned again from what is recorded.
         persist(lambda: _run(orders, drain), "the driver", give_up_s=PATIENCE_LEASES * orders.lease_s)
     except (BenchmarkError, StoreError) as error:
         logger.exception("the driver ends")
-        words.write(str(error)[:MAX_LAST_WORDS])  # more would wait for a reader, and there is none before the end
+        said = f"{error}{lacking}" if isinstance(error, ForgottenNameError) else str(error)
+        words.write(said[:MAX_LAST_WORDS])  # more would wait for a reader, and there is none before the end
         words.close()
         return _exit_code(error)
     return DriverExit.DONE
+
+
+def _load(plugins: Sequence[str]) -> str:
+    """Load the plug-ins that are allowed; return what is wrong with some, for a job that needs them."""
+    try:
+        load_plugins(plugins)
+    except PluginError as error:
+        logger.warning("%s", error)
+        return f" {error}"
+    return ""
 
 
 def _run(orders: Orders, drain: threading.Event) -> None:
@@ -61,7 +83,7 @@ def _run(orders: Orders, drain: threading.Event) -> None:
 def _exit_code(error: Exception) -> DriverExit:
     if isinstance(error, LostLeaseError):
         return DriverExit.LOST_LEASE
-    if isinstance(error, FusionError):
+    if isinstance(error, FusionError | ForgottenNameError):
         return DriverExit.HOPELESS
     is_environment = isinstance(error, RayUnavailableError | TaskDataError | UnavailableError)
     return DriverExit.ENVIRONMENT if is_environment else DriverExit.CRASHED
@@ -75,7 +97,7 @@ def _listen(drain: threading.Event) -> None:
 
 def _train(store: Store, orders: Orders, drain: threading.Event) -> None:
     job = store.job(orders.job_id)
-    spec = Spec.from_mapping(job.spec, max_cells=job.n_cells)
+    spec = spec_of(job)
     done = store.done_keys(job.id) | store.failed_keys(job.id)  # what failed for good waits for a retry
     # only an adaptive search needs records to know its cells
     records = job_records(store, job.id) if any(grid.is_adaptive for grid in spec.grids) else {}

@@ -31,10 +31,15 @@ from service.store.errors import (
 from service.store.listing import JobOrder, JobPosition, position_of
 from service.store.migrate import check, downgrade, upgrade
 from service.store.store import Store
+from service.store.webhook_entities import Delivery, DeliveryAttempt, DeliveryState, DueDelivery, NewWebhook, Webhook
 
 __all__ = [
     "ApiKey",
+    "Delivery",
+    "DeliveryAttempt",
+    "DeliveryState",
     "Dispatcher",
+    "DueDelivery",
     "IdempotencyConflictError",
     "IllegalTransitionError",
     "InvalidValueError",
@@ -44,6 +49,7 @@ __all__ = [
     "KeyRefusedError",
     "LostLeaseError",
     "NewJob",
+    "NewWebhook",
     "NotFoundError",
     "Ownership",
     "PlacedRecord",
@@ -58,6 +64,7 @@ __all__ = [
     "StoredRecord",
     "UnavailableError",
     "WantedCell",
+    "Webhook",
     "backup",
     "check",
     "complete_url",

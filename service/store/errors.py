@@ -3,7 +3,7 @@
     StoreError
     ├── SchemaError               the database has another schema than this version needs
     ├── UnavailableError          it cannot be reached, written, locked in time, or is full; trying again may help
-    ├── NotFoundError             no such job, record or key
+    ├── NotFoundError             no such job, record, key or webhook
     ├── LostLeaseError            the job was taken over, finished or released: its former owner must stop
     ├── KeyRefusedError           an API key or a session that lets nobody in
     ├── QueueFullError            who submits has as many queued jobs as one may have
@@ -27,7 +27,7 @@ class UnavailableError(StoreError):
 
 
 class NotFoundError(StoreError):
-    """There is no such job, record or key."""
+    """There is no such job, record, key or webhook."""
 
 
 class LostLeaseError(StoreError):

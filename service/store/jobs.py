@@ -5,13 +5,14 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, exists, func, select, update
 
-from benchmark.records import Status
 from service.states import Action, JobState, next_request, next_state, require_allowed
 from service.store import checks
+from service.store.entering import enter
 from service.store.entities import Job, Progress
-from service.store.part import IN_CHUNK, Part, chunks, entering, job_from_row, known_form, read_job
+from service.store.part import IN_CHUNK, Part, chunks, job_from_row, known_form, read_job
 from service.store.submitting import write_facets
-from service.store.tables import db_now, facet, fingerprint, idempotency, job, link, origin, record, tally
+from service.store.tables import db_now, facet, idempotency, job, link, origin, record
+from service.store.tallying import count_progress
 
 RECORDS_LOCK = 0x52486F32  # held shared while records of other jobs are linked, and alone while records are deleted
 
@@ -49,7 +50,7 @@ class Jobs(Part):
             found = read_job(connection, job_id, lock=True)
             require_allowed(found.state, Action.DELETE)
             connection.execute(delete(job).where(job.c.seq == found.seq))
-            connection.execute(delete(idempotency).where(idempotency.c.job_id == job_id))
+            connection.execute(delete(idempotency).where(idempotency.c.resource_id == job_id))
             theirs = select(origin.c.seq).where(origin.c.job_id == job_id)
             unused = ~exists().where(link.c.record_seq == record.c.seq)
             connection.execute(delete(record).where(record.c.origin_seq.in_(theirs), unused))
@@ -97,14 +98,14 @@ class Jobs(Part):
         """
         with self._database.read() as connection:
             found = read_job(connection, job_id)
-            return _progress(connection, [found.id])[found.id]
+            return count_progress(connection, [found.id])[found.id]
 
     def progress_of(self, job_ids: Collection[str]) -> dict[str, Progress]:
         """Return how far several jobs are; ids without a job are left out."""
         with self._database.read() as connection:
             found: dict[str, Progress] = {}
             for chunk in chunks([known_form(job_id) for job_id in job_ids], IN_CHUNK):
-                found.update(_progress(connection, chunk))
+                found.update(count_progress(connection, chunk))
             return found
 
     def _steer(self, job_id: str, action: Action) -> Job:
@@ -112,13 +113,15 @@ class Jobs(Part):
             found = read_job(connection, job_id, lock=True)
             after = next_state(found.state, action)
             if found.state is not JobState.RUNNING:
-                return _updated(connection, found, **entering(after))
+                return enter(connection, found.seq, after)
             request = next_request(found.requested, action)
             if _has_lapsed(connection, found):
-                return _updated(connection, found, **entering(after))
+                return enter(connection, found.seq, after)
             if request is found.requested:
                 return found
-            return _updated(connection, found, requested=str(request), revision=job.c.revision + 1)
+            asked = update(job).where(job.c.seq == found.seq)
+            asked = asked.values(requested=str(request), revision=job.c.revision + 1)
+            return job_from_row(connection.execute(asked.returning(job)).mappings().one())
 
     def _again(
         self,
@@ -130,13 +133,13 @@ class Jobs(Part):
     ) -> Job:
         with self._database.write() as connection:
             found = read_job(connection, job_id, lock=True)
-            n_missing = _progress(connection, [found.id])[found.id].n_missing
+            n_missing = count_progress(connection, [found.id])[found.id].n_missing
             after = next_state(found.state, action, n_missing=n_missing)
             changed = dict(values or {})
             if limits:
                 changed["spec"] = {**found.spec, "limits": {**(found.spec.get("limits") or {}), **limits}}
-            again = {"crashes": 0, "retried_after": found.attempt, "run_after": 0.0}
-            queued = _updated(connection, found, **entering(after), **again, **changed)
+            changed |= {"crashes": 0, "retried_after": found.attempt, "run_after": 0.0}
+            queued = enter(connection, found.seq, after, **changed)
             if "spec" in changed:
                 connection.execute(delete(facet).where(facet.c.job_seq == found.seq))
                 write_facets(connection, queued)
@@ -147,36 +150,3 @@ def _has_lapsed(connection: Connection, found: Job) -> bool:
     """Whether the owner of a running job went silent: nobody is left to ask."""
     lapsed = select(job.c.lease_until <= db_now()).where(job.c.seq == found.seq)
     return bool(connection.execute(lapsed).scalar_one())
-
-
-def _updated(connection: Connection, found: Job, **values: Any) -> Job:
-    statement = update(job).where(job.c.seq == found.seq).values(**values).returning(job)
-    return job_from_row(connection.execute(statement).mappings().one())
-
-
-def _progress(connection: Connection, job_ids: Collection[str]) -> dict[str, Progress]:
-    columns = (job.c.seq, job.c.id, job.c.n_cells, job.c.n_before, job.c.first_record_at, job.c.last_record_at)
-    jobs = connection.execute(select(*columns).where(job.c.id.in_(job_ids))).all()
-    counted: dict[int, dict[str, int]] = {row.seq: {} for row in jobs}
-    fingerprints: dict[int, set[str]] = {row.seq: set() for row in jobs}
-    counts = select(tally, fingerprint.c.key).join(fingerprint).where(tally.c.job_seq.in_(counted), tally.c.n > 0)
-    for row in connection.execute(counts):
-        fingerprints[row.job_seq].add(row.key)
-        names = [
-            str(Status(row.status)),
-            *(["collapsed"] if row.collapsed else []),
-            *(["reused"] if row.reused else []),
-        ]
-        for name in names:
-            counted[row.job_seq][name] = counted[row.job_seq].get(name, 0) + row.n
-    return {
-        row.id: Progress(
-            total=row.n_cells,
-            n_before=row.n_before,
-            first_record_at=row.first_record_at,
-            last_record_at=row.last_record_at,
-            fingerprints=tuple(sorted(fingerprints[row.seq])),
-            **counted[row.seq],
-        )
-        for row in jobs
-    }

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Row, update
 from service.states import Action, JobState, Request
 from service.store import checks
 from service.store.errors import LostLeaseError
-from service.store.part import entering, known_form
+from service.store.part import known_form
 from service.store.tables import db_now, job
 
 
@@ -51,13 +51,3 @@ def settlement(requested: Request | None, crashes: int, max_crashes: int) -> Act
     if requested is Request.PAUSE:
         return Action.PAUSE
     return Action.FAIL if crashes >= max_crashes else None
-
-
-def settled(action: Action, state: JobState, crashes: int, error: str | None) -> dict[str, Any]:
-    """Return the values of a job's columns when a settlement takes it to `state`, after this last error."""
-    message = None
-    if action is Action.FAIL:
-        message = f"given up after {crashes} crashes of its driver or dispatcher" + (
-            f"; the last: {error}" if error else "."
-        )
-    return {**entering(state, message), "crashes": crashes}

@@ -11,7 +11,7 @@ from service.states import JobState, Request
 from service.store.database import Database
 from service.store.entities import Job
 from service.store.errors import NotFoundError
-from service.store.tables import db_now, fingerprint, job, setting, shape
+from service.store.tables import fingerprint, job, setting, shape
 
 IN_CHUNK = 500  # keys in one IN list: small enough for every database's limit of parameters
 
@@ -116,19 +116,6 @@ def job_seq(connection: Connection, job_id: str) -> int:
     if seq is None:
         raise not_found(job_id)
     return int(seq)
-
-
-def entering(state: JobState, error: str | None = None) -> dict[str, Any]:
-    """Return the values of a job's columns when it enters a state in which nobody owns it."""
-    return {
-        "state": str(state),
-        "requested": None,
-        "owner": None,
-        "lease_until": None,
-        "finished_at": db_now() if state.is_terminal else None,
-        "error": error,
-        "revision": job.c.revision + 1,
-    }
 
 
 def known_form(job_id: str) -> str:

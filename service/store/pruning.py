@@ -11,7 +11,7 @@ from service.store.entities import Prunable, PrunableJob, Space
 from service.store.errors import UnavailableError
 from service.store.jobs import RECORDS_LOCK
 from service.store.part import IN_CHUNK, Part, chunks, known_form
-from service.store.submitting import IDEMPOTENCY_KEPT_S
+from service.store.reserving import IDEMPOTENCY_KEPT_S
 from service.store.tables import db_now, idempotency, job, link, origin, record
 
 SMALL_FILE_BYTES = 64 * 1024**2  # a file up to this size is written anew in well under a second
@@ -39,7 +39,7 @@ class Pruning(Part):
             used = exists().where(link.c.record_seq == record.c.seq, link.c.job_seq == job.c.seq, stays)
             records = select(func.count()).select_from(record).where(record.c.origin_seq.in_(without_job), ~used)
             keys = select(func.count()).select_from(idempotency)
-            theirs = exists().where(job.c.id == idempotency.c.job_id, _is_old(before))
+            theirs = exists().where(job.c.id == idempotency.c.resource_id, _is_old(before))
             return Prunable(
                 before=before,
                 jobs=tuple(jobs),
@@ -56,7 +56,7 @@ class Pruning(Part):
         with self._database.write() as connection:
             if not _deleted(connection, delete(job).where(job.c.id == known_form(job_id), _is_old(before))):
                 return False
-            connection.execute(delete(idempotency).where(idempotency.c.job_id == job_id))
+            connection.execute(delete(idempotency).where(idempotency.c.resource_id == job_id))
             return True
 
     def prune_records(self) -> Iterator[int]:

@@ -7,10 +7,11 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 
 from service.states import Action, JobState, Request, next_state
 from service.store import checks
+from service.store.entering import enter, settle
 from service.store.entities import Job
 from service.store.errors import InvalidValueError, LostLeaseError
-from service.store.leases import fence, lease, settled, settlement
-from service.store.part import Part, entering, job_from_row, known_form, read_job
+from service.store.leases import fence, lease, settlement
+from service.store.part import Part, job_from_row, known_form, read_job
 from service.store.tables import db_now, dispatcher, job, tally
 
 QUEUE_LOCK = 0x52486F33  # held while a decision counts several jobs
@@ -51,29 +52,25 @@ class Queue(Part):
                     return None
                 # An owner that takes its own job again was cut off from the database for longer than its lease.
                 crashes = found.crashes + (found.state is JobState.RUNNING and found.owner != owner)
-                action = settlement(found.requested, crashes, found.max_crashes) or Action.CLAIM
-                after = next_state(found.state, action)
-                changed = (
-                    settled(action, after, crashes, found.error)
-                    if action is not Action.CLAIM
-                    else {
-                        "state": str(after),
-                        "requested": None,
-                        "owner": owner,
-                        "attempt": job.c.attempt + 1,
-                        "crashes": crashes,
-                        "n_before": _n_own(found.seq),
-                        "first_record_at": None,
-                        "last_record_at": None,
-                        "started_at": func.coalesce(job.c.started_at, db_now()),
-                        "revision": job.c.revision + 1,
-                        **values,
-                    }
-                )
+                action = settlement(found.requested, crashes, found.max_crashes)
+                if action is not None:
+                    settle(connection, found, action, crashes, found.error)
+                    continue
+                changed = {
+                    "state": str(next_state(found.state, Action.CLAIM)),
+                    "requested": None,
+                    "owner": owner,
+                    "attempt": job.c.attempt + 1,
+                    "crashes": crashes,
+                    "n_before": _n_own(found.seq),
+                    "first_record_at": None,
+                    "last_record_at": None,
+                    "started_at": func.coalesce(job.c.started_at, db_now()),
+                    "revision": job.c.revision + 1,
+                    **values,
+                }
                 statement = update(job).where(job.c.seq == found.seq).values(**changed).returning(job)
-                claimed = job_from_row(connection.execute(statement).mappings().one())
-            if action is Action.CLAIM:
-                return claimed
+                return job_from_row(connection.execute(statement).mappings().one())
 
     def renew(self, job_id: str, attempt: int, ttl_s: float) -> str | None:
         """Keep a job for another `ttl_s` seconds, and return what its owner is asked to do.
@@ -119,8 +116,8 @@ class Queue(Part):
             raise InvalidValueError(f"state must be one of {', '.join(_ENDINGS)}, but got {state}.")
         message = None if error is None else checks.message(error)
         with self._database.write() as connection:
-            fence(connection, job_id, attempt, **entering(next_state(JobState.RUNNING, action), message))
-            return read_job(connection, job_id)
+            owned = fence(connection, job_id, attempt)
+            return enter(connection, owned.seq, next_state(JobState.RUNNING, action), error=message)
 
     def release(self, job_id: str, attempt: int, *, crashed: bool, delay_s: float = 0, error: str | None = None) -> Job:
         """Give a job back, so that it is claimed again, or settled if its owner was asked to end or pause it.
@@ -141,15 +138,12 @@ class Queue(Part):
             fence(connection, job_id, attempt)
             found = read_job(connection, job_id)
             crashes = found.crashes + crashed
-            action = settlement(found.requested, crashes, found.max_crashes) or Action.RELEASE
-            after = next_state(found.state, action)
-            values = (
-                settled(action, after, crashes, message)
-                if action is not Action.RELEASE
-                else {**entering(after, message), "crashes": crashes, "run_after": db_now() + delay}
-            )
-            statement = update(job).where(job.c.seq == found.seq).values(**values).returning(job)
-            return job_from_row(connection.execute(statement).mappings().one())
+            action = settlement(found.requested, crashes, found.max_crashes)
+            if action is not None:
+                return settle(connection, found, action, crashes, message)
+            after = next_state(found.state, Action.RELEASE)
+            waiting = {"crashes": crashes, "run_after": db_now() + delay}
+            return enter(connection, found.seq, after, error=message, **waiting)
 
     def preempt_candidate(self, alive_within_s: float, *, max_running: int | None = None) -> Job | None:
         """Ask the running job of lowest priority to make room, if a queued one goes first and no dispatcher is idle.

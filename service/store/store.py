@@ -6,6 +6,7 @@ from typing import Self
 from service.store import migrate
 from service.store.census import Counting
 from service.store.database import Database
+from service.store.deliveries import Deliveries
 from service.store.dispatchers import Dispatchers
 from service.store.estimating import Estimating
 from service.store.exporting import Exporting
@@ -17,6 +18,8 @@ from service.store.pruning import Pruning
 from service.store.queue import Queue
 from service.store.reading import Reading
 from service.store.submitting import Submitting
+from service.store.watching import Watching
+from service.store.webhooks import Webhooks
 from service.store.writing import Writing
 
 
@@ -24,6 +27,7 @@ class Store(
     Submitting,
     Jobs,
     Listing,
+    Watching,
     Queue,
     Writing,
     Reading,
@@ -34,6 +38,8 @@ class Store(
     Inspecting,
     Counting,
     Keys,
+    Webhooks,
+    Deliveries,
 ):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 

@@ -5,18 +5,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from benchmark.canonical import content_hash
 from service.keys import new_id
 from service.states import JobState
 from service.store import checks
 from service.store.entities import Job, NewJob
-from service.store.errors import IdempotencyConflictError, QueueFullError
-from service.store.part import Part, insert_into, job_from_row, known_form, read_job
-from service.store.tables import db_now, facet, idempotency, job
+from service.store.errors import QueueFullError
+from service.store.part import Part, job_from_row, known_form, read_job
+from service.store.reserving import reserve
+from service.store.tables import db_now, facet, job
 
-IDEMPOTENCY_KEPT_S = 24 * 3600
 SUBMIT_LOCK = 0x52486F35 << 32  # with a hash of the submitter in its lower half
 
 
@@ -51,7 +51,7 @@ class Submitting(Part):
         job_id = new_id()
         with self._database.write() as connection:
             if idempotency_key is not None:
-                earlier = _reserve(connection, principal, idempotency_key, content_hash(values), job_id)
+                earlier = reserve(connection, principal, idempotency_key, content_hash(values), job_id)
                 if earlier is not None:
                     return read_job(connection, earlier), False
             if max_queued is not None:
@@ -97,23 +97,6 @@ def _require_room(connection: Connection, submitted_by: str, max_queued: int) ->
             f"{submitted_by} may have at most {max_queued:,} queued jobs, and has {n_queued:,}: submit again when "
             "some of them have started, or cancel them."
         )
-
-
-def _reserve(connection: Connection, principal: str, key: str, body: str, job_id: str) -> str | None:
-    """Take an idempotency key for a new job, or return the id of the job that has it."""
-    columns = idempotency.c
-    identity = {
-        "principal": checks.text("principal", principal, limit=checks.MAX_LABEL),
-        "key": checks.text("the idempotency key", key, limit=checks.MAX_LABEL),
-    }
-    connection.execute(delete(idempotency).where(columns.created_at < db_now() - IDEMPOTENCY_KEPT_S))
-    statement = insert_into(connection, idempotency).values(**identity, body=body, job_id=job_id, created_at=db_now())
-    if connection.execute(statement.on_conflict_do_nothing().returning(columns.job_id)).first() is not None:
-        return None
-    earlier = connection.execute(select(idempotency).filter_by(**identity)).one()
-    if earlier.body != body:
-        raise IdempotencyConflictError(f"the idempotency key {key!r} was used before with another body.")
-    return str(earlier.job_id)
 
 
 def write_facets(connection: Connection, created: Job) -> None:

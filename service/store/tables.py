@@ -4,6 +4,7 @@ Keys are 128-bit hashes kept as 16 bytes; what thousands of records share (setti
 and referred to by a small number, so that a record costs hundreds of bytes and not thousands.
 """
 
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -91,11 +92,12 @@ def db_now() -> ColumnElement[float]:
     return _DbNow()
 
 
-def _one_of(column: str, choices: type[JobState] | type[Request] | type[Status] | type[Scope]) -> str:
+def one_of(column: str, choices: type[StrEnum]) -> str:
+    """Return the condition that a column holds one of the values of an enum."""
     return f"{column} IN ({', '.join(repr(str(choice)) for choice in choices)})"
 
 
-_Serial = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY counts by itself on SQLite
+Serial = BigInteger().with_variant(Integer(), "sqlite")  # only INTEGER PRIMARY KEY counts by itself on SQLite
 
 metadata = MetaData(
     naming_convention={
@@ -137,8 +139,8 @@ job = Table(
     Column("last_record_at", Double),
     Column("error", Text),
     Column("rerun_of", String(32)),
-    CheckConstraint(_one_of("state", JobState), name="state"),
-    CheckConstraint(_one_of("requested", Request), name="requested"),
+    CheckConstraint(one_of("state", JobState), name="state"),
+    CheckConstraint(one_of("requested", Request), name="requested"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease"),
     CheckConstraint("requested IS NULL OR state = 'running'", name="requested_running"),
     Index(None, "state", "priority", "seq"),
@@ -190,7 +192,7 @@ origin = Table(  # the attempts that wrote records; job_id refers to nothing, si
 record = Table(  # insert-only; the widest columns first, since PostgreSQL pads a narrow one before a wide one
     "record",
     metadata,
-    Column("seq", _Serial, primary_key=True),
+    Column("seq", Serial, primary_key=True),
     Column("created_at", Double, nullable=False),
     Column("elapsed_s", Double, nullable=False),
     Column("grad_norm", Double),
@@ -216,7 +218,7 @@ record = Table(  # insert-only; the widest columns first, since PostgreSQL pads 
     Column("curve", LargeBinary),
     Column("error", Text),
     UniqueConstraint("config_key", "fingerprint_seq", "origin_seq"),
-    CheckConstraint(_one_of("status", Status), name="status"),
+    CheckConstraint(one_of("status", Status), name="status"),
 )
 
 link = Table(
@@ -248,7 +250,7 @@ idempotency = Table(
     Column("principal", String(200), primary_key=True),
     Column("key", String(200), primary_key=True),
     Column("body", Key, nullable=False),
-    Column("job_id", String(32), nullable=False, index=True),
+    Column("resource_id", String(32), nullable=False, index=True),
     Column("created_at", Double, nullable=False, index=True),
 )
 
@@ -286,7 +288,7 @@ api_key = Table(  # a key itself is kept nowhere: it is known by the hash of all
     Column("expires_at", Double),
     Column("revoked_at", Double),
     Column("last_used_at", Double),
-    CheckConstraint(_one_of("scope", Scope), name="scope"),
+    CheckConstraint(one_of("scope", Scope), name="scope"),
 )
 
 session = Table(  # browsers that signed in with a key; what their cookie holds is known by its hash alone

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from benchmark import Spec
 from benchmark.canonical import finite_or_none
 from benchmark.figures import figure_kinds
+from benchmark.origins import optimizer_origin, task_origin
 from benchmark.robustness import measures
 from benchmark.tasks import task_class, task_names
 from optimizers import Hyperparameter, base_info, base_names, optimizer_info, optimizer_names
@@ -18,11 +19,22 @@ from service.web.access import READ
 router = APIRouter(tags=["catalogue"], dependencies=[READ])
 
 
+class OriginShape(BaseModel):
+    """Where an optimizer or task comes from: the package, and the hash of its source that is in fingerprints."""
+
+    distribution: str | None
+    version: str | None
+    builtin: bool
+    source: str
+
+
 class OptimizerShape(BaseModel):
-    """An optimizer that a spec may name."""
+    """An optimizer that a spec may name; one without a base takes the descent step itself."""
 
     name: str
     title: str
+    origin: OriginShape
+    has_base: bool
     hyperparameters: list[dict[str, Any]]
     gradient_evaluations_per_step: float
     source: dict[str, Any] | None
@@ -42,6 +54,7 @@ class TaskShape(BaseModel):
     name: str
     version: int
     title: str
+    origin: OriginShape
     source: str
     metrics: list[dict[str, Any]]
     has_split: bool
@@ -100,6 +113,8 @@ def _optimizer(name: str) -> OptimizerShape:
     return OptimizerShape(
         name=info.name,
         title=info.title,
+        origin=OriginShape(**asdict(optimizer_origin(name))),
+        has_base=info.has_base,
         hyperparameters=_hyperparameters(info.hyperparameters.values()),
         gradient_evaluations_per_step=info.gradient_evaluations(),
         source=asdict(info.source) if info.source else None,
@@ -113,6 +128,7 @@ def _task(name: str) -> TaskShape:
         name=task.name,
         version=task.version,
         title=task.title,
+        origin=OriginShape(**asdict(task_origin(name))),
         source=task.source,
         metrics=[asdict(metric) for metric in task.metrics],
         has_split=task.has_split,

@@ -17,11 +17,13 @@ from service.estimates import Estimate, estimate
 from service.logs import remove_log
 from service.states import Action, JobState, require_allowed
 from service.store import Job, JobOrder, position_of
+from service.stored_spec import spec_of
 from service.submission import new_job
+from service.summary import job_values
 from service.web.access import READ, SUBMIT, Caller
 from service.web.conditional import headers_of, unchanged, weak_tag
 from service.web.paging import MAX_TOKEN, job_position, job_token
-from service.web.shapes import JobDetail, JobPage, detail_values, job_values
+from service.web.shapes import JobDetail, JobPage, detail_values
 from service.web.state import AppState, State
 
 MAX_PAGE_SIZE = 500
@@ -216,7 +218,7 @@ def extend_job(
     spec = Spec.from_mapping(document, max_cells=state.settings.max_cells)
     job = state.store.job(job_id)
     require_allowed(job.state, Action.EXTEND)
-    problems = extension_problems(Spec.from_mapping(job.spec, max_cells=job.n_cells), spec)
+    problems = extension_problems(spec_of(job), spec)
     if problems:
         raise SpecError(problems)
     kept = {name: job.spec[name] for name in ("name", "tags", "priority")}

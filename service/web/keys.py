@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 from benchmark.parsing import Text
 from service.keys import KeyState, Scope, new_key
 from service.store import ApiKey
+from service.summary import time_text
 from service.web.access import ADMIN, Caller
-from service.web.shapes import Time, time_text
+from service.web.shapes import Time
 from service.web.state import State
 
 MAX_LIFETIME_S = 10 * 365 * 86_400

@@ -26,6 +26,7 @@ from service.store import (
     StoreError,
     UnavailableError,
 )
+from service.stored_spec import ForgottenNameError
 from service.telemetry import redact
 
 MEDIA_TYPE = "application/problem+json"
@@ -93,7 +94,8 @@ def install_handlers(app: FastAPI) -> None:
         return problem(request, HTTPStatus.NOT_FOUND, str(error))
 
     @app.exception_handler(IllegalTransitionError)
-    def _illegal(request: Request, error: IllegalTransitionError) -> JSONResponse:
+    @app.exception_handler(ForgottenNameError)
+    def _conflict(request: Request, error: Exception) -> JSONResponse:
         return problem(request, HTTPStatus.CONFLICT, str(error))
 
     @app.exception_handler(QueueFullError)

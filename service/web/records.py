@@ -9,9 +9,10 @@ from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.concurrency import iterate_in_threadpool
 
-from benchmark import Spec, Status
+from benchmark import Status
 from service.export import csv_pieces, export_schema, parquet_pieces
 from service.store import Job
+from service.stored_spec import spec_of
 from service.web.access import READ
 from service.web.conditional import headers_of, tag_of, unchanged
 from service.web.jobs import MAX_PAGE_SIZE, JobId
@@ -91,7 +92,7 @@ def _export(
     if state.n_exports >= MAX_EXPORTS:
         detail = f"{state.n_exports} files are being sent already; try again later."
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(EXPORT_LATER_S)})
-    schema = export_schema(Spec.from_mapping(job.spec, max_cells=job.n_cells), curves=curves)
+    schema = export_schema(spec_of(job), curves=curves)
     pages = state.store.iter_columns(job.id, status, optimizer, task, curves=curves)
     whole = chain([first] if (first := next(pages, None)) else [], pages)
     pieces = csv_pieces(whole, schema) if chosen == "csv" else parquet_pieces(whole, schema)

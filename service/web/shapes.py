@@ -1,7 +1,6 @@
 """The JSON shapes of jobs and records: the one place that turns what is stored into what is sent."""
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -10,6 +9,7 @@ from benchmark.records import Record, Scalar
 from service.jobs.dispatcher import host_of
 from service.states import JobState, Request
 from service.store import Dispatcher, Job, Ownership, Progress, StoredRecord
+from service.summary import job_values
 
 Time = str | None
 
@@ -162,30 +162,6 @@ class DispatcherShape(BaseModel):
     job_id: str | None
 
 
-def job_values(job: Job, progress: Progress) -> dict[str, Any]:
-    """Return the values of a `JobShape`."""
-    return {
-        "id": job.id,
-        "name": job.name,
-        "state": job.state,
-        "requested": job.requested,
-        "tags": list(job.tags),
-        "priority": job.priority,
-        "attempt": job.attempt,
-        "crashes": job.crashes,
-        "revision": job.revision,
-        "fingerprints": list(progress.fingerprints),
-        "execution": job.execution,
-        "submitted_by": job.submitted_by,
-        "created_at": time_text(job.created_at),
-        "started_at": time_text(job.started_at),
-        "finished_at": time_text(job.finished_at),
-        "first_record_at": time_text(job.first_record_at),
-        "error": job.error,
-        "progress": progress_values(job, progress),
-    }
-
-
 def detail_values(
     job: Job, progress: Progress, ownership: Ownership | None, first_missing: Iterable[StoredRecord]
 ) -> dict[str, Any]:
@@ -224,27 +200,6 @@ def _missing_cell_values(stored: StoredRecord) -> dict[str, Any]:
     }
 
 
-def progress_values(job: Job, progress: Progress) -> dict[str, Any]:
-    """Return the values of a `ProgressShape`; the rate counts only cells that the job's last attempt trained."""
-    n_own = progress.n_linked - progress.reused - progress.n_before
-    first, last = progress.first_record_at, progress.last_record_at
-    rate = (
-        (n_own - 1) / (last - first) if first is not None and last is not None and last > first and n_own > 1 else None
-    )
-    n_left = progress.total - progress.n_linked
-    return {
-        "total": progress.total,
-        "reused": progress.reused,
-        "completed": progress.completed,
-        "diverged": progress.diverged,
-        "timed_out": progress.timed_out,
-        "failed": progress.failed,
-        "collapsed": progress.collapsed,
-        "cells_per_s": rate,
-        "eta_s": n_left / rate if rate and job.state is JobState.RUNNING else None,
-    }
-
-
 def record_values(stored: StoredRecord, *, with_curve: bool) -> dict[str, Any]:
     """Return the values of a `RecordShape`."""
     record: Record = stored.record
@@ -262,8 +217,3 @@ def record_values(stored: StoredRecord, *, with_curve: bool) -> dict[str, Any]:
 def dispatcher_values(dispatcher: Dispatcher) -> dict[str, Any]:
     """Return the values of a `DispatcherShape`."""
     return {name: getattr(dispatcher, name) for name in DispatcherShape.model_fields}
-
-
-def time_text(seconds: float | None) -> Time:
-    """Return a time as RFC 3339 writes it, in UTC."""
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

@@ -11,6 +11,7 @@ from benchmark.robustness import HeldEqual, RobustnessTable
 from service.results import job_table
 from service.settings import Settings
 from service.store import Job, Progress, Store, StoredRecord
+from service.web.feed import Feed
 from service.web.metrics import Metrics
 from service.web.rates import RateLimit
 from service.web.rendered import RenderedCache
@@ -43,6 +44,7 @@ class AppState:
         self.n_followers = 0
         self.n_exports = 0
         self.rendered = RenderedCache()
+        self.feed = Feed(store, lambda: self.is_stopping)
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
         self._first_missing = lru_cache(N_CACHED_MISSING)(self._read_first_missing)
 

@@ -15,25 +15,29 @@ ROOT = Path(benchmark.__file__).parents[1]
 
 def test_every_part_counts() -> None:
     version = load_task("digits-mlp").data_version
-    usual = fingerprint("digits-mlp", version, device=CPU, precision="fp32", execution="sequential")
+    usual = fingerprint("digits-mlp", "sam", version, device=CPU, precision="fp32", execution="sequential")
     others = [
-        fingerprint("digits-mlp", version, device=torch.device("meta"), precision="fp32", execution="sequential"),
-        fingerprint("digits-mlp", version, device=CPU, precision="bf16", execution="sequential"),
-        fingerprint("digits-mlp", version, device=CPU, precision="fp32", execution="fused"),
+        fingerprint(
+            "digits-mlp", "sam", version, device=torch.device("meta"), precision="fp32", execution="sequential"
+        ),
+        fingerprint("digits-mlp", "sam", version, device=CPU, precision="bf16", execution="sequential"),
+        fingerprint("digits-mlp", "sam", version, device=CPU, precision="fp32", execution="fused"),
         Fingerprint(**{**usual.to_dict(), "torch": "1.0"}),
         Fingerprint(**{**usual.to_dict(), "numpy": "1.0"}),
         Fingerprint(**{**usual.to_dict(), "data": "other"}),
         Fingerprint(**{**usual.to_dict(), "source": "other"}),
     ]
     assert len({one.key for one in (usual, *others)}) == len(others) + 1
-    assert usual == fingerprint("digits-mlp", version, device=CPU, precision="fp32", execution="sequential")
+    assert usual == fingerprint("digits-mlp", "sam", version, device=CPU, precision="fp32", execution="sequential")
     assert usual.torch == torch.__version__
     assert cell_fingerprint(first_cell(), CPU) == usual
 
 
 def test_the_number_of_a_device_does_not_count() -> None:
     keys = {
-        fingerprint("digits-mlp", "1", device=torch.device("cuda", index), precision="fp32", execution="fused").key
+        fingerprint(
+            "digits-mlp", "sam", "1", device=torch.device("cuda", index), precision="fp32", execution="fused"
+        ).key
         for index in range(2)
     }
     assert len(keys) == 1

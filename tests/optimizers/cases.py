@@ -21,7 +21,9 @@ class Case:
 
     @property
     def cls(self) -> type[TwoPassOptimizer]:
-        return optimizer_info(self.name).cls
+        cls = optimizer_info(self.name).cls
+        assert cls is not None
+        return cls
 
     def __str__(self) -> str:
         return self.name

@@ -30,6 +30,7 @@ def test_names_are_sorted_and_all_have_a_case() -> None:
 def test_an_entry_is_complete(case: Case) -> None:
     info = optimizer_info(case.name)
     assert info.name == case.name
+    assert info.cls is not None
     assert issubclass(info.cls, TwoPassOptimizer)
     assert dict(info.hyperparameters) == dict(info.cls.hyperparameters)
     assert all(name == h.name and h.description and not h.required for name, h in info.hyperparameters.items())
@@ -56,6 +57,7 @@ def test_cost_is_what_is_counted(case: Case) -> None:
     problem = Problem()
     values = {"momentum": 0.9, **case.hyperparameters, "lr": 0.01}
     optimizer = build(case.name, problem.parameters(), "sgd", values)
+    assert isinstance(optimizer, TwoPassOptimizer)
     run(optimizer, problem, 6)
     assert optimizer.gradient_evaluations == pytest.approx(6 * optimizer_info(case.name).gradient_evaluations(values))
 
@@ -73,6 +75,7 @@ def test_build_passes_every_value_on(case: Case, base: str) -> None:
     momentum = {"momentum": 0.9, "nesterov": True} if base == "sgd" else {"beta1": 0.8, "beta2": 0.99, "eps": 1e-7}
     values: dict[str, Any] = {"lr": 0.01, "weight_decay": 0.1, **momentum, **case.hyperparameters}
     optimizer = build(case.name, parameters(), base, values)
+    assert isinstance(optimizer, TwoPassOptimizer)
     assert type(optimizer) is case.cls
     assert type(optimizer.base_optimizer) is base_info(base).cls
     group = {**optimizer.param_groups[0]}

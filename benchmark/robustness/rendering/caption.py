@@ -9,7 +9,7 @@ from benchmark.robustness.registry import BY_NAME
 from benchmark.robustness.rendering.numbers import PARTIAL, difference_and_interval, plain
 from benchmark.robustness.rows import Row
 from benchmark.robustness.scoring import AxisInfo
-from benchmark.robustness.table import Reading, RobustnessTable, TaskSummary
+from benchmark.robustness.table import FAILURES, Reading, RobustnessTable, TaskSummary
 
 MAX_PAIRS = 6
 MIN_P = 0.001  # smaller ones are not told apart
@@ -36,11 +36,12 @@ def caption(table: RobustnessTable, task: TaskSummary) -> list[str]:
         if task.has_split
         else "no validation split: one score picks and reports"
     )
+    seeds = "1 seed" if task.n_seeds == 1 else f"{task.n_seeds} seeds"
     sentences = [
-        f"{task.n_seeds} {'seed' if task.n_seeds == 1 else 'seeds'}; {_view(table, task)}; {_grid(task)}; {picked}.",
+        f"{seeds}; {_view(table, task)}; {grid_text(task)}; {picked}.",
         f"Scores are (y - floor) / (y_ref - floor) with raw y beside; floor {plain(task.floor)}, y_ref {reference}.",
         f"Good is a validation mean within {plain(task.tolerance)} (raw) of y_ref.",
-        "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
+        FAILURES,
         _intervals(rows),
     ]
     if task.y_ref is not None and not task.y_ref_given:
@@ -53,7 +54,7 @@ def caption(table: RobustnessTable, task: TaskSummary) -> list[str]:
             "exclude zero, uncorrected for the number of measures."
         )
     ranked = [row.rank for row in rows if row.rank is not None]
-    if len(ranked) > 1 and task.n_seeds > 1:
+    if any(rank.low < rank.high for rank in ranked) or (len(ranked) > 1 and task.n_seeds > 1):
         sentences.append(
             f"Ranks are by grid mean; in brackets those that are not ruled out, for all rows at once at "
             f"{ranked[0].level:.0%} ({ranked[0].method})."
@@ -142,7 +143,8 @@ def _p(value: float | None) -> str:
     return "p < 0.001" if value < MIN_P else f"p = {value:.3f}"
 
 
-def _grid(task: TaskSummary) -> str:
+def grid_text(task: TaskSummary) -> str:
+    """Return what the common grid or design of a task is."""
     if task.axes is None:
         return "no grid is shared"
     if not task.axes:

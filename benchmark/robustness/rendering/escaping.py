@@ -21,6 +21,7 @@ _LATEX = {
     "|": r"\textbar{}",
     '"': "''",  # \textquotedbl exists only in some font encodings
     "≥": r"$\geq$",
+    "°": r"$^{\circ}$",
 }
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 

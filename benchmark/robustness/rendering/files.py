@@ -5,8 +5,9 @@ import json
 import pandas as pd
 
 from benchmark.robustness.registry import BY_NAME
+from benchmark.robustness.rendering.caption import grid_text
 from benchmark.robustness.rendering.escaping import csv_text
-from benchmark.robustness.table import RobustnessTable
+from benchmark.robustness.table import FAILURES, RobustnessTable
 
 # the columns of the long form, and their types
 TYPES = {
@@ -30,7 +31,9 @@ TYPES = {
     "y_ref": "float64",
     "tolerance": "float64",
     "n_seeds": "int64",
+    "grid": "str",
     "view": "str",
+    "failures": "str",
     "version": "str",
 }
 
@@ -44,7 +47,8 @@ def long_frame(table: RobustnessTable) -> pd.DataFrame:
     rows = []
     for row in table.rows:
         task = tasks[row.task]
-        about = (task.metric, task.goal, task.floor, task.y_ref, task.tolerance, task.n_seeds, table.view)
+        scored = (task.metric, task.goal, task.floor, task.y_ref, task.tolerance)
+        about = (*scored, task.n_seeds, grid_text(task), table.view, FAILURES)
         rank = None if row.rank is None else row.rank.value
         for name, measure in row.measures.items():
             numbers = (measure.value, measure.raw, measure.low, measure.high, measure.level)

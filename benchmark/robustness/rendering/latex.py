@@ -1,10 +1,12 @@
 """The robustness table as LaTeX for papers; needs the package booktabs and nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from benchmark.robustness.rendering import escaping
 from benchmark.robustness.rendering.layout import Panel, TextCell, phi_lines, sections
 from benchmark.robustness.table import RobustnessTable
+
+MAX_NAME = 10  # letters of a column's name on one line
 
 
 def render_latex(table: RobustnessTable) -> str:
@@ -20,17 +22,19 @@ def render_latex(table: RobustnessTable) -> str:
 
 
 def _panel(panel: Panel, caption: Iterable[str]) -> list[str]:
-    names = ["optimizer", *(["rank"] if panel.ranks else []), *(escaping.latex(name) for name in panel.columns)]
-    body = [
-        " & ".join([_label(label), *panel.ranks[place : place + 1], *map(_cell, cells)]) + r" \\"
-        for place, (label, cells) in enumerate(panel.rows)
-    ]
+    names = ["optimizer", *(["rank"] if panel.ranks else []), *panel.columns]
+    body = []
+    for place, (label, cells) in enumerate(panel.rows):
+        head = [_label(label), *panel.ranks[place : place + 1]]
+        below = [["", *[""] * bool(panel.ranks), *texts] for texts in _below(cells)]
+        body += [r"\addlinespace"] if place and below else []
+        body += [" & ".join(line) + r" \\" for line in ([*head, *map(_value, cells)], *below)]
     return [
         r"\begin{table}",
         r"\centering\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"\begin{{tabular}}{{l{'r' * (len(names) - 1)}}}",
         r"\toprule",
-        " & ".join(names) + r" \\",
+        *(" & ".join(map(escaping.latex, line)) + r" \\" for line in _heading(names)),
         r"\midrule",
         *body,
         r"\bottomrule",
@@ -45,9 +49,23 @@ def _label(label: str) -> str:
     return ("{}" if label.startswith(("[", "*")) else "") + escaping.latex(label)
 
 
-def _cell(cell: TextCell) -> str:
+def _heading(names: Sequence[str]) -> list[list[str]]:
+    """Return the lines of the heading: two where a name is long, broken at its last space."""
+    lines = [name.rsplit(" ", 1) if len(name) > MAX_NAME else ["", name] for name in names]
+    broken = [line if len(line) > 1 else ["", *line] for line in lines]
+    upper, lower = ([line[place] for line in broken] for place in (0, 1))
+    return [upper, lower] if any(upper) else [lower]
+
+
+def _value(cell: TextCell) -> str:
     value = escaping.latex(cell.value)
-    value = rf"\textbf{{{value}}}*" if cell.leads else value
-    interval = rf" {{\scriptsize {escaping.latex(cell.interval)}}}" if cell.interval is not None else ""
-    raw = f" ({escaping.latex(cell.raw)})" if cell.raw is not None else ""
-    return value + interval + raw
+    return rf"\textbf{{{value}}}*" if cell.leads else value
+
+
+def _below(cells: Sequence[TextCell]) -> Iterator[list[str]]:
+    """Yield what stands under the values, so that the columns fit on a page: intervals, and raw scores."""
+    intervals = [cell.interval for cell in cells]
+    raws = [None if cell.raw is None else f"({cell.raw})" for cell in cells]
+    for texts in (intervals, raws):
+        if any(texts):
+            yield [rf"{{\scriptsize {escaping.latex(text)}}}" if text else "" for text in texts]

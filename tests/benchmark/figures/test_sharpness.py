@@ -45,7 +45,7 @@ def frame(n: int = 6) -> pd.DataFrame:
 
 def test_each_measure_is_a_panel_with_a_cloud_an_optimizer() -> None:
     shown = prepare_sharpness(frame(), SCORING)
-    assert (shown.title, shown.y_title) == ("digits", "test accuracy")
+    assert (shown.title, shown.y_title) == ("digits: test accuracy against sharpness", "test accuracy")
     assert [panel.title for panel in shown.panels] == ["trace of the Hessian", "SAM sharpness, \u03c1 0.05"]
     assert [panel.is_log for panel in shown.panels] == [False, False]  # -1 has no logarithm; 6 is less than 10
     trace, sam = shown.panels

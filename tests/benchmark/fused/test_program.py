@@ -78,7 +78,7 @@ class Alone:
     def __init__(self, task: Task, setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int) -> None:
         self.task, self.setting, self.hyperparameters, self.seed = task, setting, hyperparameters, seed
         self.model = model_of(task, seed)
-        self.optimizer: TwoPassOptimizer = build(
+        optimizer = build(
             setting.rule,
             self.model.named_parameters(),
             setting.base,
@@ -87,6 +87,8 @@ class Alone:
             model=self.model,
             skip_non_finite=False,
         )
+        assert isinstance(optimizer, TwoPassOptimizer)
+        self.optimizer = optimizer
 
     def parameters(self) -> Parameters:
         return [p.detach().clone() for p in self.model.parameters()]

@@ -42,7 +42,7 @@ def text_of(table: RobustnessTable, width: int = 100) -> str:
 # the commands that a table may use: plain LaTeX, and booktabs
 COMMANDS = {
     *("begin", "end", "centering", "footnotesize", "scriptsize", "setlength", "tabcolsep", "caption", "textbf"),
-    *("toprule", "midrule", "bottomrule", "noindent", "par", "geq"),
+    *("toprule", "midrule", "bottomrule", "addlinespace", "noindent", "par", "geq", "circ"),
     *("textbackslash", "textasciitilde", "textasciicircum", "textless", "textgreater", "textbar"),
 }
 
@@ -67,6 +67,8 @@ def check_latex(text: str) -> None:
             assert depth >= 0, "a brace is closed that is not open"
         elif part == "$":
             in_math = not in_math
+        elif part == "^" and in_math:
+            pass
         elif part == "&":
             assert open_environments[-1:] == ["tabular"], "an ampersand outside a table"
         else:
@@ -139,7 +141,7 @@ class TestTerminal:
             "5 seeds; equal steps; grid lr 0.01 to 1 (3 log) x rho 0.01 to 10 (4 log); picked by validation, reported",
             f"floor 0.1, y_ref {table.tasks[0].y_ref:.4g} (the best validation mean of this table).",
             "within 0.05 (raw) of y_ref.",
-            "A diverged run scores the floor; a collapsed run keeps its score and counts as failed.",
+            "A diverged run scores the floor; a collapsed run keeps its score and counts as failed; one that timed out",
             "Intervals: 95% t-interval over seeds; an interval needs 10 seeds, there are 5; no interval for shares of",
             "* better than each other ranked row, each measure by itself: the intervals of the paired differences",
             "Fingerprint abc.",
@@ -213,6 +215,17 @@ class TestLatex:
         with pytest.raises(AssertionError):
             check_latex(broken)
 
+    def test_intervals_and_raw_scores_stand_below_so_that_columns_fit_on_a_page(self) -> None:
+        table = robustness_table(frame_of(noisy_scores(10)), ACCURACY)
+        lines = render_latex(table).splitlines()
+        cells = [cell.strip() for line in lines if line.endswith(r"\\") for cell in line[:-2].split("&")]
+        texts = [re.sub(r"\\(scriptsize|textbf) ?|[{}$]", "", cell) for cell in cells]
+        assert max(map(len, texts)) <= len("[0.1234, 0.4567]")
+        assert any(text.startswith("[") for text in texts)
+        assert any(text.startswith("(") for text in texts)
+        upper, lower = (line.split(" & ")[-1] for line in lines[lines.index(r"\toprule") + 1 :][:2])
+        assert (upper, lower) == (r"diverged / \\", r"collapsed \\")
+
     @pytest.mark.parametrize("label", ["[2cm]", "*", "[red]"])
     def test_a_label_is_no_option_of_the_line_above(self, label: str) -> None:
         text = render_latex(robustness_table(frame_of({label: noisy_scores(2)["sam"]}), ACCURACY))
@@ -232,6 +245,9 @@ class TestCsv:
         measure = table.row("digits", "sam").measures["grid_mean"]
         assert (row["value"], row["low"], row["high"]) == (measure.value, measure.low, measure.high)
         assert (row["metric"], row["n_seeds"], row["tolerance"]) == ("accuracy", 5, 0.05)
+        assert row["grid"] == "grid lr 0.01 to 1 (3 log) x rho 0.01 to 10 (4 log)"
+        assert row["failures"].startswith("A diverged run scores the floor; a collapsed run keeps its score")
+        assert row["version"] == table.version
         assert len(frame) == 3 * len(table.rows[0].measures)
 
     def test_formulas_are_defused(self, nasty: RobustnessTable) -> None:

@@ -50,6 +50,7 @@ def test_shape_of_the_document(frame: pd.DataFrame) -> None:
         "wins",
         "across_tasks",
         "notes",
+        "failures",
         "version",
     )
     assert tuple(document) == keys

@@ -131,7 +131,7 @@ class Abstract(Task):
             incomplete(metrics=(Metric("score", "maximize", 0.1, 0.0, "a score"),)),
             "one metric of a task must be 'loss'",
         ),
-        (without_source(), "the source of a task must be readable, but that of Other is not"),
+        (without_source(), "the source of the task Other must be readable, but it is not"),
     ],
 )
 def test_a_task_that_cannot_be_registered_says_why(task: type[Task], message: str) -> None:

@@ -4,6 +4,7 @@ The model is written from the table of states and the rules of leases, not from 
 """
 
 import dataclasses
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from benchmark.records import Record, Status
 from service.states import IllegalTransitionError, JobState, Request
-from service.store import LostLeaseError, Store
+from service.store import LostLeaseError, NewWebhook, Store
 from service.store.database import Database
 from tests.service.store.clocks import turned_clock
 from tests.service.store.samples import FINGERPRINT, SETTING, key_of, make_record, new_job, place, want
@@ -61,9 +62,12 @@ class KnownJob:
     run_after: float = 0.0
     ended_at: float = 0.0
     links: dict[int, KnownRecord] = dataclasses.field(default_factory=dict)
+    told: list[str] = dataclasses.field(default_factory=list)
 
     def leave(self, state: JobState, now: float) -> None:
         self.state, self.requested, self.lease_until, self.ended_at = state, None, 0.0, now
+        if state in TERMINAL:
+            self.told.append(f"job.{state}")
 
     def n_missing(self) -> int:
         return len(CELLS) - sum(record.status in RESULTS for record in self.links.values())
@@ -95,6 +99,9 @@ class QueueMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.store.register({SETTING: {}}, {FINGERPRINT: {}})
+        events = tuple(f"job.{state}" for state in TERMINAL)
+        new = NewWebhook(url="https://a.example", secret="", events=events)
+        self.webhook, _ = self.store.create_webhook(new)
 
     @property
     def jobs(self) -> list[KnownJob]:
@@ -371,6 +378,13 @@ class QueueMachine(RuleBasedStateMachine):
             if job.lease_until is not None:
                 assert abs(job.lease_until - known.lease_until) < 0.01
             self._check_records(known)
+
+    @invariant()
+    def every_end_is_told_once(self) -> None:
+        told: dict[str, list[str]] = {job.id: [] for job in self.jobs}
+        for delivery in reversed(self.store.deliveries(self.webhook.id, limit=1000)):
+            told.setdefault(json.loads(delivery.body)["data"]["id"], []).append(delivery.event)
+        assert {job.id: told[job.id] for job in self.jobs} == {job.id: job.told for job in self.jobs}
 
     def _check_records(self, job: KnownJob) -> None:
         found = {item.record.id: (item.attempt, item.reused) for item in self.store.records(job.id)}

@@ -10,8 +10,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from sqlalchemy import Connection
 
 from benchmark.records import Status
-from service.states import Action, Request
-from service.store import jobs, leases, pruning, queue, writing
+from service.states import Action, JobState, Request
+from service.store import entering, jobs, leases, outbox, pruning, queue, writing
 from service.store.entities import Job
 from service.store.part import read_job
 from service.store.tables import db_now, job
@@ -91,12 +91,10 @@ def _pause_over_cancel(patch: pytest.MonkeyPatch) -> None:
 
 
 def _retry_that_keeps_crashes(patch: pytest.MonkeyPatch) -> None:
-    original = jobs._updated
+    def keeping(connection: Connection, seq: int, state: JobState, **values: Any) -> Job:
+        return entering.enter(connection, seq, state, **{**values, "crashes": job.c.crashes})
 
-    def keeping(connection: Connection, found: Job, **values: Any) -> Job:
-        return original(connection, found, **{**values, "crashes": job.c.crashes})
-
-    patch.setattr(jobs, "_updated", keeping)
+    patch.setattr(jobs, "enter", keeping)
 
 
 def _pruned_although_young(patch: pytest.MonkeyPatch) -> None:
@@ -108,7 +106,16 @@ def _links_counted_twice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(writing, "_count", lambda connection, seq, counted: original(connection, seq, counted + counted))
 
 
+def _cancelled_and_not_told(patch: pytest.MonkeyPatch) -> None:
+    def quiet(connection: Connection, ended: Job) -> None:
+        if ended.state is not JobState.CANCELLED:
+            outbox.announce_end(connection, ended)
+
+    patch.setattr(entering, "announce_end", quiet)
+
+
 MUTANTS: list[Patch] = [
+    _cancelled_and_not_told,
     _fence_without_attempt,
     _cancel_forgotten_at_claim,
     _given_up_too_late,

@@ -7,7 +7,7 @@ import pytest
 
 from service.states import JobState, Request
 from service.store import InvalidValueError, LostLeaseError, Store
-from service.web.shapes import progress_values
+from service.summary import progress_values
 from tests.service.store.samples import TTL_S, make_record, new_job, queue, running, start, write
 
 LAPSED = 0.0  # a lease of no length is over at once

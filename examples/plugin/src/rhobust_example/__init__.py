@@ -1,0 +1,1 @@
+"""Two optimizers and a task for Rhobust, as a plug-in."""

@@ -1,0 +1,167 @@
+"""The webhooks of a server."""
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import httpx
+from pydantic import Field
+
+from service.client.answers import Answer
+from service.client.errors import ClientError
+from service.client.listing import Listing
+
+
+class Webhook(Answer):
+    """Where a server tells the ends of jobs.
+
+    Attributes:
+        id: its id.
+        url: where messages are posted.
+        events: what it is told.
+        description: for people.
+        enabled: whether it is told anything now.
+        created_at: when it was made.
+        created_by: by whom.
+        secret: with which its messages are signed; only of the one that `add` returns.
+    """
+
+    id: str
+    url: str
+    events: tuple[str, ...]
+    description: str
+    enabled: bool
+    created_at: datetime
+    created_by: str
+    secret: str | None = Field(default=None, repr=False)
+
+
+class DeliveryAttempt(Answer):
+    """How one attempt of a delivery went.
+
+    Attributes:
+        attempt: its number.
+        at: when it began.
+        status: HTTP status of the answer; None where there was none.
+        error: class of what went wrong; None when it was delivered.
+        elapsed_s: how long it took.
+    """
+
+    attempt: int
+    at: datetime
+    status: int | None
+    error: str | None
+    elapsed_s: float
+
+
+class Delivery(Answer):
+    """One message to one webhook.
+
+    Attributes:
+        id: of the message, the same in every attempt.
+        event: what it tells.
+        state: pending, delivered or failed.
+        created_at: when what it tells happened.
+        next_attempt_at: when it is sent next; None once it is delivered or given up.
+        attempts: those that ended.
+    """
+
+    id: str
+    event: str
+    state: str
+    created_at: datetime
+    next_attempt_at: datetime | None
+    attempts: tuple[DeliveryAttempt, ...]
+
+
+class _Server(Protocol):
+    def json(self, method: str, path: str, **options: Any) -> dict[str, Any]: ...
+
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response: ...
+
+    def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]: ...
+
+
+class Webhooks:
+    """The webhooks of a server; every call needs the scope admin."""
+
+    def __init__(self, server: _Server) -> None:
+        self._server = server
+
+    def add(self, url: str, *, events: Sequence[str] | None = None, description: str = "") -> Webhook:
+        """Make a webhook; the answer alone holds its secret.
+
+        Args:
+            url: where messages are posted.
+            events: what it is told, of job.completed, job.failed and job.cancelled; all by default.
+            description: for people.
+
+        Raises:
+            ProblemError: when the server's operator does not permit the URL.
+        """
+        body = {"url": url, "description": description} | ({} if events is None else {"events": list(events)})
+        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        return Webhook.of(self._server.json("POST", "/webhooks", json=body, headers=headers))
+
+    def list(self) -> Listing[Webhook]:
+        """Return the webhooks, oldest first."""
+        columns = ("id", "url", "events", "enabled", "description", "created")
+        return Listing(lambda: map(Webhook.of, self._server.pages("/webhooks", {})), columns, _row)
+
+    def get(self, webhook_id: str) -> Webhook:
+        """Return a webhook; raises NotFoundError when there is none of that id."""
+        return Webhook.of(self._server.json("GET", _path(webhook_id)))
+
+    def change(
+        self,
+        webhook_id: str,
+        *,
+        url: str | None = None,
+        events: Sequence[str] | None = None,
+        description: str | None = None,
+        enabled: bool | None = None,
+    ) -> Webhook:
+        """Change what is given; one that is disabled is told nothing more, and what waits for it is given up."""
+        given = {"url": url, "events": events and [*events], "description": description, "enabled": enabled}
+        changes = {name: value for name, value in given.items() if value is not None}
+        return Webhook.of(self._server.json("PATCH", _path(webhook_id), json=changes))
+
+    def remove(self, webhook_id: str) -> None:
+        """Delete a webhook and the log of its deliveries."""
+        self._server.request("DELETE", _path(webhook_id))
+
+    def test(self, webhook_id: str) -> Delivery:
+        """Send a message that tells nothing; how it went is seen in `deliveries`."""
+        return Delivery.of(self._server.json("POST", f"{_path(webhook_id)}/test"))
+
+    def deliveries(self, webhook_id: str) -> Listing[Delivery]:
+        """Return what was sent to a webhook and what is to be sent, newest first."""
+        path = f"{_path(webhook_id)}/deliveries"
+        columns = ("id", "event", "state", "created", "attempts", "last", "next attempt")
+        return Listing(lambda: map(Delivery.of, self._server.pages(path, {})), columns, _delivery_row)
+
+
+def _path(webhook_id: str) -> str:
+    if not webhook_id:
+        raise ClientError("the id of a webhook must not be empty.")
+    return f"/webhooks/{quote(webhook_id, safe='')}"
+
+
+def _row(webhook: Webhook) -> tuple[object, ...]:
+    events = ", ".join(webhook.events)
+    return webhook.id, webhook.url, events, webhook.enabled, webhook.description, webhook.created_at
+
+
+def _delivery_row(delivery: Delivery) -> tuple[object, ...]:
+    shown = (delivery.id, delivery.event, delivery.state, delivery.created_at, len(delivery.attempts))
+    return *shown, last_word(delivery), delivery.next_attempt_at
+
+
+def last_word(delivery: Delivery) -> str:
+    """Return how the last attempt went: the status of the answer, or the class of what went wrong."""
+    if not delivery.attempts:
+        return ""
+    last = delivery.attempts[-1]
+    return str(last.error if last.status is None else last.status)
