@@ -2,6 +2,7 @@
 
 import math
 import statistics
+from array import array
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -56,13 +57,15 @@ class Journal:
     def add_point(self, step: int, scores: Mapping[str, float], trace: Mapping[str, float]) -> None:
         """Add a point to the curve: the mean loss of the steps since the last point, and what was measured after them.
 
+        The mean of losses in single precision is kept in single precision: more digits say nothing and cost the store.
+
         Args:
             step: number of the step, from 1.
             scores: metrics by the names that a record has for them.
             trace: what the curve holds beside them.
         """
         self._scores = dict(scores)
-        point = {"step": float(step), "train_loss": statistics.fmean(self._losses), **scores, **trace}
+        point = {"step": float(step), "train_loss": _mean(self._losses), **scores, **trace}
         self._losses.clear()
         if not self._curve["step"]:
             self._curve |= {name: [] for name in trace}
@@ -115,6 +118,12 @@ class Journal:
         if not rho > 0 or not self._delta_norms:
             return Diagnostics(grad_norm, None, mean_delta)
         return Diagnostics(grad_norm, statistics.median(self._delta_norms) / rho, mean_delta)
+
+
+def _mean(losses: Sequence[float]) -> float:
+    """Return the mean, rounded to single precision if that holds every loss."""
+    mean = statistics.fmean(losses)
+    return array("f", (mean,))[0] if list(array("f", losses)) == list(losses) else mean
 
 
 def _finite(values: Mapping[str, float]) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Commands that start a role: server, dispatcher, a run without a server, the demonstration."""
 
 import ipaddress
+import logging
 import os
 import re
 import signal
@@ -31,6 +32,7 @@ from service.telemetry import set_up_logging
 from service.web.shapes import ProgressShape
 
 SHOW_EVERY_S = 0.5
+logger = logging.getLogger("rhobust.serve")
 Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]
 SharedCpus = Annotated[
     int | None, typer.Option("--cpus", min=1, help="CPUs that the jobs share; all of this machine by default.")
@@ -43,7 +45,7 @@ SpecPath = Annotated[Path, typer.Argument(help="A spec, as YAML or JSON.")]
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     for command in (serve, worker, run, demo):
-        app.command()(command)
+        app.command(rich_help_panel="Servers and runs")(command)
 
 
 def _root_path(path: str) -> str:
@@ -99,8 +101,16 @@ def serve(
         with bind(host, port) as listener:
             name, number = listener.getsockname()[:2]
             url = f"{'https' if ssl_certfile else 'http'}://{f'[{name}]' if ':' in name else name}:{number}"
-            typer.echo(f"Rhobust serves {url} from {settings.data_dir}; Ctrl-C stops it.", err=True)
+            _announce(f"Rhobust serves {url} from {settings.data_dir}; Ctrl-C stops it.", settings)
             serve_until_stopped(store, settings, listener, front=front, shares=shares)
+
+
+def _announce(message: str, settings: Settings) -> None:
+    """Tell people something as it is, and programs in the form of all messages."""
+    if settings.log_format == "json":
+        logger.info(message)
+    else:
+        typer.echo(message, err=True)
 
 
 def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> None:

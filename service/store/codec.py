@@ -4,10 +4,15 @@ A packed list is its length followed by runs; a run is one byte for its form and
 numbers become differences; shares such as an accuracy k/n become n, said once, and the counts k; numbers that single
 precision holds take four bytes, all others eight, the bytes of equal weight side by side: a series has few signs and
 exponents, which deflate then shortens. NaN, infinity and minus zero come back as they were.
+
+Deflate counts in bytes. A series can be framed instead: its numbers as integers in the order of the numbers (for
+fractions the integers that their bits are), less the least of them, side by side in as many bits as the largest needs.
 """
 
 import functools
+import itertools
 import math
+import operator
 import struct
 import zlib
 from array import array
@@ -16,13 +21,14 @@ from enum import IntEnum
 
 Number = float | int | bool
 
-PLAIN, DEFLATED = b"\0", b"\1"  # the first byte of a curve
+PLAIN, DEFLATED, FRAMED = b"\0", b"\1", b"\2"  # the first byte of a curve
 MAX_INTEGER = (1 << 63) - 1
 MAX_WHOLE = 1 << 53
 MAX_DENOMINATOR = 1 << 20
 MAX_SINGLE_DENOMINATOR = 1 << 11  # of larger ones, too many shares round to the same number of single precision
 
 
+_WORDS = {4: "I", 8: "Q"}  # of an unsigned integer of so many bytes, in the language of struct
 _BYTES = tuple(bytes((value,)) for value in range(0x80))
 
 
@@ -104,8 +110,13 @@ def pack_curve(series: Mapping[str, Sequence[float]]) -> bytes | None:
     """Return series of one length as bytes, without their names; None where there are none."""
     if not series:
         return None
-    length = len(next(iter(series.values())))
-    packed = _varint(length) + b"".join(_pack_run(tuple(map(float, values))) for values in series.values())
+    numbers = [tuple(map(float, values)) for values in series.values()]
+    return min(FRAMED + _pack_runs(numbers, framed=True), pack_unframed(numbers), key=len)
+
+
+def pack_unframed(series: Sequence[Sequence[float]]) -> bytes:
+    """Return series of one length as bytes, not framed, which revision 0003 and earlier ones can read."""
+    packed = _pack_runs(series, framed=False)
     deflated = zlib.compress(packed, 6, -zlib.MAX_WBITS)
     return DEFLATED + deflated if len(deflated) < len(packed) else PLAIN + packed
 
@@ -114,8 +125,8 @@ def unpack_curve(packed: bytes | None, names: Sequence[str]) -> dict[str, tuple[
     """Return the series that `pack_curve` packed, under their names."""
     if packed is None:
         return {}
-    body = packed[1:]
-    reader = _Reader(zlib.decompress(body, -zlib.MAX_WBITS) if packed[:1] == DEFLATED else body)
+    kind, body = packed[:1], packed[1:]
+    reader = _Reader(zlib.decompress(body, -zlib.MAX_WBITS) if kind == DEFLATED else body, framed=kind == FRAMED)
     length = reader.varint()
     return {name: tuple(float(value) for value in reader.run(length)) for name in names}
 
@@ -126,7 +137,11 @@ def _pack_alone(value: float) -> bytes:
     return _pack_run((value,))
 
 
-def _pack_run(values: Sequence[Number]) -> bytes:
+def _pack_runs(series: Sequence[Sequence[float]], *, framed: bool) -> bytes:
+    return _varint(len(series[0])) + b"".join(_pack_run(values, framed=framed) for values in series)
+
+
+def _pack_run(values: Sequence[Number], *, framed: bool = False) -> bytes:
     if not values:
         return bytes((_Form.DOUBLE,))
     first = values[0]
@@ -139,15 +154,17 @@ def _pack_run(values: Sequence[Number]) -> bytes:
     if all(-MAX_WHOLE < value < MAX_WHOLE and (value or math.copysign(1.0, value) > 0) for value in values):
         whole = [int(value) for value in values]
         if whole == list(values):
-            return bytes((_Form.WHOLE,)) + _differences(whole)
+            return bytes((_Form.WHOLE,)) + (_framed_progression(whole) if framed else _differences(whole))
     narrow = _narrowed(values)
     single = all(near == value or value != value for near, value in zip(narrow, values, strict=True))
     shares = _shares(values, single=single)
     if shares is not None:
-        return bytes((_Form.SINGLE_SHARES if single else _Form.SHARES,)) + shares
-    if single:
-        return bytes((_Form.SINGLE,)) + _planes(struct.pack(f"<{len(values)}f", *values), 4)
-    return bytes((_Form.DOUBLE,)) + _planes(struct.pack(f"<{len(values)}d", *values), 8)
+        total, counts = shares
+        packed = _frame(counts) if framed else b"".join(map(_varint, counts))
+        return bytes((_Form.SINGLE_SHARES if single else _Form.SHARES,)) + _varint(total) + packed
+    form, letter, width = (_Form.SINGLE, "f", 4) if single else (_Form.DOUBLE, "d", 8)
+    packed = struct.pack(f"<{len(values)}{letter}", *values)
+    return bytes((form,)) + (_frame_of_bits(packed, width) if framed else _planes(packed, width))
 
 
 def _planes(packed: bytes, width: int) -> bytes:
@@ -160,7 +177,7 @@ def _narrowed(values: Iterable[float]) -> "array[float]":
     return array("f", values)
 
 
-def _shares(values: Sequence[float], *, single: bool) -> bytes | None:
+def _shares(values: Sequence[float], *, single: bool) -> tuple[int, list[int]] | None:
     """Return n and the k of each value that is k/n, rounded to its precision; None where no small n will do."""
     if not all(0 <= value <= 1 and math.copysign(1.0, value) > 0 for value in values):
         return None
@@ -171,7 +188,7 @@ def _shares(values: Sequence[float], *, single: bool) -> bytes | None:
         restored = _restored(counts, common, single=single)
         wrong = next((value for value, share in zip(values, restored, strict=True) if value != share), None)
         if wrong is None:
-            return _varint(common) + b"".join(map(_varint, counts))
+            return common, counts
         larger = math.lcm(common, _denominator(wrong, limit, single=single))
         common = larger if larger != common else 0
     return None
@@ -206,8 +223,46 @@ def _differences(values: Sequence[int]) -> bytes:
     return b"".join(parts)
 
 
+def _framed_progression(values: Sequence[int]) -> bytes:
+    """Return integers as the first of them and a frame of their differences: an even progression costs few bytes."""
+    steps = [_zigzag(after - before) for before, after in itertools.pairwise(values)]
+    return _varint(_zigzag(values[0])) + (_frame(steps) if steps else b"")
+
+
+def _frame_of_bits(packed: bytes, width: int) -> bytes:
+    """Return the frame of numbers of `width` bytes, without the last bits where those are 0 in all of them."""
+    ordered = [_ordered(bits, width) for bits in struct.unpack(f"<{len(packed) // width}{_WORDS[width]}", packed)]
+    every = functools.reduce(operator.or_, ordered)
+    shift = (every & -every).bit_length() - 1 if every else 0
+    return bytes((shift,)) + _frame([bits >> shift for bits in ordered])
+
+
+def _ordered(bits: int, width: int) -> int:
+    """Turn the bits of a number into an integer that grows with the number, whatever its sign; and back at `_bits`."""
+    sign = 1 << (8 * width - 1)
+    return 2 * sign - 1 - bits if bits & sign else bits | sign
+
+
+def _bits(ordered: int, width: int) -> int:
+    sign = 1 << (8 * width - 1)
+    return ordered ^ sign if ordered & sign else 2 * sign - 1 - ordered
+
+
+def _frame(values: Sequence[int]) -> bytes:
+    """Return integers that are not negative as the least of them, a number of bits, and the rest of each in so many."""
+    least = min(values)
+    width = (max(values) - least).bit_length()
+    bits = "".join(f"{value - least:0{width}b}" for value in values) if width else ""
+    n_bytes = -(-len(bits) // 8)
+    return _varint(least) + bytes((width,)) + (int(bits, 2).to_bytes(n_bytes) if bits else b"")
+
+
 def _zigzag(value: int) -> int:
     return 2 * value if value >= 0 else -2 * value - 1
+
+
+def _unzigzag(coded: int) -> int:
+    return coded // 2 if coded % 2 == 0 else -(coded + 1) // 2
 
 
 def _varint(value: int) -> bytes:
@@ -224,8 +279,9 @@ def _varint(value: int) -> bytes:
 class _Reader:
     """Reads runs one after another."""
 
-    def __init__(self, packed: bytes) -> None:
+    def __init__(self, packed: bytes, *, framed: bool = False) -> None:
         self._packed = packed
+        self._framed = framed
         self._at = 0
 
     def varint(self) -> int:
@@ -239,19 +295,41 @@ class _Reader:
             return (form is _Form.TRUE,)
         if form in (_Form.SINGLE, _Form.DOUBLE):
             letter, width = ("f", 4) if form is _Form.SINGLE else ("d", 8)
+            if self._framed and length:
+                return self._framed_bits(length, letter, width)
             planes = self._packed[self._at : self._at + width * length]
             self._at += width * length
             # taking every length-th byte puts the planes back into numbers
             return struct.unpack(f"<{length}{letter}", _planes(planes, length)) if length else ()
         if form in (_Form.SHARES, _Form.SINGLE_SHARES):
             total = self.varint()
-            return _restored([self.varint() for _ in range(length)], total, single=form is _Form.SINGLE_SHARES)
-        integers = self._progression(length)
+            counts = self._frame(length) if self._framed else [self.varint() for _ in range(length)]
+            return _restored(counts, total, single=form is _Form.SINGLE_SHARES)
+        integers = self._framed_progression(length) if self._framed else self._progression(length)
         return integers if form is _Form.INTEGERS else [float(value) for value in integers]
 
+    def _frame(self, length: int) -> list[int]:
+        least, width = self.varint(), self._packed[self._at]
+        n_bytes = -(-length * width // 8)
+        self._at += 1 + n_bytes
+        if not width:
+            return [least] * length
+        bits = f"{int.from_bytes(self._packed[self._at - n_bytes : self._at]):0{length * width}b}"
+        return [least + int(bits[place : place + width], 2) for place in range(0, length * width, width)]
+
+    def _framed_bits(self, length: int, letter: str, width: int) -> Sequence[float]:
+        shift = self._packed[self._at]
+        self._at += 1
+        words = [_bits(ordered << shift, width) for ordered in self._frame(length)]
+        return struct.unpack(f"<{length}{letter}", struct.pack(f"<{length}{_WORDS[width]}", *words))
+
+    def _framed_progression(self, length: int) -> list[int]:
+        first = self._signed()
+        steps = [_unzigzag(step) for step in self._frame(length - 1)] if length > 1 else []
+        return list(itertools.accumulate(steps, initial=first))
+
     def _signed(self) -> int:
-        coded = self.varint()
-        return coded // 2 if coded % 2 == 0 else -(coded + 1) // 2
+        return _unzigzag(self.varint())
 
     def _progression(self, length: int) -> list[int]:
         values: list[int] = []

@@ -118,7 +118,8 @@ class Database:
         """Give a transaction for changes of the schema.
 
         On SQLite a change of a table copies and drops it, and with foreign keys on, dropping it would delete every row
-        that refers to it; the pragma works outside of a transaction only.
+        that refers to it; the pragma works outside of a transaction only. PostgreSQL may take longer over a large table
+        than any other statement is given.
         """
         with self._translated(), self.engine.connect() as connection:
             raw: Any = connection.connection.dbapi_connection
@@ -126,6 +127,8 @@ class Database:
                 raw.execute("PRAGMA foreign_keys = OFF")
             try:
                 with connection.begin():
+                    if not self.is_sqlite:
+                        connection.execute(text("SET LOCAL statement_timeout = 0"))
                     yield connection
             finally:
                 if self.is_sqlite:

@@ -3,26 +3,23 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, LargeBinary, Row, select, type_coerce
+from sqlalchemy import ColumnElement, Row, select
 
 from benchmark.records import Status
 from service.store.codec import unpack_curve, unpack_numbers
 from service.store.part import Part, job_seq
 from service.store.reading import page_of_links
-from service.store.tables import fingerprint, link, record
+from service.store.tables import fingerprint, label, link, origin, record
 
 EXPORT_PAGE, CURVES_PAGE = 5_000, 200  # records in memory at once; curves are long
 Columns = dict[str, list[Any]]
 
-# keys come as bytes: a page of them is put into words faster than one after another
-_KEYS = tuple(
-    type_coerce(column, LargeBinary).label(name)
-    for name, column in (("config_key", link.c.config_key), ("id", record.c.id), ("fingerprint", fingerprint.c.key))
-)
 _PLAIN = (
-    link.c.task,
-    link.c.optimizer,
-    link.c.reused,
+    link.c.config_key,
+    record.c.id,
+    fingerprint.c.key.label("fingerprint"),
+    label.c.task,
+    label.c.optimizer,
     record.c.seed,
     record.c.status,
     record.c.collapsed,
@@ -66,8 +63,9 @@ class Exporting(Part):
         Raises:
             NotFoundError: if there is no such job.
         """
-        columns: list[ColumnElement[Any]] = [*_KEYS, *_PLAIN, *_PACKED, *([record.c.curve] if curves else [])]
-        statement = select(*columns).join_from(link, record).join(fingerprint)
+        reused = (origin.c.job_id != job_id).label("reused")
+        columns: list[ColumnElement[Any]] = [*_PLAIN, reused, *_PACKED, *([record.c.curve] if curves else [])]
+        statement = select(*columns).join_from(link, record).join(label).join(fingerprint).join(origin)
         size = CURVES_PAGE if curves else EXPORT_PAGE
         after = None
         while True:
@@ -81,14 +79,13 @@ class Exporting(Part):
             yield _columns(rows, shapes)
             if len(rows) < size:
                 return
-            after = rows[-1].config_key.hex()
+            after = rows[-1].config_key
 
 
 def _columns(rows: Sequence[Row[Any]], shapes: dict[int, Any]) -> Columns:
     """Return rows as columns; what is packed is unpacked into columns of its own."""
     read = dict(zip(rows[0]._fields, map(list, zip(*rows, strict=True)), strict=True))
-    columns: Columns = {key.name: [value.hex() for value in read[key.name]] for key in _KEYS}
-    columns |= {column.name: read[column.name] for column in _PLAIN}
+    columns: Columns = {name: read[name] for name in (*(column.name for column in _PLAIN), "reused")}
     seqs, hyperparameters, metrics = (read[column.name] for column in _PACKED)
     columns["execution"], columns["device"] = ([shapes[seq][name] for seq in seqs] for name in ("execution", "device"))
     for wanted, shape in shapes.items():

@@ -32,6 +32,7 @@ class Part:
         self._settings = Numbered(setting)
         self._shapes = Numbered(shape)
         self._origins: dict[tuple[str, int], int] = {}
+        self._labels: dict[tuple[str, str], int] = {}
 
 
 class Numbered:

@@ -11,7 +11,7 @@ from service.store.entities import StoredRecord
 from service.store.errors import InvalidValueError, NotFoundError
 from service.store.part import Part, job_seq, read_job
 from service.store.rows import record_from_row
-from service.store.tables import fingerprint, key_bytes, link, origin, record, setting, tally
+from service.store.tables import fingerprint, key_bytes, label, link, origin, record, setting, tally
 
 STREAM_PAGE = 500
 
@@ -45,7 +45,7 @@ class Reading(Part):
             NotFoundError: if there is no such job.
         """
         with self._database.read() as connection:
-            statement = _records(curves=curves).where(link.c.job_seq == job_seq(connection, job_id))
+            statement = _records(job_id, curves=curves).where(link.c.job_seq == job_seq(connection, job_id))
             statement = page_of_links(statement, after, limit, status, optimizer, task)
             return [self._stored(connection, row) for row in connection.execute(statement).mappings()]
 
@@ -149,9 +149,9 @@ def page_of_links(
     if status is not None:
         statement = statement.where(record.c.status == str(status))
     if optimizer is not None:
-        statement = statement.where(link.c.optimizer == checks.text("optimizer", optimizer))
+        statement = statement.where(label.c.optimizer == checks.text("optimizer", optimizer))
     if task is not None:
-        statement = statement.where(link.c.task == checks.text("task", task))
+        statement = statement.where(label.c.task == checks.text("task", task))
     return statement
 
 
@@ -162,6 +162,7 @@ def _plain_records(*, curves: bool = True) -> Select[Any]:
     return select(*columns, *keys, *whence).join_from(record, fingerprint).join(setting).join(origin)
 
 
-def _records(*, curves: bool) -> Select[Any]:
-    labels = (link.c.task, link.c.optimizer, link.c.reused)
-    return _plain_records(curves=curves).join(link, link.c.record_seq == record.c.seq).add_columns(*labels)
+def _records(job_id: str, *, curves: bool) -> Select[Any]:
+    labels = (label.c.task, label.c.optimizer, (origin.c.job_id != job_id).label("reused"))
+    joined = _plain_records(curves=curves).join(link, link.c.record_seq == record.c.seq).join(label)
+    return joined.add_columns(*labels)

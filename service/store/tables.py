@@ -1,9 +1,10 @@
 """The tables, the same on SQLite and PostgreSQL, and the types and the clock that they share.
 
-Keys are 128-bit hashes kept as 16 bytes; what thousands of records share (setting, fingerprint, names) is kept once
-and referred to by a small number, so that a record costs hundreds of bytes and not thousands.
+Keys are 128-bit hashes kept as 16 bytes; what thousands of records share (setting, fingerprint, names, labels) is kept
+once and referred to by a small number, so that a record costs hundreds of bytes and not thousands.
 """
 
+import uuid
 from enum import StrEnum
 from typing import Any
 
@@ -21,15 +22,18 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
     TypeDecorator,
     UniqueConstraint,
+    Uuid,
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeEngine
 
 from benchmark.records import Status
 from service.keys import Scope
@@ -40,20 +44,56 @@ REVISION = "0007"  # the schema that this code needs; a test holds it equal to t
 
 KEY_BYTES = 16
 
+# in every stored record: never change or reuse a number
+STATUS_CODES = {
+    str(Status.COMPLETED): 1,
+    str(Status.DIVERGED): 2,
+    str(Status.TIMED_OUT): 3,
+    str(Status.FAILED): 4,
+}
+_STATUSES = {code: word for word, code in STATUS_CODES.items()}
+
 
 class Key(TypeDecorator[str]):
-    """A 128-bit hash or UUID: 32 hex digits outside, 16 bytes in the database."""
+    """A 128-bit hash or UUID: 32 hex digits outside, 16 bytes in the database.
+
+    PostgreSQL has a type of just this size; an array of bytes costs another one for its length, and its padding.
+    """
 
     impl = LargeBinary(KEY_BYTES)
     cache_ok = True
 
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | None:
-        """Return the bytes of the hex digits."""
-        return None if value is None else key_bytes(value)
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type of a database."""
+        return dialect.type_descriptor(Uuid() if dialect.name == "postgresql" else LargeBinary(KEY_BYTES))
 
-    def process_result_value(self, value: bytes | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> bytes | uuid.UUID | None:
+        """Return the bytes of the hex digits."""
+        if value is None:
+            return None
+        packed = key_bytes(value)
+        return uuid.UUID(bytes=packed) if dialect.name == "postgresql" else packed
+
+    def process_result_value(self, value: bytes | uuid.UUID | None, dialect: Dialect) -> str | None:
         """Return the hex digits of the bytes."""
-        return None if value is None else bytes(value).hex()
+        if value is None:
+            return None
+        return value.hex if isinstance(value, uuid.UUID) else bytes(value).hex()
+
+
+class StatusCode(TypeDecorator[str]):
+    """The status of a record: its word outside, a small number in the database."""
+
+    impl = SmallInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> int | None:
+        """Return the number of the word."""
+        return None if value is None else STATUS_CODES[value]
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> str | None:
+        """Return the word of the number."""
+        return None if value is None else _STATUSES[value]
 
 
 def key_bytes(key: str) -> bytes:
@@ -197,10 +237,10 @@ record = Table(  # insert-only; the widest columns first, since PostgreSQL pads 
     Column("elapsed_s", Double, nullable=False),
     Column("grad_norm", Double),
     Column("delta_over_rho", Double),
-    Column("seed", BigInteger, nullable=False),
-    Column("steps", BigInteger, nullable=False),
-    Column("gradient_evaluations", BigInteger, nullable=False),
-    Column("diverged_at_step", BigInteger),
+    Column("seed", Integer, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("gradient_evaluations", Integer, nullable=False),
+    Column("diverged_at_step", Integer),
     Column("origin_seq", ForeignKey("origin.seq"), nullable=False, index=True),
     Column("fingerprint_seq", ForeignKey("fingerprint.seq"), nullable=False),
     Column("setting_seq", ForeignKey("setting.seq"), nullable=False),
@@ -209,7 +249,7 @@ record = Table(  # insert-only; the widest columns first, since PostgreSQL pads 
     Column("pack_position", Integer, nullable=False),
     Column("collapsed", Boolean, nullable=False),
     Column("amortised", Boolean, nullable=False),
-    Column("status", String(16), nullable=False),
+    Column("status", StatusCode, nullable=False),
     Column("id", Key, nullable=False, unique=True),
     Column("config_key", Key, nullable=False),
     Column("pack", Text, nullable=False),
@@ -218,7 +258,16 @@ record = Table(  # insert-only; the widest columns first, since PostgreSQL pads 
     Column("curve", LargeBinary),
     Column("error", Text),
     UniqueConstraint("config_key", "fingerprint_seq", "origin_seq"),
-    CheckConstraint(one_of("status", Status), name="status"),
+    CheckConstraint(f"status IN ({', '.join(map(str, _STATUSES))})", name="status"),
+)
+
+label = Table(  # the names by which a job knows the task and the optimizer of a cell
+    "label",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("task", String(200), nullable=False),
+    Column("optimizer", String(200), nullable=False),
+    UniqueConstraint("task", "optimizer"),
 )
 
 link = Table(
@@ -227,9 +276,7 @@ link = Table(
     Column("record_seq", ForeignKey("record.seq"), nullable=False, index=True),
     Column("job_seq", ForeignKey("job.seq", ondelete="CASCADE"), primary_key=True),
     Column("config_key", Key, primary_key=True),
-    Column("task", String(200), nullable=False),
-    Column("optimizer", String(200), nullable=False),
-    Column("reused", Boolean, nullable=False),
+    Column("label_seq", ForeignKey("label.seq"), nullable=False),
 )
 
 tally = Table(  # how many links of each kind a job has: written with the links, so that progress costs no scan
@@ -237,7 +284,7 @@ tally = Table(  # how many links of each kind a job has: written with the links,
     metadata,
     Column("job_seq", ForeignKey("job.seq", ondelete="CASCADE"), primary_key=True),
     Column("fingerprint_seq", ForeignKey("fingerprint.seq"), primary_key=True),
-    Column("status", String(16), primary_key=True),
+    Column("status", StatusCode, primary_key=True),
     Column("collapsed", Boolean, primary_key=True),
     Column("reused", Boolean, primary_key=True),
     Column("n", Integer, nullable=False),

@@ -1,7 +1,7 @@
 """Writing records: inserted once, linked to the job that uses them, counted in the same transaction."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -15,10 +15,11 @@ from service.store.jobs import RECORDS_LOCK
 from service.store.leases import fence, lease
 from service.store.part import IN_CHUNK, Part, chunks, insert_into
 from service.store.rows import hyperparameters_of, record_values, shape_of
-from service.store.tables import db_now, job, link, origin, record, tally
+from service.store.tables import db_now, job, label, link, origin, record, tally
 
 _Row = Row[*tuple[Any, ...]]
 
+_LABELS = ("task", "optimizer")
 RESULTS = tuple(str(status) for status in Status if status.is_result)
 
 
@@ -32,12 +33,11 @@ class _Kind(NamedTuple):
 
 
 class _Use(NamedTuple):
-    """That a job uses a record for a cell under these labels."""
+    """That a job uses a record for a cell under a pair of labels."""
 
     record_seq: int
     config_key: str
-    task: str
-    optimizer: str
+    label_seq: int
     kind: _Kind
 
 
@@ -78,6 +78,7 @@ class Writing(Part):
         shapes = dict(shape_of(item.record) for item in placed)
         shape_keys = [shape_of(item.record)[0] for item in placed]
         self._know_shapes(shapes)
+        labels = self._labelled(placed)
         grown = {
             "revision": job.c.revision + 1,
             "first_record_at": func.coalesce(job.c.first_record_at, db_now()),
@@ -98,7 +99,7 @@ class Writing(Part):
                 batch = placed[start : start + IN_CHUNK]
                 statement = insert_into(connection, record).values(created_at=db_now()).on_conflict_do_nothing()
                 connection.execute(statement, values[start : start + IN_CHUNK])
-                _use(connection, owned.seq, _written(connection, origin_seq, batch))
+                _use(connection, owned.seq, _written(connection, origin_seq, batch, labels))
             requested: str | None = owned.requested
         if placed:
             self._origins[job_id, attempt] = origin_seq
@@ -118,6 +119,7 @@ class Writing(Part):
             LostLeaseError: if the job was taken over, released or finished.
         """
         linked: set[str] = set()
+        labels = self._labelled(wanted)
         ordered = sorted(wanted, key=lambda cell: (*_needs(cell), cell.config_key))
         for (fingerprint, needs_curve), group in groupby(ordered, key=_needs):
             for cells in chunks(list(group), IN_CHUNK):
@@ -127,7 +129,12 @@ class Writing(Part):
                     seq = self._fingerprints.seqs(connection, [fingerprint]).get(fingerprint)
                     if seq is None:
                         continue
-                    uses = self._reusable(connection, job_id, seq, cells, needs_curve=needs_curve)
+                    found = self._reusable(connection, seq, cells, needs_curve=needs_curve)
+                    uses = [
+                        _use_of(row, labels[_labels(cell)], reused=row.job_id != job_id)
+                        for cell in cells
+                        if (row := found.get(cell.config_key))
+                    ]
                     fresh = _use(connection, owned.seq, uses)
                     if fresh:
                         grown = update(job).where(job.c.seq == owned.seq).values(revision=job.c.revision + 1)
@@ -138,12 +145,12 @@ class Writing(Part):
     def _reusable(
         self,
         connection: Connection,
-        job_id: str,
         fingerprint_seq: int,
         cells: Sequence[WantedCell],
         *,
         needs_curve: bool,
-    ) -> list[_Use]:
+    ) -> dict[str, _Row]:
+        """Return the newest record that would do for each cell, by config_key."""
         columns = (
             record.c.seq,
             record.c.config_key,
@@ -163,8 +170,7 @@ class Writing(Part):
         if needs_curve:
             fitting.append(record.c.curve.is_not(None))
         rows = connection.execute(select(*columns).join_from(record, origin).where(*fitting).order_by(record.c.seq))
-        newest = {row.config_key: row for row in rows if self._serves(connection, row, by_key[row.config_key])}
-        return [_use_of(row, by_key[key], reused=row.job_id != job_id) for key, row in newest.items()]
+        return {row.config_key: row for row in rows if self._serves(connection, row, by_key[row.config_key])}
 
     def _serves(self, connection: Connection, row: _Row, cell: WantedCell) -> bool:
         """Return whether a result has the metrics and the radius that a cell needs."""
@@ -188,6 +194,20 @@ class Writing(Part):
             with self._database.write() as connection:
                 self._shapes.add(connection, shapes)
 
+    def _labelled(self, items: Iterable[PlacedRecord | WantedCell]) -> Mapping[tuple[str, str], int]:
+        """Return the numbers of pairs of labels, inserted in a transaction of their own for the same reason."""
+        unseen = {_labels(item) for item in items} - self._labels.keys()
+        rows = [
+            {name: checks.text(name, text, limit=checks.MAX_LABEL) for name, text in zip(_LABELS, pair, strict=True)}
+            for pair in sorted(unseen)
+        ]
+        if rows:
+            with self._database.write() as connection:
+                connection.execute(insert_into(connection, label).on_conflict_do_nothing(), rows)
+                seqs = [connection.execute(select(label.c.seq).filter_by(**row)).scalar_one() for row in rows]
+            self._labels.update(zip(sorted(unseen), seqs, strict=True))
+        return self._labels
+
 
 def _registered(seqs: Mapping[str, int], what: str, key: str) -> int:
     if key not in seqs:
@@ -195,7 +215,9 @@ def _registered(seqs: Mapping[str, int], what: str, key: str) -> int:
     return seqs[key]
 
 
-def _written(connection: Connection, origin_seq: int, placed: Sequence[PlacedRecord]) -> list[_Use]:
+def _written(
+    connection: Connection, origin_seq: int, placed: Sequence[PlacedRecord], labels: Mapping[tuple[str, str], int]
+) -> list[_Use]:
     """Return the uses of the records that an attempt has for these cells, whether written now or by an earlier call."""
     columns = (record.c.seq, record.c.config_key, record.c.fingerprint_seq, record.c.status, record.c.collapsed)
     keys = {item.record.config_key for item in placed}
@@ -204,7 +226,7 @@ def _written(connection: Connection, origin_seq: int, placed: Sequence[PlacedRec
     lost = sorted(keys - rows.keys())
     if lost:
         raise InvalidValueError(f"the id of the record of {lost[0]} belongs to another record; nothing was written.")
-    return [_use_of(rows[item.record.config_key], item, reused=False) for item in placed]
+    return [_use_of(rows[item.record.config_key], labels[_labels(item)], reused=False) for item in placed]
 
 
 def has_metrics(shape: Mapping[str, Any], status: str, needed: Collection[str]) -> bool:
@@ -216,10 +238,13 @@ def _needs(cell: WantedCell) -> tuple[str, bool]:
     return cell.fingerprint, cell.needs_curve
 
 
-def _use_of(row: _Row, labels: PlacedRecord | WantedCell, *, reused: bool) -> _Use:
+def _labels(item: PlacedRecord | WantedCell) -> tuple[str, str]:
+    return item.task, item.optimizer
+
+
+def _use_of(row: _Row, label_seq: int, *, reused: bool) -> _Use:
     kind = _Kind(row.fingerprint_seq, row.status, row.collapsed, reused)
-    task = checks.text("task", labels.task, limit=checks.MAX_LABEL)
-    return _Use(row.seq, row.config_key, task, checks.text("optimizer", labels.optimizer, limit=checks.MAX_LABEL), kind)
+    return _Use(row.seq, row.config_key, label_seq, kind)
 
 
 def _use(connection: Connection, job_seq: int, uses: Sequence[_Use]) -> set[str]:
@@ -234,11 +259,15 @@ def _use(connection: Connection, job_seq: int, uses: Sequence[_Use]) -> set[str]
         if old is not None:
             counted[_Kind(old.fingerprint_seq, old.status, old.collapsed, old.reused)] -= 1
         counted[use.kind] += 1
-        rows[use.config_key] = {**use._asdict(), "reused": use.kind.reused, "job_seq": job_seq}
-        del rows[use.config_key]["kind"]
+        rows[use.config_key] = {
+            "job_seq": job_seq,
+            "config_key": use.config_key,
+            "record_seq": use.record_seq,
+            "label_seq": use.label_seq,
+        }
     if rows:
         statement = insert_into(connection, link)
-        moved = {name: statement.excluded[name] for name in ("record_seq", "task", "optimizer", "reused")}
+        moved = {name: statement.excluded[name] for name in ("record_seq", "label_seq")}
         index = ["job_seq", "config_key"]
         connection.execute(statement.on_conflict_do_update(index_elements=index, set_=moved), list(rows.values()))
         _count(connection, job_seq, counted)
@@ -249,13 +278,14 @@ def _links(connection: Connection, job_seq: int, keys: Sequence[str]) -> dict[st
     columns = (
         link.c.config_key,
         link.c.record_seq,
-        link.c.reused,
+        (origin.c.job_id != job.c.id).label("reused"),
         record.c.fingerprint_seq,
         record.c.status,
         record.c.collapsed,
     )
     theirs = and_(link.c.job_seq == job_seq, link.c.config_key.in_(keys))
-    return {row.config_key: row for row in connection.execute(select(*columns).join_from(link, record).where(theirs))}
+    statement = select(*columns).join_from(link, record).join(origin).join(job, job.c.seq == link.c.job_seq)
+    return {row.config_key: row for row in connection.execute(statement.where(theirs))}
 
 
 def _count(connection: Connection, job_seq: int, counted: Counter[_Kind]) -> None:

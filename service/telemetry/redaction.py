@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 MASK = "***"
 MIN_LITERAL = 6  # to mask each "a" of a text would tell that the password is "a", and leave no text
-_NAMES = r"password|passwd|passphrase|pwd|secret|token|api[_-]?key|credential"
+_NAMES = r"password|passwd|passphrase|pwd|secret|token|api[_-]?key|credential|session"
 _VALUE = r"""\\"[^"\r\n]*"?|"(?:[^"\\\r\n]|\\.)*"?|'(?:[^'\\\r\n]|\\.)*'?|[^\s"',;&<>()\[\]{}]+"""
 _SEPARATOR = r"""\\?["']?\s{0,3}[:=]\s{0,3}"""
 # What repeats before something that may fail to come has a bound: a hostile text takes time by its length, no more.

@@ -1,5 +1,7 @@
 import json
 import math
+import time
+import uuid
 from dataclasses import replace
 from typing import Any
 
@@ -69,3 +71,10 @@ def test_what_json_cannot_hold_of_a_curve_becomes_nan(series: list[float]) -> No
 def test_every_record_has_an_id_of_its_own() -> None:
     ids = {Record("k", "f", "s", {}, 0, COMPLETED, PackPlace("p", 1, 0)).id for _ in range(100)}
     assert len(ids) == 100
+
+
+def test_an_id_begins_with_the_time_so_that_an_index_grows_at_its_end() -> None:
+    before = time.time_ns() // 1_000_000
+    made = uuid.UUID(Record("k", "f", "s", {}, 0, COMPLETED, PackPlace("p", 1, 0)).id)
+    assert before <= made.int >> 80 <= time.time_ns() // 1_000_000
+    assert (made.version, made.variant) == (7, uuid.RFC_4122)

@@ -1,13 +1,15 @@
 """The server and the dispatcher beside it: stopped in order, and started again."""
 
+import json
 import signal
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
 from service.client import Client
-from tests.service.filling import small_spec
+from tests.service.filling import landscape_spec, small_spec
 from tests.service.processes import answers, environment, free_port, processes_of, running, until
 
 pytestmark = pytest.mark.slow
@@ -82,3 +84,29 @@ def test_the_dispatcher_ends_with_a_server_that_is_killed(tmp_path: Path) -> Non
         until(lambda: "is ready" in log.read_text(), "the dispatcher is ready")
         process.kill()
         until(lambda: processes_of(data_dir) == [], "nothing is left", 10)
+
+
+def test_every_role_says_everything_in_the_form_that_was_chosen(tmp_path: Path) -> None:
+    """A server with its dispatcher and the driver of a job, whose password and key stand in no line of any."""
+    port, data_dir, log = free_port(), tmp_path / "data", tmp_path / "log"
+    url, key = f"http://127.0.0.1:{port}", "rhb_0123456789_" + "S3cr3t-" * 6
+    env = environment(data_dir, RHOBUST_LOG_FORMAT="json", RHOBUST_LOG_LEVEL="DEBUG", RHOBUST_API_KEY=key)
+    with running("serve", "--port", str(port), env=env, log=log) as process:
+        until(lambda: answers(url), "the server is ready")
+        with Client(url) as client:
+            job = client.submit(landscape_spec())
+            job.wait(timeout_s=180.0)
+            assert job.state == "completed", job.error
+            of_driver = job.logs(tail=1000)
+        httpx.get(f"{url}/api/v1/jobs", headers={"Authorization": f"Bearer {key}", "X-Request-ID": key})
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert "S3cr3t" not in log.read_text() + of_driver
+    said = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {"time", "level", "logger", "message"} <= set.intersection(*(set(line) for line in said))
+    assert {"rhobust.access", "rhobust.dispatcher", "uvicorn.error"} <= {line["logger"] for line in said}
+    (attempt,) = [one for one in said if one["message"] == f"job {job.id} (descents): attempt 1"]
+    assert (attempt["job_id"], attempt["attempt"]) == (job.id, 1)
+    driven = [json.loads(line) for line in of_driver.splitlines() if line.startswith("{")]
+    assert any("are to be trained" in line["message"] for line in driven)
+    assert {(line["job_id"], line["attempt"]) for line in driven} == {(job.id, 1)}

@@ -1,6 +1,7 @@
 """A store opens on the schema that it knows; migrations keep every row, or change nothing."""
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -9,16 +10,19 @@ from pathlib import Path
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import JSON, LargeBinary, MetaData, select, text
 
 from service.states import JobState
 from service.store import SchemaError, Store, StoreError, UnavailableError, check, downgrade, upgrade
+from service.store.codec import FRAMED, pack_unframed, unpack_curve
 from service.store.database import Database
+from service.store.entities import StoredRecord
 from service.store.migrate import MIGRATIONS, _config, known_revisions
-from service.store.tables import REVISION, metadata
-from tests.service.store.samples import TTL_S, make_record, queue, running, want, write
+from service.store.tables import REVISION, metadata, record, shape
+from tests.service.store.samples import SETTING, TTL_S, make_record, new_job, queue, running, want, write
 
 N_CELLS = 100
+ASSETS = Path(__file__).parent / "assets"  # the rows of databases that earlier versions wrote, and what they read there
 OLDER_REVISIONS = sorted(known_revisions() - {REVISION})
 
 
@@ -33,13 +37,19 @@ def fill(store: Store) -> str:
 
 
 def digest(url: str) -> dict[str, str]:
-    """Hash of all rows, by table."""
+    """Hash of all rows, by table; of a curve its numbers, since a way back may pack it in another form."""
     database = Database(url)
     with database.read() as connection:
         rows = {
             name: sorted(repr(tuple(row)) for row in connection.execute(table.select()))
             for name, table in metadata.tables.items()
+            if table is not record
         }
+        columns = (*(column for column in record.c if column is not record.c.curve), record.c.curve, shape.c.document)
+        rows["record"] = [
+            repr((*plain, unpack_curve(curve, document["curve"])))
+            for *plain, curve, document in connection.execute(select(*columns).join(shape).order_by(record.c.seq))
+        ]
     database.close()
     return {name: hashlib.sha256("\n".join(lines).encode()).hexdigest() for name, lines in rows.items()}
 
@@ -142,6 +152,63 @@ def test_a_filled_database_goes_to_an_older_revision_and_back(database_url: str,
 
     assert digest(database_url) == before
     check(database_url)
+
+
+def seen(stored: StoredRecord) -> dict[str, object]:
+    """What an asset holds of a record."""
+    names = ("job_id", "attempt", "created_at", "seq", "task", "optimizer", "reused")
+    return stored.record.to_dict() | {name: getattr(stored, name) for name in names}
+
+
+def test_what_revision_0003_wrote_is_all_there(empty_database_url: str) -> None:
+    asset = json.loads((ASSETS / "0003.json").read_text())
+    upgrade(empty_database_url, "0003")
+    database, reflected = Database(empty_database_url), MetaData()
+    with database.migrating() as connection:
+        reflected.reflect(connection)
+        for name, rows in asset["tables"].items():
+            table = reflected.tables[name]
+            read = {
+                column.name: bytes.fromhex if isinstance(column.type, LargeBinary) else json.loads
+                for column in table.c
+                if isinstance(column.type, LargeBinary | JSON)
+            } | {column.name: bool for column in table.c if column.type.python_type is bool}
+            values = [
+                {key: value if value is None or key not in read else read[key](value) for key, value in row.items()}
+                for row in rows
+            ]
+            connection.execute(table.insert(), values)
+    database.close()
+
+    upgrade(empty_database_url)
+
+    check(empty_database_url)
+    with Store.open(empty_database_url) as store:
+        for job_id, records in asset["records"].items():
+            assert [seen(stored) for stored in store.records(job_id)] == records
+            assert [stored.record.id for stored in store.records(job_id, optimizer="sam-warm")] == [
+                stored["id"] for stored in records if stored["optimizer"] == "sam-warm"
+            ]
+            progress = store.progress(job_id)
+            counts = [progress.reused, progress.completed, progress.diverged, progress.timed_out, progress.failed]
+            assert counts == asset["progress"][job_id]
+        keyed, is_new = store.submit(new_job("keyed"), idempotency_key="a key")
+        assert not is_new
+        assert keyed.name == "keyed"
+        assert set(store.timings([SETTING])) == {SETTING}
+
+
+def test_curves_go_back_in_a_form_that_the_older_revision_reads(database_url: str) -> None:
+    with Store.open(database_url) as store:
+        fill(store)
+    downgrade(database_url, "0003")
+    database = Database(database_url)
+    with database.read() as connection:
+        packed = {bytes(row.curve) for row in connection.execute(text("SELECT curve FROM record"))}
+    database.close()
+    curve = make_record(0).outcome.curve
+    assert packed == {pack_unframed(list(curve.values()))}
+    assert not any(found.startswith(FRAMED) for found in packed)
 
 
 def test_constraints_survive_a_change_of_their_table(database_url: str, longer_history: Path) -> None:

@@ -21,6 +21,7 @@ PASSWORD = "c0rrect horse:battery/staple"  # noqa: S105  (of nothing)
         ("authorization: Basic dXNlcjpwYXNz\nnext", "authorization: ***\nnext"),
         ("sent Bearer abcdefghijklmnop0123.x-y", "sent Bearer ***"),
         ("Cookie: session=abc; csrf=def", "Cookie: ***"),
+        ("rhobust_session=abc.def; Path=/", "rhobust_session=***; Path=/"),
         ("set-cookie: session=abc; HttpOnly", "set-cookie: ***"),
         ("postgresql://rhobust:hunter2@db.example:5432/rhobust", "postgresql://rhobust:***@db.example:5432/rhobust"),
         ("postgresql+psycopg://u:p/a:s@h/d is away", "postgresql+psycopg://u:***@h/d is away"),
