@@ -77,6 +77,6 @@ def test_a_server_killed_while_clients_submit_and_wait(embedded: Store, data_dir
                 made = [pair for one in submitting for pair in one.result(PATIENCE_S)]
                 run_made_up(embedded, embedded.job(watched.id))
                 assert waiting.result(PATIENCE_S) == JobState.COMPLETED
-                stored = {job.name: job.id for job in embedded.jobs(limit=1_000) if job.name != "watched"}
+                stored = {job.name: job.id for job in embedded.jobs(JobQuery(limit=1_000)) if job.name != "watched"}
                 assert stored == dict(made), "one job each key"
-                assert len(embedded.jobs(limit=1_000)) == len(made) + 1
+                assert len(embedded.jobs(JobQuery(limit=1_000))) == len(made) + 1
