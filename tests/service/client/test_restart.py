@@ -11,7 +11,7 @@ import pytest
 from service.client import Client, Job
 from service.settings import Settings
 from service.states import JobState
-from service.store import Store
+from service.store import JobQuery, Store
 from tests.service.filling import run_made_up, small_spec
 from tests.service.processes import answers, environment, free_port, running, until
 
