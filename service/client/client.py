@@ -161,15 +161,21 @@ class Client:
             if token is None:
                 return
 
-    def lines(self, path: str, params: Mapping[str, Any]) -> Iterator[str]:
+    def lines(self, path: str, params: Mapping[str, Any], *, read_timeout_s: float | None = None) -> Iterator[str]:
         """Yield the lines of a text as they come, for as long as the server goes on with it.
+
+        Nothing may come for hours, which is no fault; that the server is there shows in its first answer.
+
+        Args:
+            path: what to read.
+            params: of the query.
+            read_timeout_s: how long nothing may come where more is promised.
 
         Raises:
             ProblemError: when the server refuses it.
             ServerUnreachableError: when there is no answer, or it breaks off.
         """
-        # Nothing may come for hours, which is no fault; that the server is there shows in its first answer.
-        with self._connection.stream(path, params, read_timeout_s=None) as response:
+        with self._connection.stream(path, params, read_timeout_s=read_timeout_s) as response:
             yield from response.iter_lines()
 
     def download(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
