@@ -35,7 +35,7 @@ import numpy as np
 
 from benchmark import Outcome, PackPlace, Record, Spec
 from benchmark.spec import Cell, expand
-from benchmarks.store import databases, make_records
+from benchmarks.store import USUAL, databases, make_records
 from service.states import JobState
 from service.store import PlacedRecord, Store
 from service.submission import new_job
@@ -122,7 +122,7 @@ def measure(backend: str, url: str, sizes: Sizes) -> None:
 
 def fill(store: Store, sizes: Sizes) -> Filled:
     """Write finished jobs with made-up records."""
-    pool = [record.outcome for record in make_records(N_OUTCOMES, "usual")]
+    pool = [record.outcome for record in make_records(N_OUTCOMES, USUAL)]
     ids = []
     for number, n_cells in enumerate(sizes.cells_of_jobs()):
         spec = spec_of(f"job-{number}", n_cells)
