@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from benchmark.records import Record, Status
 from service.states import IllegalTransitionError, JobState, Request
-from service.store import LostLeaseError, NewWebhook, Store
+from service.store import JobQuery, LostLeaseError, NewWebhook, Store
 from service.store.database import Database
 from tests.service.store.clocks import turned_clock
 from tests.service.store.samples import FINGERPRINT, SETTING, key_of, make_record, new_job, place, want
@@ -380,7 +380,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_store_is_what_the_model_says(self) -> None:
-        jobs = self.store.jobs(limit=100)
+        jobs = self.store.jobs(JobQuery(limit=100))
         assert [job.id for job in jobs] == [job.id for job in reversed(self.jobs)]
         for job in jobs:
             known = self.known[job.id]
