@@ -1,8 +1,9 @@
 """An optimizer that shares its parameter groups and its state with a base optimizer under it."""
 
+import functools
 import inspect
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 import torch
@@ -161,7 +162,7 @@ class OverBase(Optimizer):
             raise HyperparameterError("total_steps", message)
 
     def _check_arguments(self, base_optimizer: type[Optimizer], arguments: Mapping[str, Any]) -> None:
-        theirs = inspect.signature(base_optimizer).parameters.values()
+        theirs = _parameters(base_optimizer).values()  # type: ignore[arg-type]  # mypy: a class has no hash
         if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in theirs):
             known = {*self.hyperparameters, *_keywords(type(self)), *_keywords(base_optimizer)} - {"base_optimizer"}
             refuse_unknown(arguments, known, f"{type(self).__name__} over {base_optimizer.__name__}")
@@ -204,8 +205,14 @@ def _takes_foreach(group: Mapping[str, Any]) -> bool:
     return not any(isinstance(x, Tensor) for value in values for x in (value if type(value) is tuple else (value,)))
 
 
+@functools.lru_cache(maxsize=256)
+def _parameters(function: Callable[..., object]) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters of a class or a function; to read them takes longer than all else when one is made."""
+    return inspect.signature(function).parameters
+
+
 def _keywords(cls: type[Optimizer]) -> list[str]:
-    parameters = inspect.signature(cls).parameters.values()
+    parameters = _parameters(cls).values()  # type: ignore[arg-type]  # as above
     return [p.name for p in parameters if p.kind is not inspect.Parameter.VAR_KEYWORD and p.name != "params"]
 
 
@@ -222,7 +229,7 @@ def _check_base(base_optimizer: object) -> None:
     if issubclass(base_optimizer, SparseAdam):
         message = "the base optimizer must take dense gradients, but SparseAdam takes sparse ones alone. Use Adam."
         raise BaseOptimizerError(message)
-    closure = inspect.signature(base_optimizer.step).parameters.get("closure")
+    closure = _parameters(base_optimizer.step).get("closure")
     if closure is not None and closure.default is inspect.Parameter.empty:
         message = (
             f"the base optimizer's step must need no closure, but that of {base_optimizer.__name__} does: it evaluates "

@@ -39,7 +39,8 @@ def csv_pieces(pages: Iterable[Columns], schema: pa.Schema) -> Iterator[bytes]:
     with csv.CSVWriter(outlet, schema) as writer:
         yield outlet.taken()
         for page in pages:
-            writer.write_batch(_batch({name: _harmless(values) for name, values in page.items()}, schema))
+            texts = {field.name for field in schema if field.type == pa.string()} & page.keys()
+            writer.write_batch(_batch(page | {name: _harmless(page[name]) for name in texts}, schema))
             yield outlet.taken()
 
 
@@ -82,8 +83,8 @@ def _n_points(curve: Mapping[str, Sequence[float]]) -> int:
 
 
 def _harmless(values: list[Any]) -> list[Any]:
-    """Return a column whose texts are no formulas; those of a column are few, and numbers stay as they are."""
-    texts = {value: csv_text(value) for value in set(values) if isinstance(value, str)}
+    """Return a column of texts that are no formulas; most of them stand in many rows."""
+    texts = {value: csv_text(value) for value in set(values) if value is not None}
     return [texts.get(value, value) for value in values] if any(map(str.__ne__, texts, texts.values())) else values
 
 

@@ -32,7 +32,7 @@ _WORDS = {4: "I", 8: "Q"}  # of an unsigned integer of so many bytes, in the lan
 _BYTES = tuple(bytes((value,)) for value in range(0x80))
 
 
-class _Form(IntEnum):
+class Form(IntEnum):
     """The forms of a run; the numbers are in every stored curve: never change or reuse one."""
 
     FALSE = 0
@@ -46,8 +46,8 @@ class _Form(IntEnum):
 
 
 # plain integers and functions, since a record has a dozen numbers
-_TRUE, _INTEGERS, _WHOLE, _SHARES = map(int, (_Form.TRUE, _Form.INTEGERS, _Form.WHOLE, _Form.SHARES))
-_SINGLE, _DOUBLE = int(_Form.SINGLE), int(_Form.DOUBLE)
+_TRUE, _INTEGERS, _WHOLE, _SHARES = map(int, (Form.TRUE, Form.INTEGERS, Form.WHOLE, Form.SHARES))
+_SINGLE, _DOUBLE = int(Form.SINGLE), int(Form.DOUBLE)
 _pack_single, _unpack_single = struct.Struct("<f").pack, struct.Struct("<f").unpack_from
 _unpack_double = struct.Struct("<d").unpack_from
 
@@ -142,26 +142,26 @@ def _pack_runs(series: Sequence[Sequence[float]], *, framed: bool) -> bytes:
 
 def _pack_run(values: Sequence[Number], *, framed: bool = False) -> bytes:
     if not values:
-        return bytes((_Form.DOUBLE,))
+        return bytes((Form.DOUBLE,))
     first = values[0]
     if isinstance(first, bool):
-        return bytes((_Form.TRUE if first else _Form.FALSE,))
+        return bytes((Form.TRUE if first else Form.FALSE,))
     if isinstance(first, int):
         if not -MAX_INTEGER <= first <= MAX_INTEGER:
             raise ValueError(f"an integer must fit into 63 bits, but got {first!r}.")
-        return bytes((_Form.INTEGERS,)) + _differences((first,))
+        return bytes((Form.INTEGERS,)) + _differences((first,))
     if all(-MAX_WHOLE < value < MAX_WHOLE and (value or math.copysign(1.0, value) > 0) for value in values):
         whole = [int(value) for value in values]
         if whole == list(values):
-            return bytes((_Form.WHOLE,)) + (_framed_progression(whole) if framed else _differences(whole))
+            return bytes((Form.WHOLE,)) + (_framed_progression(whole) if framed else _differences(whole))
     narrow = _narrowed(values)
     single = all(near == value or value != value for near, value in zip(narrow, values, strict=True))
     shares = _shares(values, single=single)
     if shares is not None:
         total, counts = shares
         packed = _frame(counts) if framed else b"".join(map(_varint, counts))
-        return bytes((_Form.SINGLE_SHARES if single else _Form.SHARES,)) + _varint(total) + packed
-    form, letter, width = (_Form.SINGLE, "f", 4) if single else (_Form.DOUBLE, "d", 8)
+        return bytes((Form.SINGLE_SHARES if single else Form.SHARES,)) + _varint(total) + packed
+    form, letter, width = (Form.SINGLE, "f", 4) if single else (Form.DOUBLE, "d", 8)
     packed = struct.pack(f"<{len(values)}{letter}", *values)
     return bytes((form,)) + (_frame_of_bits(packed, width) if framed else _planes(packed, width))
 
@@ -289,24 +289,24 @@ class _Reader:
         return value
 
     def run(self, length: int) -> Sequence[Number]:
-        form = _Form(self._packed[self._at])
+        form = Form(self._packed[self._at])
         self._at += 1
-        if form in (_Form.FALSE, _Form.TRUE):
-            return (form is _Form.TRUE,)
-        if form in (_Form.SINGLE, _Form.DOUBLE):
-            letter, width = ("f", 4) if form is _Form.SINGLE else ("d", 8)
+        if form in (Form.FALSE, Form.TRUE):
+            return (form is Form.TRUE,)
+        if form in (Form.SINGLE, Form.DOUBLE):
+            letter, width = ("f", 4) if form is Form.SINGLE else ("d", 8)
             if self._framed and length:
                 return self._framed_bits(length, letter, width)
             planes = self._packed[self._at : self._at + width * length]
             self._at += width * length
             # taking every length-th byte puts the planes back into numbers
             return struct.unpack(f"<{length}{letter}", _planes(planes, length)) if length else ()
-        if form in (_Form.SHARES, _Form.SINGLE_SHARES):
+        if form in (Form.SHARES, Form.SINGLE_SHARES):
             total = self.varint()
             counts = self._frame(length) if self._framed else [self.varint() for _ in range(length)]
-            return _restored(counts, total, single=form is _Form.SINGLE_SHARES)
+            return _restored(counts, total, single=form is Form.SINGLE_SHARES)
         integers = self._framed_progression(length) if self._framed else self._progression(length)
-        return integers if form is _Form.INTEGERS else [float(value) for value in integers]
+        return integers if form is Form.INTEGERS else [float(value) for value in integers]
 
     def _frame(self, length: int) -> list[int]:
         least, width = self.varint(), self._packed[self._at]

@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, select
 
 from benchmark.records import Status
-from service.store.codec import unpack_curve, unpack_numbers
+from service.store.codec import unpack_curve
+from service.store.decoding import unpack_columns
 from service.store.part import Part, job_seq
 from service.store.reading import page_of_links
 from service.store.tables import fingerprint, label, link, origin, record
@@ -87,13 +88,18 @@ def _columns(rows: Sequence[Row[Any]], shapes: dict[int, Any]) -> Columns:
     read = dict(zip(rows[0]._fields, map(list, zip(*rows, strict=True)), strict=True))
     columns: Columns = {name: read[name] for name in (*(column.name for column in _PLAIN), "reused")}
     seqs, hyperparameters, metrics = (read[column.name] for column in _PACKED)
-    columns["execution"], columns["device"] = ([shapes[seq][name] for seq in seqs] for name in ("execution", "device"))
+    for word in ("execution", "device"):
+        words = {seq: shape[word] for seq, shape in shapes.items()}
+        columns[word] = [words[seq] for seq in seqs]
     for wanted, shape in shapes.items():
         places = [place for place, seq in enumerate(seqs) if seq == wanted]
         scores = (*shape["metrics"], *shape.get("diagnostics", ()))
         for names, packed in ((shape["hyperparameters"], hyperparameters), (scores, metrics)):
-            numbers = [unpack_numbers(packed[place], len(names)) for place in places]
-            for name, values in zip(names, zip(*numbers, strict=True), strict=False):
+            found = unpack_columns([packed[place] for place in places], len(names))
+            for name, values in zip(names, found, strict=True):
+                if len(shapes) == 1:
+                    columns[name] = values
+                    continue
                 column = columns.setdefault(name, [None] * len(rows))
                 for place, value in zip(places, values, strict=True):
                     column[place] = value

@@ -3,14 +3,14 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Select, and_, or_, select
+from sqlalchemy import Connection, Select, and_, null, or_, select
 
 from benchmark.records import Status
 from service.store import checks
 from service.store.entities import StoredRecord
 from service.store.errors import InvalidValueError, NotFoundError
 from service.store.part import Part, job_seq, read_job
-from service.store.rows import record_from_row
+from service.store.rows import parts_of_rows, record_of
 from service.store.tables import fingerprint, key_bytes, label, link, origin, record, setting, tally
 
 STREAM_PAGE = 500
@@ -44,10 +44,28 @@ class Reading(Part):
         Raises:
             NotFoundError: if there is no such job.
         """
+        return list(map(_stored, self.parts_of_records(job_id, after, limit, status, optimizer, task, curves=curves)))
+
+    def parts_of_records(
+        self,
+        job_id: str,
+        after: str | None = None,
+        limit: int = 100,
+        status: Status | None = None,
+        optimizer: str | None = None,
+        task: str | None = None,
+        *,
+        curves: bool = True,
+    ) -> list[dict[str, Any]]:
+        """Return what `records` does as plain values: the parts of each record by name.
+
+        Raises:
+            NotFoundError: if there is no such job.
+        """
         with self._database.read() as connection:
             statement = _records(job_id, curves=curves).where(link.c.job_seq == job_seq(connection, job_id))
             statement = page_of_links(statement, after, limit, status, optimizer, task)
-            return [self._stored(connection, row) for row in connection.execute(statement).mappings()]
+            return self._parts(connection, statement)
 
     def iter_records(self, job_id: str, *, curves: bool = True) -> Iterator[StoredRecord]:
         """Yield the records that a job uses, by config_key, holding one page and no transaction between pages.
@@ -66,15 +84,21 @@ class Reading(Part):
         Raises:
             NotFoundError: if there is none of that id.
         """
+        return _stored(self.parts_of_record(record_id))
+
+    def parts_of_record(self, record_id: str) -> dict[str, Any]:
+        """Return what `record` does as plain values: its parts by name; raises as that does."""
         try:
             key_bytes(record_id)
         except InvalidValueError:
             raise NotFoundError(f"there is no record {record_id!r}.") from None
         with self._database.read() as connection:
-            row = connection.execute(_plain_records().where(record.c.id == record_id)).mappings().one_or_none()
-            if row is None:
-                raise NotFoundError(f"there is no record {record_id!r}.")
-            return self._stored(connection, row)
+            unlinked = (null().label(name) for name in ("task", "optimizer", "reused"))
+            statement = _plain_records().add_columns(*unlinked).where(record.c.id == record_id)
+            found = self._parts(connection, statement)
+        if not found:
+            raise NotFoundError(f"there is no record {record_id!r}.")
+        return found[0]
 
     def done_keys(self, job_id: str) -> set[str]:
         """Return the cells that a job need not train: completed, diverged, or timed out since its last retry.
@@ -121,17 +145,21 @@ class Reading(Part):
             )
             return set(connection.execute(statement).scalars())
 
-    def _stored(self, connection: Connection, row: RowMapping) -> StoredRecord:
-        return StoredRecord(
-            record=record_from_row(row, self._shapes.document(connection, row["shape_seq"])),
-            job_id=row["job_id"],
-            attempt=row["attempt"],
-            created_at=row["created_at"],
-            seq=row["seq"],
-            task=row.get("task"),
-            optimizer=row.get("optimizer"),
-            reused=row.get("reused"),
-        )
+    def _parts(self, connection: Connection, statement: Select[Any]) -> list[dict[str, Any]]:
+        return parts_of_rows(connection.execute(statement), lambda seq: self._shapes.document(connection, seq))
+
+
+def _stored(parts: Mapping[str, Any]) -> StoredRecord:
+    return StoredRecord(
+        record=record_of(parts),
+        job_id=parts["job_id"],
+        attempt=parts["attempt"],
+        created_at=parts["created_at"],
+        seq=parts["seq"],
+        task=parts["task"],
+        optimizer=parts["optimizer"],
+        reused=parts["reused"],
+    )
 
 
 def page_of_links(
@@ -156,7 +184,7 @@ def page_of_links(
 
 
 def _plain_records(*, curves: bool = True) -> Select[Any]:
-    columns = [column for column in record.c if curves or column is not record.c.curve]
+    columns = [column if curves or column is not record.c.curve else null().label("curve") for column in record.c]
     keys = (fingerprint.c.key.label("fingerprint"), setting.c.key.label("setting"))
     whence = (origin.c.job_id, origin.c.attempt)
     return select(*columns, *keys, *whence).join_from(record, fingerprint).join(setting).join(origin)

@@ -1,15 +1,16 @@
 """Between a record and its row: words go into a shape that many records share, numbers into packed columns."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import RowMapping
+from sqlalchemy import Result
 
 from benchmark.canonical import content_hash
 from benchmark.records import Cost, Diagnostics, Outcome, PackPlace, Record, Scalar, Status
 from service.store import checks
 from service.store.codec import pack_curve, pack_numbers, unpack_curve, unpack_numbers
+from service.store.decoding import unpack_rows
 from service.store.errors import InvalidValueError
 
 
@@ -86,35 +87,60 @@ def hyperparameters_of(packed: bytes, shape: Mapping[str, Any]) -> dict[str, Sca
     return dict(zip(names, unpack_numbers(packed, len(names)), strict=True))
 
 
-def record_from_row(row: RowMapping, shape: Mapping[str, Any]) -> Record:
-    """Return the record of a row joined with its fingerprint and setting; without its curve where that was not read."""
-    metrics = shape["metrics"]
-    n_means = len(shape.get("diagnostics", ()))
-    values = unpack_numbers(row["metrics"], len(metrics) + n_means)
-    mean_delta = float(values.pop()) if n_means else None
+def parts_of_rows(rows: Result[Any], shape_of: Callable[[int], Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the parts of records by name, from rows with all of a record's columns.
+
+    What is packed comes as mappings, and what the shape says is beside it; a record of an earlier version has no
+    `mean_delta`.
+
+    Args:
+        rows: a null curve is an empty one.
+        shape_of: gives the document of a shape by its number.
+    """
+    names = tuple(rows.keys())
+    found = [dict(zip(names, row, strict=True)) for row in rows.all()]
+    alike: dict[int, list[dict[str, Any]]] = {}
+    for parts in found:
+        alike.setdefault(parts["shape_seq"], []).append(parts)
+    for seq, theirs in alike.items():
+        shape = shape_of(seq)
+        hyperparameters, metrics, means = shape["hyperparameters"], shape["metrics"], shape.get("diagnostics", ())
+        values = unpack_rows([parts["hyperparameters"] for parts in theirs], len(hyperparameters))
+        numbers = unpack_rows([parts["metrics"] for parts in theirs], len(metrics) + len(means))
+        for parts, ours, measured in zip(theirs, values, numbers, strict=True):
+            parts["hyperparameters"] = dict(zip(hyperparameters, ours, strict=True))
+            parts["metrics"] = dict(zip(metrics, map(float, measured), strict=False))
+            parts["mean_delta"] = float(measured[-1]) if means else None
+            parts["curve"] = unpack_curve(parts["curve"], shape["curve"])
+            parts["execution"], parts["device"] = shape["execution"], shape["device"]
+    return found
+
+
+def record_of(parts: Mapping[str, Any]) -> Record:
+    """Return the record that has these parts."""
     return Record(
-        config_key=row["config_key"],
-        fingerprint=row["fingerprint"],
-        setting=row["setting"],
-        hyperparameters=hyperparameters_of(row["hyperparameters"], shape),
-        seed=row["seed"],
+        config_key=parts["config_key"],
+        fingerprint=parts["fingerprint"],
+        setting=parts["setting"],
+        hyperparameters=parts["hyperparameters"],
+        seed=parts["seed"],
         outcome=Outcome(
-            status=Status(row["status"]),
-            metrics={name: float(value) for name, value in zip(metrics, values, strict=True)},
-            curve=unpack_curve(row.get("curve"), shape["curve"]),
+            status=Status(parts["status"]),
+            metrics=parts["metrics"],
+            curve=parts["curve"],
             cost=Cost(
-                steps=row["steps"],
-                gradient_evaluations=row["gradient_evaluations"],
-                elapsed_s=row["elapsed_s"],
-                amortised=row["amortised"],
-                execution=shape["execution"],
-                device=shape["device"],
+                steps=parts["steps"],
+                gradient_evaluations=parts["gradient_evaluations"],
+                elapsed_s=parts["elapsed_s"],
+                amortised=parts["amortised"],
+                execution=parts["execution"],
+                device=parts["device"],
             ),
-            diagnostics=Diagnostics(row["grad_norm"], row["delta_over_rho"], mean_delta),
-            collapsed=row["collapsed"],
-            diverged_at_step=row["diverged_at_step"],
-            error=row["error"],
+            diagnostics=Diagnostics(parts["grad_norm"], parts["delta_over_rho"], parts["mean_delta"]),
+            collapsed=parts["collapsed"],
+            diverged_at_step=parts["diverged_at_step"],
+            error=parts["error"],
         ),
-        pack=PackPlace(row["pack"], row["pack_size"], row["pack_position"]),
-        id=row["id"],
+        pack=PackPlace(parts["pack"], parts["pack_size"], parts["pack_position"]),
+        id=parts["id"],
     )

@@ -6,7 +6,8 @@ from itertools import chain
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
 from starlette.concurrency import iterate_in_threadpool
 
 from benchmark import Status
@@ -60,18 +61,18 @@ def list_records(
             return same
     if chosen != "json":
         return _export(state, job, chosen, headers, status, optimizer, task, curves=curves)
-    found = state.store.records(job_id, page_token, page_size + 1, status, optimizer, task, curves=curves)
+    found = state.store.parts_of_records(job_id, page_token, page_size + 1, status, optimizer, task, curves=curves)
     page = found[:page_size]
-    items = [record_values(stored, with_curve=curves) for stored in page]
+    items = [record_values(parts, with_curve=curves) for parts in page]
     more = len(found) > page_size
-    document = {"items": items, "next_page_token": page[-1].record.config_key if more else None}
-    return JSONResponse(document, headers=headers)
+    document = {"items": items, "next_page_token": page[-1]["config_key"] if more else None}
+    return Response(to_json(document), headers=headers, media_type=FORMATS["json"])
 
 
 @single_router.get("/{record_id}")
 def get_record(state: State, record_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> RecordShape:
     """Return a record with its curve."""
-    return RecordShape(**record_values(state.store.record(record_id), with_curve=True))
+    return RecordShape(**record_values(state.store.parts_of_record(record_id), with_curve=True))
 
 
 def _export(

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from benchmark.records import Record, Scalar
+from benchmark.canonical import finite_or_none
+from benchmark.records import Scalar
 from service.jobs.dispatcher import host_of
 from service.states import JobState, Request
 from service.store import Dispatcher, Job, Ownership, Progress, StoredRecord
@@ -145,6 +146,10 @@ class RecordShape(BaseModel):
     reused: bool | None
 
 
+_COST, _DIAGNOSTICS = tuple(CostShape.model_fields), tuple(DiagnosticsShape.model_fields)
+_PLAIN_PARTS = tuple(name for name in RecordShape.model_fields if name not in ("cost", "diagnostics", "curve"))
+
+
 class RecordPage(BaseModel):
     """One page of a job's records, in the order of their config_key."""
 
@@ -200,18 +205,15 @@ def _missing_cell_values(stored: StoredRecord) -> dict[str, Any]:
     }
 
 
-def record_values(stored: StoredRecord, *, with_curve: bool) -> dict[str, Any]:
-    """Return the values of a `RecordShape`."""
-    record: Record = stored.record
-    values: Mapping[str, Any] = record.to_dict()
-    names = RecordShape.model_fields.keys() & values.keys()
-    return {
-        **{name: values[name] for name in names},
-        "curve": values["curve"] if with_curve else None,
-        "task": stored.task,
-        "optimizer": stored.optimizer,
-        "reused": stored.reused,
-    }
+def record_values(parts: Mapping[str, Any], *, with_curve: bool) -> dict[str, Any]:
+    """Return the values of a `RecordShape` that has these parts."""
+    values = {name: parts[name] for name in _PLAIN_PARTS}
+    values["cost"] = {name: parts[name] for name in _COST}
+    values["diagnostics"] = {name: parts[name] for name in _DIAGNOSTICS}
+    values["curve"] = None
+    if with_curve:
+        values["curve"] = {name: list(map(finite_or_none, series)) for name, series in parts["curve"].items()}
+    return values
 
 
 def dispatcher_values(dispatcher: Dispatcher) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from service.store import NotFoundError, Store
 from service.store import exporting as store_exporting
 from service.web import records
+from service.web.shapes import RecordPage
 from tests.service.filling import completed, diverged, failed, mixed, run_made_up, submit
 from tests.service.processes import until
 
@@ -66,6 +67,20 @@ def test_records_are_filtered_and_come_with_curves(web: httpx.Client, job_url: s
     assert found[0]["curve"]["train_loss"] == [None], "JSON has no infinity"
     assert found[0]["hyperparameters"]["rho"] == 1.0
     assert len(web.get(f"{job_url}/records", params={"optimizer": "gd"}).json()["items"]) == 4
+
+
+@pytest.mark.parametrize("curves", [False, True])
+def test_a_page_is_what_its_model_says(web: httpx.Client, store: Store, curves: bool) -> None:
+    """Pages are written without their model; what they hold is what the records say, in its shape."""
+    job = run_made_up(store, submit(store), mixed)
+    answer = web.get(f"/api/v1/jobs/{job.id}/records", params={"curves": curves})
+    page = RecordPage.model_validate_json(answer.content, strict=True)
+    assert page.model_dump(mode="json") == answer.json()
+    stored = store.records(job.id)
+    assert [item.id for item in page.items] == [one.record.id for one in stored]
+    for item, one in zip(answer.json()["items"], stored, strict=True):
+        document = one.record.to_dict() | {"task": one.task, "optimizer": one.optimizer, "reused": one.reused}
+        assert item == {name: document[name] for name in item} | ({} if curves else {"curve": None})
 
 
 def test_a_record_by_its_id(web: httpx.Client, job_url: str) -> None:
