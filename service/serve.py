@@ -16,6 +16,7 @@ from service.keeping import kept_dispatchers
 from service.settings import Settings
 from service.store import Store
 from service.web.app import create_app
+from service.web.connections import Connection
 from service.web.guard import LOOPBACK_HOSTS
 from service.webhooks.delivering import delivering
 
@@ -77,6 +78,8 @@ def serve(
     app = create_app(store, settings, hosts=hosts, is_exposed=front.exposure(settings) is not None)
     config = uvicorn.Config(
         app,
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from benchmark.spec.spec import Spec
 
 MAX_TWINS = 20  # grids with a configuration in common that are named
+MAX_PROBLEMS = 100  # when there are more, the rest of the optimizers is not looked at: a nearest name takes its time
 MIN_WIDTH = 1e-6  # of an interval, as a share of its larger end: rounding has to leave room for a design
 LEAST_END = 1e-290  # of the larger end: below, numbers lose their digits
 Place = tuple[int | str, ...]
@@ -78,7 +79,7 @@ def resolve(spec: "Spec", max_cells: int) -> tuple[tuple[Grid, ...], list[Proble
     _check_unique(titles, "optimizer", problems)
     _check_unique(((entry.title, ("tasks", index)) for index, entry in enumerate(spec.tasks)), "task", problems)
     tasks = [_task(spec, entry, ("tasks", index), problems) for index, entry in enumerate(spec.tasks)]
-    arms = [_arm(spec, entry, place, problems) for entry, place in entries]
+    arms = [_arm(spec, entry, place, problems) for entry, place in entries if len(problems) <= MAX_PROBLEMS]
     _check_used(spec, entries, problems)
     problems += control_problems(spec)
     if problems:
