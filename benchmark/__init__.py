@@ -9,6 +9,7 @@ from benchmark.errors import (
     SpecError,
     TableError,
     TaskDataError,
+    TaskFaultError,
     UnknownTaskError,
 )
 from benchmark.own_runs import table
@@ -37,6 +38,7 @@ __all__ = [
     "Status",
     "TableError",
     "TaskDataError",
+    "TaskFaultError",
     "UnknownTaskError",
     "load_plugins",
     "run",

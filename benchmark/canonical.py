@@ -30,7 +30,12 @@ def canonical_json(document: object) -> str:
 
 def content_hash(document: object) -> str:
     """Return the first 128 bits of the SHA-256 of the canonical JSON, as 32 hex digits."""
-    return hashlib.sha256(canonical_json(document).encode()).hexdigest()[:HASH_LENGTH]
+    return text_hash(canonical_json(document))
+
+
+def text_hash(text: str) -> str:
+    """Return the first 128 bits of the SHA-256 of a text, as 32 hex digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_LENGTH]
 
 
 def finite_or_none(value: float) -> float | None:

@@ -4,6 +4,7 @@ BenchmarkError
 ├── SpecError         a spec that breaks a rule; carries one problem a broken rule
 ├── UnknownTaskError  a task that is not registered
 ├── TaskDataError     data of a task that is missing or damaged
+├── TaskFaultError    a task of a user's own whose code fails
 ├── TableError        runs from which no robustness table can be made
 ├── FusionError       cells that are to be trained together and cannot be
 ├── PluginError       plug-ins that are allowed and cannot be loaded
@@ -43,6 +44,10 @@ class UnknownTaskError(BenchmarkError):
 
 class TaskDataError(BenchmarkError):
     """The data of a task is missing or not what its checksum says."""
+
+
+class TaskFaultError(BenchmarkError):
+    """The code of a task fails where every cell needs it, as it may of a task that a user added."""
 
 
 class TableError(BenchmarkError):

@@ -30,6 +30,7 @@ def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
     """
     kinds = frame_columns(spec)
     columns: dict[str, list[object]] = {name: [] for name in kinds}
+    ends = [(name, column.append) for name, column in columns.items()]
     for cell in known_cells(spec, records):
         row: dict[str, object] = {
             "task": cell.task,
@@ -39,8 +40,9 @@ def results_frame(spec: Spec, records: Mapping[str, Record]) -> pd.DataFrame:
             **cell.hyperparameters,
             **_outcome(records.get(cell.key)),
         }
-        for name in kinds:
-            columns[name].append(row.get(name))
+        value_of = row.get
+        for name, append in ends:
+            append(value_of(name))
     return pd.DataFrame({name: pd.Series(column, dtype=kinds[name]) for name, column in columns.items()})
 
 

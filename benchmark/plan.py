@@ -8,7 +8,7 @@ import torch
 from benchmark.records import Scalar
 from benchmark.schedule import total_steps
 from benchmark.spec import Grid, Spec
-from benchmark.tasks import load_task
+from benchmark.tasks import load_task, task_faults
 from optimizers import optimizer_info
 
 
@@ -30,11 +30,13 @@ def price(spec: Spec) -> tuple[GridPrice, ...]:
 
     Raises:
         TaskDataError: when the data of a task is not there.
+        TaskFaultError: when the code of a task fails.
     """
     prices = []
     for grid in spec.grids:
-        task = load_task(grid.setting.task, grid.setting.task_params)
-        n_examples = len(task.data(spec.seeds.base, torch.device("cpu")).train[0])
+        with task_faults(grid.setting.task):
+            task = load_task(grid.setting.task, grid.setting.task_params)
+            n_examples = len(task.data(spec.seeds.base, torch.device("cpu")).train[0])
         rule = optimizer_info(grid.setting.rule)
         evaluations, steps, known = 0, 0, grid.configurations()
         if grid.is_adaptive:  # at the ends of its intervals, whichever is dearer

@@ -10,7 +10,6 @@ import warnings
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
 from ray.tune.search.optuna import OptunaSearch
 
@@ -20,6 +19,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.known import Configuration
 from benchmark.records import Record, Scalar
 from benchmark.spec import Cell, GridAxis
+from benchmark.studies import distribution
 
 SCORE = "score"
 MAX_REPEATS = 1_000  # suggestions in a row that were tried before
@@ -48,7 +48,7 @@ class TpeSearch:
         )
         seed = int(content_hash(list(identity))[:8], 16) % 2**31
         self._optuna = OptunaSearch(
-            {axis.name: _distribution(axis) for axis in search.grid.axes},
+            {axis.name: distribution(axis.scale, axis.values) for axis in search.grid.axes},
             metric=SCORE,
             mode="max",
             sampler=TPESampler(seed=seed),
@@ -107,15 +107,6 @@ class TpeSearch:
     def _swept(self, configuration: Configuration) -> dict[str, Scalar]:
         names = {axis.name for axis in self._search.grid.axes}
         return {name: value for name, value in configuration if name in names}
-
-
-def _distribution(axis: GridAxis) -> BaseDistribution:
-    if axis.scale == "values":
-        return CategoricalDistribution(axis.values)
-    low, high = axis.values
-    if isinstance(low, int):
-        return IntDistribution(low, int(high), log=axis.scale == "log")
-    return FloatDistribution(low, high, log=axis.scale == "log")
 
 
 def _rounded(value: Scalar, axis: GridAxis) -> Scalar:

@@ -24,7 +24,7 @@ from benchmark.robustness import HeldEqual, RobustnessTable, render_html
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tables import spec_table
-from benchmark.tasks import load_task
+from benchmark.tasks import load_task, task_faults
 
 if TYPE_CHECKING:
     from benchmark.figures import Figure
@@ -178,6 +178,7 @@ def train_missing(
 
     Raises:
         TaskDataError: when the data of a task is missing or damaged; before anything starts.
+        TaskFaultError: when the code of a task fails; likewise.
         RayUnavailableError: when Ray cannot be started or reached.
         BenchmarkError: when Ray Tune ends before every cell has a record although nobody asked to drain.
     """
@@ -186,7 +187,8 @@ def train_missing(
     searches = adaptive_searches(spec, records, cells)
     settings = [cell.setting for cell in cells] + [search.grid.setting for search in searches]
     for setting in {setting.key: setting for setting in settings}.values():
-        _ = load_task(setting.task, setting.task_params).data_version
+        with task_faults(setting.task):
+            _ = load_task(setting.task, setting.task_params).data_version
     prepare_ray_environment(options)
     from benchmark import raytune  # Ray reads the environment when it is imported, and few processes need it
 

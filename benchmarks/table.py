@@ -1,14 +1,16 @@
 """Measure time and memory of the robustness table: all measures and intervals of 100,000 and 1,000,000 cells.
 
-    python -m benchmarks.table [--smoke | --million] [--seeds N]
+    python -m benchmarks.table [--smoke | --million] [--profile]
 
+Three optimizers, each on a full grid with 3 seeds (t-intervals) and with 10 (the joint bootstrap, which takes longer).
 Each size runs in a process of its own, so that its peak of memory is its own. The frame is built before the clock
-starts; its bytes are part of the peak, as they are for a caller.
+starts; its bytes are part of the peak, as they are for a caller, and so is what Python and its libraries take.
 """
 
 import argparse
-import math
+import cProfile
 import multiprocessing
+import pstats
 import resource
 import sys
 import time
@@ -21,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 import pandas as pd
 
-from benchmark.robustness import AxisInfo, GridInfo, TaskScoring, robustness_table
+from benchmark.robustness import AxisInfo, GridInfo, RobustnessTable, TaskScoring, robustness_table
 
 OPTIMIZERS = ("gd", "sam", "msam")
 SCORING = TaskScoring("digits-mlp", "accuracy", "maximize", 0.01, 0.1)
@@ -29,12 +31,18 @@ SCORING = TaskScoring("digits-mlp", "accuracy", "maximize", 0.01, 0.1)
 
 @dataclass(frozen=True)
 class Size:
-    """A table to measure, and what it should take."""
+    """A table to measure: learning rates, radii and seeds of each optimizer; and what it should take."""
 
-    n_cells: int
-    n_seeds: int
+    shape: tuple[int, int, int]
     limit_s: float
     limit_mb: float
+
+
+SMALL = Size((4, 5, 10), 1.0, 500)
+SMOKE = (Size((10, 10, 3), 1.0, 500), Size((10, 10, 10), 1.0, 500))
+USUAL = (Size((41, 271, 3), 1.0, 500), Size((33, 101, 10), 1.0, 500))  # 99,999 and 99,990 cells
+MILLION = (Size((273, 407, 3), 10.0, 3_000), Size((123, 271, 10), 10.0, 3_000))  # 999,999 and 999,990
+N_LINES = 25  # of a profile
 
 
 @dataclass(frozen=True)
@@ -43,15 +51,16 @@ class Measured:
 
     n_cells: int
     elapsed_s: float
+    before_mb: float
     peak_mb: float
 
 
-def make_runs(n_cells: int, n_seeds: int) -> tuple[pd.DataFrame, tuple[GridInfo, ...]]:
-    """Return runs of three optimizers with about `n_cells` cells, one in 50 diverged, and their grids."""
-    side = max(2, math.isqrt(n_cells // (len(OPTIMIZERS) * n_seeds)))
+def make_runs(shape: tuple[int, int, int]) -> tuple[pd.DataFrame, tuple[GridInfo, ...]]:
+    """Return runs of three optimizers with this many learning rates, radii and seeds, and their grids."""
+    n_rates, n_radii, n_seeds = shape
     rng = np.random.default_rng(0)
-    rates = AxisInfo("lr", "log", tuple(np.geomspace(1e-3, 1, side).tolist()))
-    radii = AxisInfo("rho", "log", tuple(np.geomspace(1e-2, 1, side).tolist()))
+    rates = AxisInfo("lr", "log", tuple(np.geomspace(1e-3, 1, n_rates).tolist()))
+    radii = AxisInfo("rho", "log", tuple(np.geomspace(1e-2, 1, n_radii).tolist()))
     lr, rho, seed = (
         part.ravel() for part in np.meshgrid(rates.numbers, radii.numbers, np.arange(n_seeds), indexing="ij")
     )
@@ -72,39 +81,55 @@ def make_runs(n_cells: int, n_seeds: int) -> tuple[pd.DataFrame, tuple[GridInfo,
 
 def measure(size: Size) -> Measured:
     """Return what the table of one size takes in this process."""
-    robustness_table(*make_small())
-    frame, grids = make_runs(size.n_cells, size.n_seeds)
+    table_of(SMALL)  # loads what is loaded once
+    before = peak_mb()
+    frame, grids = make_runs(size.shape)
     start = time.perf_counter()
     table = robustness_table(frame, SCORING, grids)
     elapsed = time.perf_counter() - start
-    if len(table.rows) != len(OPTIMIZERS):
+    if len(table.rows) != len(OPTIMIZERS) or not all(row.ranked for row in table.rows):
         raise SystemExit("the table is not what it should be")
-    return Measured(len(frame), elapsed, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return Measured(len(frame), elapsed, before, peak_mb())
 
 
-def make_small() -> tuple[pd.DataFrame, TaskScoring, tuple[GridInfo, ...]]:
-    """Return the arguments of a table of a few cells, to load what is loaded once."""
-    frame, grids = make_runs(120, 10)
-    return frame, SCORING, grids
+def profile(size: Size) -> None:
+    """Print where the time of a table goes."""
+    table_of(SMALL)
+    frame, grids = make_runs(size.shape)
+    profiler = cProfile.Profile()
+    profiler.runcall(robustness_table, frame, SCORING, grids)
+    pstats.Stats(profiler).sort_stats("cumulative").print_stats("benchmark/robustness", N_LINES)
+
+
+def table_of(size: Size) -> RobustnessTable:
+    """Return the table of one size."""
+    frame, grids = make_runs(size.shape)
+    return robustness_table(frame, SCORING, grids)
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> int:
     """Print one line a size."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--smoke", action="store_true", help="3,000 cells only")
+    parser.add_argument("--smoke", action="store_true", help="a few hundred cells only")
     parser.add_argument("--million", action="store_true", help="1,000,000 cells too")
-    parser.add_argument("--seeds", type=int, default=10, help="seeds of each configuration (default: 10)")
+    parser.add_argument("--profile", action="store_true", help="say where the time goes instead")
     arguments = parser.parse_args()
-    sizes = [Size(3_000 if arguments.smoke else 100_000, arguments.seeds, 1.0, 500)]
-    if arguments.million:
-        sizes.append(Size(1_000_000, arguments.seeds, 10.0, 3_000))
-    print(f"{'cells':>10} {'seeds':>6} {'seconds':>8} {'of aim':>7} {'peak MB':>8} {'of aim':>7}")
+    sizes = SMOKE if arguments.smoke else USUAL + (MILLION if arguments.million else ())
+    if arguments.profile:
+        profile(sizes[-1])
+        return 0
+    print(f"{'cells':>10} {'seeds':>6} {'seconds':>8} {'of aim':>7} {'peak MB':>8} {'of aim':>7} {'MB before':>10}")
     for size in sizes:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             done = pool.submit(measure, size).result()
         time_used = f"{done.elapsed_s:8.2f} {done.elapsed_s / size.limit_s:7.0%}"
         memory_used = f"{done.peak_mb:8.0f} {done.peak_mb / size.limit_mb:7.0%}"
-        print(f"{done.n_cells:>10,} {size.n_seeds:>6} {time_used} {memory_used}")
+        print(f"{done.n_cells:>10,} {size.shape[2]:>6} {time_used} {memory_used} {done.before_mb:>10.0f}", flush=True)
     return 0
 
 

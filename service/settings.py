@@ -1,12 +1,13 @@
-"""Settings: what the environment says, read when asked and not on import."""
+"""Settings: what the environment and the file of settings say, read when asked and not on import."""
 
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from service.configuration import ConfigurationFile
 from service.webhooks.targets import AllowList
 
 DEFAULT_PORT = 8321
@@ -44,7 +45,7 @@ PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z
 
 
 class Settings(BaseSettings):
-    """Settings of every role, from variables with the prefix `RHOBUST_`.
+    """Settings of every role, from variables with the prefix `RHOBUST_`, and below these from the file of settings.
 
     Attributes:
         url: of the server that clients talk to.
@@ -85,6 +86,17 @@ class Settings(BaseSettings):
     max_queued: Annotated[int, Field(ge=1)] = 100
     max_requests_per_s: Annotated[float, Field(gt=0, le=1e6)] = 50.0
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+
+    @classmethod
+    def settings_customise_sources(  # noqa: D102  (the contract is pydantic's)
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, ConfigurationFile(settings_cls, SECRETS)
 
     @model_validator(mode="after")
     def _take_secrets_from_files(self) -> Self:

@@ -15,7 +15,7 @@ SOURCES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROO
 # where a library may be imported: folders and files
 WALLS = {
     "ray": ("benchmark/raytune.py", "benchmark/raysearch.py"),
-    "optuna": ("benchmark/raysearch.py",),
+    "optuna": ("benchmark/raysearch.py", "benchmark/studies.py"),
     "sqlalchemy": ("service/store",),
     "alembic": ("service/store",),
     "psycopg": ("service/store",),

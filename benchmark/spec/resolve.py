@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmark.canonical import round_significant
-from benchmark.errors import Problem
+from benchmark.errors import Problem, TaskFaultError
 from benchmark.parsing import pointer, unknown_name
 from benchmark.records import Scalar
 from benchmark.spec.axes import Axis
 from benchmark.spec.controls import CONTROL, PARTNER, control_label, control_problems, partner_labels
 from benchmark.spec.grids import Design, Grid, GridAxis, Setting
 from benchmark.spec.models import BaseEntry, Budget, OptimizerEntry, TaskEntry
-from benchmark.tasks import Metric, ParamValue, task_class, task_names
+from benchmark.tasks import Metric, ParamValue, task_class, task_faults, task_names
 from optimizers import (
     NO_BASE,
     BaseInfo,
@@ -199,7 +199,12 @@ def _task(spec: "Spec", entry: TaskEntry, place: Place, problems: list[Problem])
         return None
     if found:
         return None
-    metric = replace(metrics[name], chance=kind(params).chance(name))
+    try:
+        with task_faults(entry.name):
+            metric = replace(metrics[name], chance=kind(params).chance(name))
+    except TaskFaultError as error:
+        problems.append(Problem(pointer(*place, "params"), str(error)))
+        return None
     return _Task(entry.title, kind.name, kind.version, params, budget, metric, tolerance)
 
 

@@ -1,5 +1,6 @@
 """Tasks: what is benchmarked, by name."""
 
+from benchmark.tasks.faults import task_faults
 from benchmark.tasks.protocol import Batch, Metric, Model, ParamValue, Splits, Task
 from benchmark.tasks.registry import (
     adopt_task,
@@ -25,6 +26,7 @@ __all__ = [
     "register_task",
     "registered_tasks",
     "task_class",
+    "task_faults",
     "task_names",
     "task_source",
 ]

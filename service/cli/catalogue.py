@@ -6,28 +6,28 @@ from benchmark import load_plugins
 from benchmark.origins import optimizer_origin, task_origin
 from benchmark.tasks import task_class, task_names
 from optimizers import optimizer_info, optimizer_names
-from service.cli.output import print_rows
+from service.cli.rows import Form, FormOption, print_rows_as
 from service.settings import Settings
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     for command in (optimizers, tasks, figures):
-        app.command()(command)
+        app.command(rich_help_panel="What there is")(command)
 
 
-def optimizers() -> None:
+def optimizers(output: FormOption = Form.TABLE) -> None:
     """List the optimizers that a spec may name."""
     load_plugins(Settings().plugins)
     rows = []
     for name in optimizer_names():
         info = optimizer_info(name)
-        cost, known = f"{info.gradient_evaluations():g}", ", ".join(info.hyperparameters)
+        cost, known = info.gradient_evaluations(), ", ".join(info.hyperparameters)
         rows.append((name, info.title, str(optimizer_origin(name)), cost, known, info.usual))
-    print_rows(("name", "title", "origin", "gradients a step", "hyperparameters", "usual values"), rows)
+    print_rows_as(output, ("name", "title", "origin", "gradients a step", "hyperparameters", "usual values"), rows)
 
 
-def tasks() -> None:
+def tasks(output: FormOption = Form.TABLE) -> None:
     """List the tasks that a spec may name."""
     load_plugins(Settings().plugins)
     rows = []
@@ -36,11 +36,11 @@ def tasks() -> None:
         metrics = ", ".join(metric.name for metric in task.metrics)
         known = ", ".join(task.Parameters.model_fields)
         rows.append((name, task.version, str(task_origin(name)), metrics, known, task.title))
-    print_rows(("name", "version", "origin", "metrics", "parameters", "title"), rows)
+    print_rows_as(output, ("name", "version", "origin", "metrics", "parameters", "title"), rows)
 
 
-def figures() -> None:
+def figures(output: FormOption = Form.TABLE) -> None:
     """List the kinds of figures that `rhobust plot` draws."""
     from benchmark.figures import figure_kinds  # matplotlib and Plotly take a second to load
 
-    print_rows(("name", "what it shows"), [(kind.name, kind.description) for kind in figure_kinds()])
+    print_rows_as(output, ("name", "what it shows"), [(kind.name, kind.description) for kind in figure_kinds()])

@@ -17,7 +17,7 @@ CleanOption = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    app.command()(doctor)
+    app.command(rich_help_panel="Upkeep")(doctor)
 
 
 def doctor(clean: CleanOption = False, output: ListOption = ListOutput.TABLE) -> None:

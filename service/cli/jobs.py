@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli.completion import complete_job_ids
 from service.cli.exits import ExitCode
 from service.cli.output import (
     ListOption,
@@ -13,23 +14,24 @@ from service.cli.output import (
     OutputOption,
     print_facts,
     print_json,
-    print_rows,
     print_table,
     stderr,
 )
+from service.cli.rows import Form, FormOption, print_rows_as
 from service.client import Client, Job, Missing, Owner
 from service.logs import MAX_TAIL_LINES
 from service.states import JobState
 
 UrlOption = Annotated[str | None, typer.Option("--url", help="Server; RHOBUST_URL by default.")]
-JobId = Annotated[str, typer.Argument(help="Id of a job.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of a job.", autocompletion=complete_job_ids)]
+PANEL = "Jobs of a server"
 SpecPath = Annotated[Path, typer.Argument(help="A spec, as YAML or JSON.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    for command in (submit, plan, ls, show, watch, logs, pause, resume, cancel, retry, extend, delete):
-        app.command()(command)
+    for command in (submit, plan, ls, show, watch, logs):
+        app.command(rich_help_panel=PANEL)(command)
 
 
 def submit(
@@ -41,7 +43,9 @@ def submit(
 ) -> None:
     """Submit a spec as a job; its id goes to standard output."""
     if dry_run:
-        plan(spec, url, ListOutput.JSON if output is Output.JSON else ListOutput.TABLE)
+        if output is Output.PARQUET:
+            raise typer.BadParameter("a plan comes as table, json, csv, md or tex.")
+        plan(spec, url, Form(output))
         return
     with Client(url) as client:
         job = client.submit(spec)
@@ -53,15 +57,12 @@ def submit(
         print_table(job.table(), output)
 
 
-def plan(spec: SpecPath, url: UrlOption = None, output: ListOption = ListOutput.TABLE) -> None:
+def plan(spec: SpecPath, url: UrlOption = None, output: FormOption = Form.TABLE) -> None:
     """Say what a spec would cost, without running it."""
     with Client(url) as client:
         found = client.plan(spec)
-    if output is ListOutput.JSON:
-        print_json(found.model_dump(mode="json"))
-        return
     frame = found.to_pandas()
-    print_rows(list(frame.columns), frame.to_numpy().tolist())
+    print_rows_as(output, list(frame.columns), frame.to_numpy().tolist(), documents=found.model_dump(mode="json"))
     stderr.print(found.facts, highlight=False)
     if found.reason:
         stderr.print(f"not known: {found.reason}", highlight=False, markup=False)
@@ -71,19 +72,17 @@ def ls(
     url: UrlOption = None,
     state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only jobs with this task.")] = None,
     text: Annotated[str | None, typer.Option(help="Only jobs with this in their name.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
-    output: ListOption = ListOutput.TABLE,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
+    output: FormOption = Form.TABLE,
 ) -> None:
     """List jobs, newest first."""
-    filters = {name: value for name, value in (("state", state), ("tag", tag), ("text", text)) if value}
     with Client(url) as client:
-        jobs = [job for job, _ in zip(client.jobs(**filters), range(limit), strict=False)]
-    if output is ListOutput.JSON:
-        print_json([job.values for job in jobs])
-        return
-    rows = [(job.id, job.name, job.state, _done(job), job.values["created_at"]) for job in jobs]
-    print_rows(("id", "name", "state", "cells", "submitted"), rows)
+        jobs = client.jobs(state=state, tag=tag, task=task, text=text)
+        found = jobs.first(limit)
+    rows = [jobs.row_of(job) for job in found]
+    print_rows_as(output, jobs.columns, rows, documents=[job.values for job in found])
 
 
 def show(job_id: JobId, url: UrlOption = None, output: ListOption = ListOutput.TABLE) -> None:
@@ -120,57 +119,8 @@ def logs(
             typer.echo(line)
 
 
-def pause(job_id: JobId, url: UrlOption = None) -> None:
-    """Start no more packs of a job; those in flight finish."""
-    _steer(job_id, url, "pause")
-
-
-def resume(job_id: JobId, url: UrlOption = None) -> None:
-    """Put a paused job back into the queue."""
-    _steer(job_id, url, "resume")
-
-
-def cancel(job_id: JobId, url: UrlOption = None) -> None:
-    """End a job at once; what is recorded stays."""
-    _steer(job_id, url, "cancel")
-
-
-def retry(
-    job_id: JobId,
-    url: UrlOption = None,
-    cell_s: Annotated[float | None, typer.Option(min=0, help="New limit for a cell, in seconds.")] = None,
-    job_s: Annotated[float | None, typer.Option(min=0, help="New limit for the job, in seconds.")] = None,
-) -> None:
-    """Train what is missing of an ended job."""
-    limits = {name: value for name, value in (("cell_s", cell_s), ("job_s", job_s)) if value is not None}
-    with Client(url) as client:
-        _say(client.job(job_id).retry(limits))
-
-
-def extend(job_id: JobId, spec: SpecPath, url: UrlOption = None) -> None:
-    """Train what a larger spec adds to an ended job; its cells must all be in the spec."""
-    with Client(url) as client:
-        _say(client.job(job_id).extend(spec))
-
-
-def delete(job_id: JobId, url: UrlOption = None) -> None:
-    """Delete an ended job and the records that no other job uses."""
-    with Client(url) as client:
-        client.job(job_id).delete()
-
-
-def _steer(job_id: str, url: str | None, action: str) -> None:
-    with Client(url) as client:
-        job = client.job(job_id)
-        steered: Job = getattr(job, action)()
-        _say(steered)
-
-
-def _say(job: Job) -> None:
-    stderr.print(f"job {job.id} is {_state(job)}", markup=False, highlight=False)
-
-
-def _state(job: Job) -> str:
+def state_of(job: Job) -> str:
+    """Return the state of a job, and what it was asked to do."""
     return f"{job.state}, asked to {job.requested}" if job.requested else str(job.state)
 
 
@@ -219,7 +169,7 @@ def _facts(job: Job) -> dict[str, Any]:
     return {
         "id": job.id,
         "name": job.name,
-        "state": _state(job),
+        "state": state_of(job),
         "cells": f"{_done(job)}: {counts}",
         "missing": _missing(job.missing),
         "run by": _owner(job.owner),

@@ -1,13 +1,14 @@
 """The command `rhobust`: its commands put together, and every expected error in one line."""
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
 from service.build import build
-from service.cli import catalogue, database, doctor, jobs, keys, results, roles, upkeep, webhooks
-from service.cli.exits import EXPECTED, exit_code, message
+from service.cli import catalogue, database, doctor, jobs, keys, results, roles, steering, upkeep, webhooks
+from service.cli.exits import EXPECTED, ExitCode, exit_code, message
 
 app = typer.Typer(
     name="rhobust",
@@ -16,11 +17,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (roles, jobs, results, catalogue, upkeep, doctor):
+for module in (jobs, steering, results, roles, catalogue, upkeep, doctor):
     module.register(app)
-app.add_typer(database.app, name="db")
-app.add_typer(webhooks.app, name="webhooks")
-app.add_typer(keys.app, name="keys")
+app.add_typer(database.app, name="db", rich_help_panel="Upkeep")
+app.add_typer(keys.app, name="keys", rich_help_panel="Upkeep")
+app.add_typer(webhooks.app, name="webhooks", rich_help_panel="Jobs of a server")
 
 
 def _version(value: bool) -> None:
@@ -41,8 +42,38 @@ def _options(
 
 def main() -> None:
     """Run the command line; an expected error is one message on standard error and an exit code of its own."""
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        app()
+        code = app(
+            prog_name="rhobust", standalone_mode=False
+        )  # Typer's own way shows an error in a frame of many lines
+        sys.stdout.flush()
     except EXPECTED as error:
         typer.echo(f"rhobust: {message(error)}", err=True)
-        sys.exit(exit_code(error))
+        return exit_code(error)
+    except typer.TyperException as error:
+        return _usage(error)
+    except typer.Abort:
+        return ExitCode.INTERRUPTED
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        # Whoever read has enough. What Python would still write at its end must go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.BROKEN_PIPE
+    return code if isinstance(code, int) else ExitCode.FINE
+
+
+def _usage(error: typer.TyperException) -> int:
+    """Say in a line what is wrong with a command line; a command without anything has shown its help."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    text = " ".join(error.format_message().split()).removeprefix("Invalid value: ").replace("Value error, ", "")
+    if context is None:
+        typer.echo(f"rhobust: {text}", err=True)
+    elif text:
+        hint = f"See `{context.command_path} --help`."
+        typer.echo(f"{context.command_path}: {text if text.endswith(('.', '?', '!')) else f'{text}.'} {hint}", err=True)
+    return error.exit_code

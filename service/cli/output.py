@@ -57,12 +57,17 @@ def print_table(table: RobustnessTable, output: Output) -> None:
     elif output is Output.JSON:
         print_json(table.to_dict())
     elif output is Output.PARQUET:
-        if sys.stdout.isatty():
-            raise typer.BadParameter("parquet is for a file: put `> table.parquet` behind the command.")
+        refuse_terminal(output)
         typer.echo(render_parquet(table), nl=False)
     else:
         render = {Output.CSV: render_csv, Output.MD: render_markdown, Output.TEX: render_latex}[output]
         typer.echo(render(table), nl=False)
+
+
+def refuse_terminal(form: str) -> None:
+    """Refuse to print what is no text to a terminal."""
+    if form == "parquet" and sys.stdout.isatty():
+        raise typer.BadParameter("parquet is for a file: put `> FILE.parquet` behind the command.")
 
 
 def print_json(document: object) -> None:

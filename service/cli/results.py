@@ -10,16 +10,20 @@ from benchmark.own_runs import ENDINGS
 from benchmark.robustness.inference import SWEPT
 from benchmark.robustness.scoring import Goal
 from service.cli.jobs import JobId, UrlOption
-from service.cli.output import Output, OutputOption, ViewOption, print_table
+from service.cli.output import Output, OutputOption, ViewOption, print_table, refuse_terminal, stderr
+from service.cli.rows import Form, FormOption, print_rows_as
 from service.client import Client
+from service.client.exporting import ExportFormat, format_of, require_new
+from service.client.results import Split, surface_frame
 
+PANEL = "Results"
 IMAGE_ENDINGS = (".svg", ".png", ".pdf")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    for command in (table, plot):
-        app.command()(command)
+    for command in (table, surface, plot, export):
+        app.command(rich_help_panel=PANEL)(command)
 
 
 def table(
@@ -63,6 +67,70 @@ def table(
         raise typer.BadParameter(f"a job's spec says how it is scored; --{given[0]} is for a file of runs.")
     with Client(url) as client:
         print_table(client.job(sources[0]).table(view=view) if len(sources) == 1 else client.table(sources), output)
+
+
+def surface(
+    job_id: JobId,
+    split: Annotated[Split, typer.Option(help="Which scores to show.")] = "test",
+    task: Annotated[str | None, typer.Option(help="Only this task, by its label.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Only this optimizer, by its label.")] = None,
+    url: UrlOption = None,
+    output: FormOption = Form.TABLE,
+) -> None:
+    """Print the response surface of a job: a row a configuration, its scores averaged over the seeds.
+
+    As JSON it comes with the axes, and with the score of each seed.
+    """
+    with Client(url) as client:
+        job = client.job(job_id)
+        documents = [
+            one
+            for one in job.surface_documents(split)
+            if task in (None, one["task"]) and optimizer in (None, one["optimizer"])
+        ]
+    if not documents:
+        raise typer.BadParameter(f"there is no such task or optimizer in job {job_id}; `rhobust table` names them.")
+    frame = surface_frame(documents)
+    print_rows_as(output, list(frame.columns), frame.to_numpy().tolist(), documents=documents)
+
+
+def export(
+    job_id: JobId,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; by default standard output.")
+    ] = None,
+    file_format: Annotated[
+        ExportFormat | None,
+        typer.Option("--format", help="By default what the ending of the file says, and csv without one."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that is there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be written.")] = False,
+    url: UrlOption = None,
+) -> None:
+    """Write the records of a job for other tools: csv or parquet, a row a cell, or a storage for Optuna.
+
+    The storage is a SQLite file that optuna-dashboard opens: a study an optimizer and task, a trial a configuration
+    with its mean over the seeds. Endings: .csv, .parquet; .db, .sqlite, .sqlite3 for Optuna.
+    """
+    chosen = file_format or (format_of(file) if file else "csv")
+    if file is None and chosen == "optuna":
+        raise typer.BadParameter("a storage for Optuna is a file: name it with -o, such as -o studies.db.")
+    if file is not None:
+        require_new(file, force=force)
+    with Client(url) as client:
+        job = client.job(job_id)
+        if dry_run:
+            n_done, target = job.progress.n_done, file or "standard output"
+            line = f"{n_done} of {job.progress.total} cells with a record would be written as {chosen} to {target}"
+            stderr.print(line, markup=False, highlight=False, soft_wrap=True)
+        elif file is None and chosen != "optuna":
+            refuse_terminal(chosen)
+            for piece in job.records_file(chosen):
+                typer.echo(piece, nl=False)
+        elif file is not None:
+            with stderr.status("writing") as shown:
+                job.export(file, chosen, force=force, on_trial=lambda n: shown.update(f"writing: {n} trials"))
+            stderr.print(f"{file} is written", markup=False, highlight=False, soft_wrap=True)
 
 
 def plot(

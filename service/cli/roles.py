@@ -45,7 +45,7 @@ SpecPath = Annotated[Path, typer.Argument(help="A spec, as YAML or JSON.")]
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
     for command in (serve, worker, run, demo):
-        app.command()(command)
+        app.command(rich_help_panel="Servers and runs")(command)
 
 
 def _root_path(path: str) -> str:

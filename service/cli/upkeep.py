@@ -15,7 +15,7 @@ from service.store import Store
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    app.command()(prune)
+    app.command(rich_help_panel="Upkeep")(prune)
 
 
 def prune(

@@ -139,6 +139,10 @@ class Client:
         """
         return RobustnessTable.from_dict(self.json("GET", "/tables", params={"job": list(job_ids)}))
 
+    def version(self) -> str:
+        """Return the version of the server."""
+        return str(_document(self._connection.request("GET", "/version", prefix=""))["version"])
+
     @property
     def webhooks(self) -> Webhooks:
         """The webhooks of the server."""
@@ -157,15 +161,21 @@ class Client:
             if token is None:
                 return
 
-    def lines(self, path: str, params: Mapping[str, Any]) -> Iterator[str]:
+    def lines(self, path: str, params: Mapping[str, Any], *, read_timeout_s: float | None = None) -> Iterator[str]:
         """Yield the lines of a text as they come, for as long as the server goes on with it.
+
+        Nothing may come for hours, which is no fault; that the server is there shows in its first answer.
+
+        Args:
+            path: what to read.
+            params: of the query.
+            read_timeout_s: how long nothing may come where more is promised.
 
         Raises:
             ProblemError: when the server refuses it.
             ServerUnreachableError: when there is no answer, or it breaks off.
         """
-        # Nothing may come for hours, which is no fault; that the server is there shows in its first answer.
-        with self._connection.stream(path, params, read_timeout_s=None) as response:
+        with self._connection.stream(path, params, read_timeout_s=read_timeout_s) as response:
             yield from response.iter_lines()
 
     def download(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
@@ -175,14 +185,7 @@ class Client:
 
     def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Send a request as `request` does and return the JSON of its answer."""
-        response = self.request(method, path, **options)
-        try:
-            document = response.json()
-        except ValueError:
-            document = None
-        if not response.is_success or not isinstance(document, dict):
-            raise foreign(response)
-        return document
+        return _document(self.request(method, path, **options))
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request, again when there was no answer and sending it twice does no harm.
@@ -192,6 +195,17 @@ class Client:
             ServerUnreachableError: when there is no answer after several tries.
         """
         return self._connection.request(method, path, **options)
+
+
+def _document(response: httpx.Response) -> dict[str, Any]:
+    """Return the JSON object of an answer; raises ProblemError where it is none."""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    if not response.is_success or not isinstance(document, dict):
+        raise foreign(response)
+    return document
 
 
 def _job_path(job_id: str) -> str:

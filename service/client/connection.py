@@ -54,7 +54,7 @@ class Connection:
         """Close the connections."""
         self._http.close()
 
-    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+    def request(self, method: str, path: str, *, prefix: str = PREFIX, **options: Any) -> httpx.Response:
         """Send a request and return its answer, which is no error.
 
         It is sent again, with the same body and headers, where there was no answer or the server cannot serve now and
@@ -70,7 +70,7 @@ class Connection:
         for count in itertools.count():
             pause_s = _pause_s(count)
             try:
-                response = self._http.request(method, PREFIX + path, **options)
+                response = self._http.request(method, prefix + path, **options)
             except httpx.TransportError as error:
                 failure: Exception = self._no_answer(error)
                 failure.__cause__ = error

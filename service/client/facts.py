@@ -27,7 +27,7 @@ class Server(Protocol):
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the items of a list, a page at a time."""
 
-    def lines(self, path: str, params: Mapping[str, Any]) -> Iterator[str]:
+    def lines(self, path: str, params: Mapping[str, Any], *, read_timeout_s: float | None = None) -> Iterator[str]:
         """Yield the lines of a text as they come."""
 
     def download(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:

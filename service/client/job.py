@@ -1,7 +1,9 @@
 """A job of a server as an object: wait for it, steer it, read its results."""
 
+import contextlib
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,12 +11,14 @@ from rich.console import Console
 
 from benchmark import Spec
 from benchmark.parsing import parse_text, read_text
-from service.client.errors import WaitTimeoutError
+from service.client.errors import NotFoundError, ServerFaultError, ServerUnreachableError, WaitTimeoutError
 from service.client.results import JobResults
 from service.progress import progress_bar
 from service.states import JobState
 
 POLL_S = 0.5
+SILENCE_S = 60.0  # of events: a comment comes every 15 s
+DATA = "data: "
 
 
 def document_of(spec: Spec | Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
@@ -49,14 +53,39 @@ class Job(JobResults):
         """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with progress_bar(self.name, self.progress.total, console, show=progress) as show:
-            while True:
-                show(self.refresh().progress)
-                on_poll(self)
-                if self.has_ended or self.state is JobState.PAUSED:
-                    return self
-                if deadline is not None and time.monotonic() > deadline:
-                    raise WaitTimeoutError(f"job {self.id} is {self.state} after {timeout_s:g} s.")
-                time.sleep(POLL_S)
+            self.refresh()
+            # What the server tells by itself may be far apart: with a limit the job is read again and again instead.
+            with contextlib.closing(self._changes() if deadline is None else self._polls()) as changes:
+                while True:
+                    show(self.progress)
+                    on_poll(self)
+                    if self.has_ended or self.state is JobState.PAUSED:
+                        return self
+                    if deadline is not None and time.monotonic() > deadline:
+                        raise WaitTimeoutError(f"job {self.id} is {self.state} after {timeout_s:g} s.")
+                    next(changes)
+
+    def _changes(self) -> Generator[None, None, None]:
+        """Yield whenever the server's events have told of the job; where there are none, it is read again instead."""
+        polls = self._polls()
+        while True:
+            try:
+                for line in self._client.lines(f"{self._path}/events", {}, read_timeout_s=SILENCE_S):
+                    if line.startswith(DATA):
+                        self._take(json.loads(line.removeprefix(DATA)))
+                        yield
+            except NotFoundError:
+                yield from polls  # a server that has no events; or no job any more, which the next look says
+            except (ServerUnreachableError, ServerFaultError):
+                pass  # it restarts, or too many listen
+            next(polls)
+            yield
+
+    def _polls(self) -> Generator[None, None, None]:
+        while True:
+            time.sleep(POLL_S)
+            self.refresh()
+            yield
 
     def pause(self) -> Self:
         """Start no more packs; those in flight finish."""

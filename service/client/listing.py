@@ -25,8 +25,8 @@ class Listing(Generic[T]):
         self, read: Callable[[], Iterator[T]], columns: Sequence[str], row_of: Callable[[T], Sequence[object]]
     ) -> None:
         self._read = read
-        self._columns = tuple(columns)
-        self._row_of = row_of
+        self.columns = tuple(columns)
+        self.row_of = row_of
 
     def __iter__(self) -> Iterator[T]:
         return self._read()
@@ -37,10 +37,10 @@ class Listing(Generic[T]):
 
     def to_pandas(self) -> pd.DataFrame:
         """Return one row an item; all of them are read."""
-        return pd.DataFrame([self._row_of(item) for item in self], columns=list(self._columns))
+        return pd.DataFrame([self.row_of(item) for item in self], columns=list(self.columns))
 
     def _repr_html_(self) -> str:
         """Return the first items for a notebook."""
         found = self.first(N_SHOWN + 1)
         notes = [f"The first {N_SHOWN}; iterate for all."] if len(found) > N_SHOWN else []
-        return html_table(self._columns, map(self._row_of, found[:N_SHOWN]), notes=notes)
+        return html_table(self.columns, map(self.row_of, found[:N_SHOWN]), notes=notes)

@@ -1,7 +1,8 @@
 """The results of a job: tables, surfaces, figures, records and logs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ import pandas as pd
 from benchmark import Status
 from benchmark.robustness import HeldEqual, RobustnessTable
 from service.client.answers import JobRecord
+from service.client.exporting import ExportFormat, format_of, unfinished, write_optuna
 from service.client.facts import JobFacts
 
 RECORDS_A_PAGE = 500
@@ -42,15 +44,7 @@ class JobResults(JobFacts):
         Args:
             split: which scores to show.
         """
-        shown = ("mean", "sd", "n_diverged", "n_collapsed", "n_missing")
-        rows: list[dict[str, Any]] = []
-        swept: list[str] = []
-        for one in self.surface_documents(split):
-            swept += [axis["name"] for axis in one["axes"]]
-            head = {name: one[name] for name in ("task", "optimizer", "metric")} | {"n_seeds": len(one["seeds"])}
-            rows += [head | point["hyperparameters"] | {name: point[name] for name in shown} for point in one["points"]]
-        columns = ["task", "optimizer", *dict.fromkeys(swept), "metric", "mean", "sd", "n_seeds", *shown[2:]]
-        return pd.DataFrame(rows, columns=columns)
+        return surface_frame(self.surface_documents(split))
 
     def surface_documents(self, split: Split = "test") -> list[dict[str, Any]]:
         """Return the surfaces as the server tells them: axes with their scales, and each point with each seed."""
@@ -89,15 +83,43 @@ class JobResults(JobFacts):
 
     def records(self) -> pd.DataFrame:
         """Return one row a cell: what it is, how it ended, its scores and cost."""
-        return pd.read_csv(BytesIO(b"".join(self.records_file("csv"))))
+        return pd.read_parquet(BytesIO(b"".join(self.records_file("parquet"))))
 
-    def records_file(self, file_format: RecordFormat = "csv") -> Iterator[bytes]:
+    def records_file(self, file_format: RecordFormat) -> Iterator[bytes]:
         """Yield a file with one row a cell in pieces, as they come.
 
         Raises:
             ServerUnreachableError: when the server goes away meanwhile; what came until then is not the whole file.
         """
         return self._client.download(f"{self._path}/records", {"format": file_format})
+
+    def export(
+        self,
+        path: str | Path,
+        file_format: ExportFormat | None = None,
+        *,
+        force: bool = False,
+        on_trial: Callable[[int], None] = lambda count: None,
+    ) -> None:
+        """Write its records into a file for other tools; it is there whole or not at all.
+
+        Args:
+            path: of the file.
+            file_format: csv or parquet with a row a cell, or an Optuna storage in SQLite with a study an optimizer and
+                task and a trial a configuration; by default what the ending of the path says.
+            force: whether a file that is there is replaced.
+            on_trial: called with the number of trials of a study that are written, which takes its time.
+
+        Raises:
+            ClientError: when the file is there, cannot be written, or has an ending that says nothing.
+        """
+        chosen = file_format or format_of(Path(path))
+        with unfinished(Path(path), force=force) as unnamed:
+            if chosen == "optuna":
+                write_optuna(self, unnamed, on_trial)
+            else:
+                with unnamed.open("wb") as file:
+                    file.writelines(self.records_file(chosen))
 
     def iter_records(
         self,
@@ -136,3 +158,16 @@ class JobResults(JobFacts):
             ServerUnreachableError: when the server goes away meanwhile.
         """
         return self._client.lines(f"{self._path}/logs", {"tail": tail, "follow": True})
+
+
+def surface_frame(documents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Return surfaces as the server tells them in one frame, as `JobResults.surface` describes it."""
+    shown = ("mean", "sd", "n_diverged", "n_collapsed", "n_missing")
+    rows: list[dict[str, Any]] = []
+    swept: list[str] = []
+    for one in documents:
+        swept += [axis["name"] for axis in one["axes"]]
+        head = {name: one[name] for name in ("task", "optimizer", "metric")} | {"n_seeds": len(one["seeds"])}
+        rows += [head | point["hyperparameters"] | {name: point[name] for name in shown} for point in one["points"]]
+    columns = ["task", "optimizer", *dict.fromkeys(swept), "metric", "mean", "sd", "n_seeds", *shown[2:]]
+    return pd.DataFrame(rows, columns=columns)

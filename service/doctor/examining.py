@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from service.doctor.client import examine_client
 from service.doctor.database import examine_database
 from service.doctor.findings import Finding
 from service.doctor.leftovers import examine_leftovers
@@ -14,10 +15,11 @@ def examine(settings: Settings, *, clean: bool = False) -> Iterator[Finding]:
     """Yield what every check finds.
 
     Args:
-        settings: whose data folder, database and Ray are looked at.
+        settings: whose data folder, database, Ray and server are looked at.
         clean: whether to remove scratch folders that are provably nobody's; nothing else is ever changed.
     """
     yield from examine_machine(settings)
     yield from examine_plugins(settings)
     yield from examine_database(settings)
+    yield from examine_client(settings)
     yield from examine_leftovers(clean=clean)

@@ -99,7 +99,8 @@ class AttemptShape(BaseModel):
     status: int | None = Field(description="HTTP status of the answer; null where there was none")
     error: str | None = Field(
         description="null when it was delivered, else status (not 2xx), timeout, refused (an address that the operator "
-        "does not permit), unresolved, unreachable, tls, or broken (no HTTP, or the connection broke off)"
+        "does not permit), unresolved, unreachable, tls, broken (no HTTP, or the connection broke off), or fault (of "
+        "this server, whose log has more)"
     )
     elapsed_s: float
 

@@ -54,15 +54,20 @@ class _Worker:
 
     async def run(self, stopping: asyncio.Event, poll_s: float) -> None:
         """Send until it is to stop."""
+        is_away = False
         while not stopping.is_set():
+            due: list[DueDelivery] = []
             try:
                 due = await asyncio.to_thread(self._store.claim_deliveries, N_AT_ONCE, LEASE_S)
-            except StoreError as error:
-                logger.warning("no webhook is told anything just now: %s", error)
-                due = []
-            for item, outcome in zip(due, await self._deliver_all(due), strict=True):
-                if isinstance(outcome, BaseException):
-                    logger.error("delivery %s is tried again: %s", item.delivery.id, outcome, exc_info=outcome)
+                is_away = False
+            except Exception as error:  # nobody would miss a worker that died
+                if not is_away:
+                    logger.error("no webhook is told anything until this is over: %s", error, exc_info=_fault(error))
+                is_away = True
+            for item, fault in zip(due, await self._deliver_all(due), strict=True):
+                if fault is not None:
+                    words = (item.delivery.id, fault)
+                    logger.error("delivery %s is tried again: %s", *words, exc_info=_fault(fault))
             if not due:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stopping.wait(), poll_s)
@@ -74,10 +79,12 @@ class _Worker:
         delivery, webhook = due.delivery, due.webhook
         try:
             target = self._allowed.target(webhook.url)
-        except RefusedTargetError:  # the list may have become shorter
-            answer = Answer(attempt=DeliveryAttempt(status=None, error="refused", elapsed_s=0.0))
-        else:
             answer = await send(target, webhook.secret, delivery.id, delivery.body.encode(), self._context)
+        except RefusedTargetError:  # the list may have become shorter
+            answer = _nothing("refused")
+        except Exception as error:  # it counts as an attempt, so that it ends
+            logger.error("delivery %s: %s", delivery.id, error, exc_info=error)
+            answer = _nothing("fault")
         attempt = answer.attempt
         delay = None
         if attempt.error is not None and not answer.is_gone:
@@ -88,3 +95,12 @@ class _Worker:
             reason = f"status {attempt.status}" if attempt.error == "status" else attempt.error
             words = (delivery.id, webhook.id, reason, delivery.n_attempts, told)
             logger.warning("delivery %s to webhook %s: %s at attempt %d, %s", *words)
+
+
+def _nothing(error: str) -> Answer:
+    return Answer(attempt=DeliveryAttempt(status=None, error=error, elapsed_s=0.0))
+
+
+def _fault(error: BaseException) -> BaseException | None:
+    """Return an error that is a fault of ours, and so worth its traceback."""
+    return None if isinstance(error, StoreError) else error

@@ -5,8 +5,10 @@ import ipaddress
 import socket
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 
 import httpcore
@@ -18,6 +20,8 @@ from service.webhooks.targets import PORTS, Address, Target
 
 TIMEOUT_S = 5.0
 GONE = 410
+# A look-up cannot be broken off: threads that hang in one must not be those that write how attempts went.
+_RESOLVERS = ThreadPoolExecutor(8, "rhobust-resolver")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,8 @@ async def send(
 async def _permitted_addresses(target: Target) -> list[Address]:
     """Look the name up, once; every address must be permitted, or none is used."""
     host, port = target.origin.host, target.origin.port
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, look_up)
     addresses = [ipaddress.ip_address(entry[4][0]) for entry in found]
     if not all(target.permits(address) for address in addresses):
         raise RefusedAddressError

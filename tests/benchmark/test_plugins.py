@@ -1,4 +1,5 @@
 import json
+import logging
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -8,12 +9,13 @@ from typing import Any
 import pytest
 from ray import cloudpickle
 
-from benchmark import PluginError, Spec, SpecError, load_plugins
+from benchmark import PluginError, Spec, SpecError, TaskFaultError, load_plugins
 from benchmark.canonical import content_hash
-from benchmark.choice import timing_key
-from benchmark.execution import cell_fingerprint, train_cell
+from benchmark.choice import choose_execution, device_name, timing_key
+from benchmark.execution import Execution, cell_fingerprint, train_cell, train_cells
 from benchmark.fingerprint import own_making
 from benchmark.origins import optimizer_origin, task_origin
+from benchmark.plan import price
 from benchmark.plugins import added, adopt, installed_plugins, loaded_plugins
 from benchmark.records import PackPlace
 from benchmark.spec import Cell, expand
@@ -315,3 +317,59 @@ def test_an_optimizer_without_a_base_goes_beside_those_that_have_one(example: Pa
         SpecError, match="/resources/pack: every optimizer and task must be one that can be trained fused"
     ):
         Spec.from_mapping(document(optimizers=[alone], resources={"pack": "fused"}))
+
+
+FAILING_TASK = """
+from tests.benchmark.toys import Toy
+
+class Odd(Toy):
+    name = "odd"
+
+    def __init__(self, params=None):
+        super().__init__(params)
+        if self.params.n_train == 7:
+            raise OverflowError("seven is too many")
+
+    def splits(self, seed):
+        raise FileNotFoundError("odd.csv")
+"""
+
+
+def test_a_task_whose_code_fails_is_told_by_its_name(folder: Path) -> None:
+    write_package(folder, "odd", {"odd.py": FAILING_TASK}, tasks={"odd": "odd:Odd"})
+    load_plugins(["odd"])
+    metric = {"name": "loss"}
+    with pytest.raises(SpecError, match="/tasks/0/params: the code of the task 'odd' fails: OverflowError: seven is"):
+        Spec.from_mapping(document(tasks=[{"name": "odd", "params": {"n_train": 7}}], metric=metric))
+    spec = Spec.from_mapping(document(tasks=[{"name": "odd"}], metric=metric))
+    with pytest.raises(TaskFaultError, match=r"the code of the task 'odd' fails: FileNotFoundError: odd\.csv"):
+        price(spec)
+    record = train_cell(next(expand(spec)), PackPlace("pack", 1, 0), device=CPU, limit_s=60)
+    assert record.outcome.error == "FileNotFoundError: odd.csv"
+
+
+def test_auto_chooses_what_each_optimizer_allows(example: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_plugins(["rhobust-example"])
+    spec = Spec.from_mapping(
+        document(
+            tasks=[{"name": "spirals"}],
+            budget={"epochs": 1, "batch_size": 100},
+            optimizers=[{"name": "normalized_gd"}, {"name": "sign_sam"}],
+            space={"lr": {"log": [0.01, 1.0], "n": 16}},
+            seeds={"count": 1},
+        )
+    )
+    cells = list(expand(spec))
+    choice = choose_execution(spec, cells, CPU)
+    chosen = {cell.optimizer: choice.executions[cell.setting.key] for cell in cells}
+    assert chosen["normalized_gd"] == "sequential"
+    timed = choice.timings[timing_key(next(c for c in cells if c.optimizer == "sign_sam").setting, device_name(CPU))]
+    assert timed.fused_s is not None
+    assert not [one for one in caplog.records if one.levelno >= logging.WARNING]
+    mine = [cell for cell in cells if cell.optimizer == "sign_sam"][::5]
+    places = [PackPlace("pack", len(mine), place) for place in range(len(mine))]
+    both: tuple[Execution, Execution] = ("sequential", "fused")
+    ways = [train_cells(mine, places, device=CPU, limit_s=60, execution=way) for way in both]
+    for alone, together in zip(*ways, strict=True):
+        assert alone.outcome.metrics == pytest.approx(together.outcome.metrics, rel=1e-3, abs=1e-3)
+        assert together.outcome.cost.execution == "fused"

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from benchmark import Spec
+from benchmark.canonical import content_hash
 from benchmark.spec import Setting, config_key, expand
 from tests.benchmark.toys import document, first_cell, make_spec
 
@@ -100,6 +101,15 @@ def test_the_version_of_a_task_counts() -> None:
     setting = first_cell().setting
     newer = Setting(setting.task, 2, setting.task_params, setting.rule, setting.base, setting.budget)
     assert newer.key != setting.key
+
+
+@pytest.mark.parametrize("partner", [None, "0" * 32])
+@pytest.mark.parametrize("hyperparameters", [{}, {"rho": 0.05, "lr": 1e-05, "n": 3, "nesterov": True, "z": -0.0}])
+def test_a_key_is_the_hash_of_the_whole_document(partner: str | None, hyperparameters: dict[str, Any]) -> None:
+    setting = make_spec().grids[0].setting
+    document = {"setting": setting.key, "hyperparameters": hyperparameters, "seed": 7}
+    whole = document if partner is None else {**document, "partner": partner}
+    assert config_key(setting, hyperparameters, 7, partner) == content_hash(whole)
 
 
 def test_the_type_of_a_value_counts_in_a_key() -> None:

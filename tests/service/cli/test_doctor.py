@@ -8,10 +8,12 @@ import pytest
 
 from service.doctor import leftovers
 from tests.service.cli.conftest import Cli
+from tests.service.processes import free_port
 
 pytestmark = pytest.mark.slow
 
-CHECKS = ["python", "packages", "torch", "ray", "data folder", "disk", "database", "processes", "folders"]
+MACHINE = ["python", "packages", "torch", "ray", "data folder", "disk"]
+CHECKS = [*MACHINE, "database", "settings", "server", "processes", "folders"]
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +22,7 @@ def own_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place = tmp_path / "scratch"
     place.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setenv("RHOBUST_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setattr(leftovers, "short_folder", lambda: None)
     monkeypatch.setattr(leftovers, "QUIET_S", -1.0)
     return place

@@ -2,26 +2,16 @@
 
 import ast
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import service.store
 from service.store import LostLeaseError, Store
-from service.store.database import Database
-from tests.service.store.clocks import TurnedClock, turned_clock
+from tests.service.store.clocks import TurnedClock
 from tests.service.store.samples import make_record, new_job, queue, register, start, write
 
 HOUR_S = 3600
-
-
-@pytest.fixture
-def clock_and_store(own_database_url: str) -> Iterator[tuple[TurnedClock, Store]]:
-    database = Database(own_database_url)
-    clock = turned_clock(database, own_database_url)
-    with Store(database) as store:
-        yield clock, store
 
 
 def test_no_module_of_the_store_knows_another_clock() -> None:

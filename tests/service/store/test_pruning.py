@@ -1,27 +1,17 @@
 """What ended long ago goes, with all that nobody else uses; whatever is younger, alive or shared stays."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from benchmark.records import Status
 from service.states import JobState
 from service.store import InvalidValueError, Job, NotFoundError, Store
 from service.store.database import Database
-from tests.service.store.clocks import TurnedClock, turned_clock
+from tests.service.store.clocks import TurnedClock
 from tests.service.store.samples import TTL_S, make_record, new_job, queue, running, start, want, write
 
 pytestmark = pytest.mark.slow
 
 DAY_S = 24 * 3600.0
-
-
-@pytest.fixture
-def clock_and_store(own_database_url: str) -> Iterator[tuple[TurnedClock, Store]]:
-    database = Database(own_database_url)
-    clock = turned_clock(database, own_database_url)
-    with Store(database) as store:
-        yield clock, store
 
 
 @pytest.fixture

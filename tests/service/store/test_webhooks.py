@@ -27,7 +27,7 @@ from service.store.database import Database
 from service.store.deliveries import KEPT_S
 from service.store.outbox import MAX_ERROR
 from service.summary import job_values
-from tests.service.store.clocks import TurnedClock, turned_clock
+from tests.service.store.clocks import TurnedClock
 from tests.service.store.samples import make_record, new_job, queue, running, start, write
 
 LEASE_S = 10.0
@@ -257,14 +257,6 @@ def test_an_idempotency_key_gives_the_webhook_of_the_first_call(store: Store) ->
             call()
     store.delete_webhook(first.id)
     assert store.create_webhook(new_webhook(), principal="ci", idempotency_key="k")[1], "the key went with the webhook"
-
-
-@pytest.fixture
-def clock_and_store(own_database_url: str) -> Iterator[tuple[TurnedClock, Store]]:
-    database = Database(own_database_url)
-    clock = turned_clock(database, own_database_url)
-    with Store(database) as store:
-        yield clock, store
 
 
 def claim_one(store: Store) -> Delivery:

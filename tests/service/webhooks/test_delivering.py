@@ -12,6 +12,7 @@ import pytest
 
 from service.states import JobState
 from service.store import Delivery, DeliveryState, NewWebhook, Store, UnavailableError, Webhook
+from service.webhooks import delivering as module
 from service.webhooks.delivering import delivering
 from service.webhooks.signing import new_secret, signed_headers
 from service.webhooks.targets import AllowList
@@ -146,14 +147,17 @@ def test_a_stop_lets_the_attempt_in_flight_finish_and_begins_no_other(store: Sto
     assert (second.state, second.n_attempts) == (DeliveryState.PENDING, 0)
 
 
-def test_a_database_that_is_away_for_a_while_stops_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fault", [UnavailableError("the database is away."), RuntimeError("a fault of ours")])
+def test_a_database_that_is_away_for_a_while_is_said_once_and_stops_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: Exception
+) -> None:
     real = store.claim_deliveries
     calls = []
 
     def claim(limit: int, lease_s: float) -> object:
         calls.append(limit)
-        if len(calls) < 3:
-            raise UnavailableError("the database is away.")
+        if len(calls) < 4:
+            raise fault
         return real(limit, lease_s)
 
     monkeypatch.setattr(store, "claim_deliveries", claim)
@@ -161,6 +165,8 @@ def test_a_database_that_is_away_for_a_while_stops_nothing(store: Store, monkeyp
         webhook = hook(store, receiver.origin)
         store.test_webhook(webhook.id)
         assert seen(delivered(store, webhook, origins=(receiver.origin,))) == [(200, None)]
+    assert caplog.text.count(f"no webhook is told anything until this is over: {fault}") == 1
+    assert ("Traceback" in caplog.text) == isinstance(fault, RuntimeError)
 
 
 def test_a_fault_of_ours_stops_neither_the_worker_nor_another_message(
@@ -180,6 +186,20 @@ def test_a_fault_of_ours_stops_neither_the_worker_nor_another_message(
         monkeypatch.setattr(store, "settle_delivery", settle)
         assert seen(delivered(store, fine, origins=(receiver.origin,))) == [(200, None)]
     assert f"delivery {bad.id} is tried again: a fault of ours" in caplog.text
+
+
+def test_a_fault_of_ours_while_sending_counts_as_an_attempt(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def send(*_: object) -> object:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(module, "send", send)
+    webhook = hook(store, "http://127.0.0.1:9")
+    store.test_webhook(webhook.id)
+    delivery = delivered(store, webhook, origins=("http://127.0.0.1:9",))
+    assert (delivery.state, seen(delivery)) == (DeliveryState.FAILED, [(None, "fault")] * 3)
+    assert f"delivery {delivery.id}: a fault of ours" in caplog.text
 
 
 def test_no_log_has_a_secret_or_what_follows_the_host(store: Store, caplog: pytest.LogCaptureFixture) -> None:
