@@ -18,7 +18,8 @@ from optimizers import nearest
 
 MAX_TEXT_LENGTH = 200
 MAX_DEPTH = 16
-MAX_NODES = 100_000  # places in a document; YAML's aliases can multiply a small text beyond any memory
+MAX_NODES = 20_000  # places in a document; YAML's aliases can multiply a small text beyond any memory
+MAX_PROBLEMS = 100  # told of one document, for each takes its time
 MAX_INTEGER = 2**63 - 1
 UNSTORABLE = "control characters and lone surrogates are not allowed in a text"
 MAX_UNKNOWN_KEYS = 20  # named in one mapping, for each is compared with every known key
@@ -114,7 +115,7 @@ class SpecModel(BaseModel):
         except PydanticError as error:
             errors += [
                 _detail(item["type"], item["msg"], item["loc"], item["input"])
-                for item in error.errors(include_url=False)
+                for item in error.errors(include_url=False)[:MAX_PROBLEMS]
             ]
         except SpecError as error:
             unknown_keys = problems_of(PydanticError.from_exception_data(cls.__name__, errors), data)
@@ -142,7 +143,7 @@ def problems_of(error: PydanticError, document: object) -> list[Problem]:
         error: what pydantic found.
         document: what it was given; pointers lead to places in it, or to a key that it lacks.
     """
-    items = error.errors(include_url=False)
+    items = error.errors(include_url=False)[:MAX_PROBLEMS]
     found: dict[str, list[str]] = {}
     for item in items:
         if item["type"] == "too_short" and any(_is_below(other["loc"], item["loc"]) for other in items):
@@ -198,11 +199,13 @@ class _Walk:
         if self._n_left < 0:
             raise SpecError([Problem("", f"a spec may have at most {MAX_NODES:,} places, aliases counted in full.")])
         fault = _fault(value, len(place))
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise SpecError(self.problems[:MAX_PROBLEMS])
         if fault:
             self.problems.append(Problem(pointer(*place), fault))
         elif isinstance(value, Mapping):
             faults = {key: _key_fault(key) for key in value}
-            self.problems += [Problem(pointer(*place), fault) for fault in faults.values() if fault]
+            self.problems += [Problem(pointer(*place), fault) for fault in faults.values() if fault][:MAX_PROBLEMS]
             return {key: self.visit(item, (*place, key)) for key, item in value.items() if not faults[key]}
         elif isinstance(value, list | tuple):
             return [self.visit(item, (*place, index)) for index, item in enumerate(value)]
