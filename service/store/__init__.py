@@ -28,6 +28,7 @@ from service.store.errors import (
     StoreError,
     UnavailableError,
 )
+from service.store.listing import JobOrder, JobPosition, position_of
 from service.store.migrate import check, downgrade, upgrade
 from service.store.store import Store
 from service.store.webhook_entities import Delivery, DeliveryAttempt, DeliveryState, DueDelivery, NewWebhook, Webhook
@@ -43,6 +44,8 @@ __all__ = [
     "IllegalTransitionError",
     "InvalidValueError",
     "Job",
+    "JobOrder",
+    "JobPosition",
     "KeyRefusedError",
     "LostLeaseError",
     "NewJob",
@@ -66,6 +69,7 @@ __all__ = [
     "check",
     "complete_url",
     "downgrade",
+    "position_of",
     "restore",
     "upgrade",
 ]

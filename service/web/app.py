@@ -8,7 +8,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from service.settings import Settings
 from service.store import Store
-from service.web import catalogue, health, jobs, keys, logs, pages, records, results, sessions, webhooks
+from service.web import catalogue, events, health, jobs, keys, logs, pages, records, results, sessions, webhooks
 from service.web.authentication import Authentication
 from service.web.guard import LOOPBACK_HOSTS, MAX_BODY_BYTES, Guard
 from service.web.problems import Faults, ProblemDocument, install_handlers
@@ -43,6 +43,7 @@ def create_app(
     for router in (
         jobs.router,
         logs.router,
+        events.router,
         results.router,
         results.tables_router,
         records.router,

@@ -16,15 +16,18 @@ from benchmark.spec.models import Limits
 from service.estimates import Estimate, estimate
 from service.logs import remove_log
 from service.states import Action, JobState, require_allowed
-from service.store import Job
+from service.store import Job, JobOrder, position_of
 from service.stored_spec import spec_of
 from service.submission import new_job
 from service.summary import job_values
 from service.web.access import READ, SUBMIT, Caller
-from service.web.shapes import JobDetail, JobPage, JobShape, detail_values
+from service.web.conditional import headers_of, unchanged, weak_tag
+from service.web.paging import MAX_TOKEN, job_position, job_token
+from service.web.shapes import JobDetail, JobPage, detail_values
 from service.web.state import AppState, State
 
 MAX_PAGE_SIZE = 500
+MAX_TAGS = 20
 SPEC_BODY = {
     "requestBody": {
         "required": True,
@@ -133,28 +136,43 @@ def _plan(found: Estimate) -> Plan:
     )
 
 
-@router.get("")
+@router.get("", response_model=JobPage)
 def list_jobs(
     state: State,
-    job_state: Annotated[JobState | None, Query(alias="state")] = None,
-    tag: Annotated[str | None, Query(max_length=200)] = None,
-    task: Annotated[str | None, Query(max_length=200)] = None,
-    text: Annotated[str | None, Query(max_length=200, description="part of the name")] = None,
+    job_state: Annotated[list[JobState] | None, Query(alias="state", description="any of these")] = None,
+    tag: Annotated[
+        list[Annotated[str, Query(max_length=200)]] | None, Query(max_length=MAX_TAGS, description="all of these")
+    ] = None,
+    task: Annotated[str | None, Query(max_length=200, description="name or label of a task")] = None,
+    text: Annotated[str | None, Query(max_length=200, description="part of the name, or start of the id")] = None,
+    submitted_by: Annotated[str | None, Query(max_length=200)] = None,
+    sort: Annotated[
+        JobOrder, Query(description="a minus puts the largest first; jobs that have not finished are last")
+    ] = JobOrder.NEWEST,
     page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 50,
-    page_token: Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$")] = None,
-) -> JobPage:
-    """List jobs, newest first."""
-    before = int(page_token) if page_token else None
-    jobs = state.store.jobs(job_state, tag, text, task, page_size + 1, before)
-    progress = state.store.progress_of([job.id for job in jobs])
-    items = [JobShape(**job_values(job, progress[job.id])) for job in jobs[:page_size] if job.id in progress]
-    return JobPage(items=items, next_page_token=str(jobs[page_size - 1].seq) if len(jobs) > page_size else None)
+    page_token: Annotated[str | None, Query(max_length=MAX_TOKEN)] = None,
+) -> Response:
+    """List jobs, newest first unless sorted otherwise."""
+    after = None if page_token is None else job_position(page_token, sort)
+    wanted = (set(job_state or ()), set(tag or ()), text, task, submitted_by)
+    jobs = state.store.jobs(*wanted, order=sort, limit=page_size + 1, after=after)
+    page = jobs[:page_size]
+    progress = state.store.progress_of([job.id for job in page])
+    items = [job_values(job, progress[job.id]) for job in page if job.id in progress]
+    token = job_token(position_of(page[-1], sort), sort) if len(jobs) > page_size else None
+    return JSONResponse({"items": items, "next_page_token": token})
 
 
-@router.get("/{job_id}")
-def get_job(state: State, job_id: JobId) -> JobDetail:
-    """Return a job."""
-    return _detail(state, state.store.job(job_id))
+@router.get("/{job_id}", response_model=JobDetail)
+def get_job(request: Request, state: State, job_id: JobId) -> Response:
+    """Return a job; its revision is its entity tag."""
+    job = state.store.job(job_id)
+    headers = headers_of(weak_tag(job.revision))
+    if not job.state.is_terminal:
+        # who runs it, and when that was last heard of, changes without a revision: only who asks for 304 gets it
+        headers["Cache-Control"] = "no-store"
+    found = unchanged(request, headers)
+    return found or JSONResponse(_detail(state, job).model_dump(mode="json"), headers=headers)
 
 
 @router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT, dependencies=[SUBMIT])

@@ -11,8 +11,10 @@ from starlette.concurrency import iterate_in_threadpool
 
 from benchmark import Status
 from service.export import csv_pieces, export_schema, parquet_pieces
+from service.store import Job
 from service.stored_spec import spec_of
 from service.web.access import READ
+from service.web.conditional import headers_of, tag_of, unchanged
 from service.web.jobs import MAX_PAGE_SIZE, JobId
 from service.web.negotiation import negotiated
 from service.web.shapes import RecordPage, RecordShape, record_values
@@ -48,14 +50,22 @@ def list_records(
 ) -> Response:
     """List the records that a job uses, page by page, or stream all of them as csv or parquet."""
     chosen = negotiated(request, record_format, FORMATS)
+    job = state.store.job(job_id)
+    headers = {"Vary": "Accept"}
+    if job.state.is_terminal:
+        asked = (job.id, job.revision, chosen, status, optimizer, task, curves)
+        tag = tag_of(*asked, *((page_size, page_token) if chosen == "json" else ()))
+        headers = headers_of(tag, vary="Accept")
+        if same := unchanged(request, headers):
+            return same
     if chosen != "json":
-        return _export(state, job_id, chosen, status, optimizer, task, curves=curves)
+        return _export(state, job, chosen, headers, status, optimizer, task, curves=curves)
     found = state.store.records(job_id, page_token, page_size + 1, status, optimizer, task, curves=curves)
     page = found[:page_size]
     items = [record_values(stored, with_curve=curves) for stored in page]
     more = len(found) > page_size
     document = {"items": items, "next_page_token": page[-1].record.config_key if more else None}
-    return JSONResponse(document, headers={"Vary": "Accept"})
+    return JSONResponse(document, headers=headers)
 
 
 @single_router.get("/{record_id}")
@@ -66,8 +76,9 @@ def get_record(state: State, record_id: Annotated[str, Path(pattern=r"^[0-9a-f]{
 
 def _export(
     state: AppState,
-    job_id: str,
+    job: Job,
     chosen: str,
+    headers: dict[str, str],
     status: Status | None,
     optimizer: str | None,
     task: str | None,
@@ -81,13 +92,12 @@ def _export(
     if state.n_exports >= MAX_EXPORTS:
         detail = f"{state.n_exports} files are being sent already; try again later."
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(EXPORT_LATER_S)})
-    job = state.store.job(job_id)
     schema = export_schema(spec_of(job), curves=curves)
-    pages = state.store.iter_columns(job_id, status, optimizer, task, curves=curves)
+    pages = state.store.iter_columns(job.id, status, optimizer, task, curves=curves)
     whole = chain([first] if (first := next(pages, None)) else [], pages)
     pieces = csv_pieces(whole, schema) if chosen == "csv" else parquet_pieces(whole, schema)
-    headers = {"Content-Disposition": f'attachment; filename="{job_id}-records.{chosen}"', "Vary": "Accept"}
-    return StreamingResponse(_sent(state, pieces), headers=headers, media_type=FORMATS[chosen])
+    disposition = {"Content-Disposition": f'attachment; filename="{job.id}-records.{chosen}"'}
+    return StreamingResponse(_sent(state, pieces), headers=headers | disposition, media_type=FORMATS[chosen])
 
 
 async def _sent(state: AppState, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

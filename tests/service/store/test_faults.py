@@ -87,7 +87,7 @@ def test_answers_lost_before_and_after_the_commit_do_no_harm(database_url: str, 
         assert len(submitted) == n_jobs
         while True:
             run_all(store, 5)
-            lost = store.jobs(JobState.RUNNING, limit=1000)  # claimed, but the answer was lost: the lease runs out
+            lost = store.jobs([JobState.RUNNING], limit=1000)  # claimed, but the answer was lost: the lease runs out
             if not lost:
                 break
             for job in lost:

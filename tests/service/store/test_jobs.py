@@ -125,48 +125,6 @@ def test_an_unknown_job_is_not_found(store: Store, job_id: str) -> None:
             call(job_id)
 
 
-def test_jobs_are_found_newest_first(store: Store) -> None:
-    jobs = [
-        store.submit(NewJob(name=name, spec={"tasks": [task]}, n_cells=1, tags=tags))[0]
-        for name, task, tags in [
-            ("SAM 100%", {"name": "digits-mlp"}, ("nightly", "a")),
-            ("sam_vs_msam", {"name": "digits-mlp", "label": "small"}, ("nightly",)),
-            ("other", {"name": "cifar"}, ()),
-        ]
-    ]
-    store.cancel(jobs[2].id)
-
-    def names(**filters: object) -> list[str]:
-        return [job.name for job in store.jobs(**filters)]  # type: ignore[arg-type]  # each value fits its name
-
-    assert names() == ["other", "sam_vs_msam", "SAM 100%"]
-    assert names(state=JobState.CANCELLED) == ["other"]
-    assert names(tag="nightly") == ["sam_vs_msam", "SAM 100%"]
-    assert names(tag="night") == []
-    assert names(task="digits-mlp", tag="a") == ["SAM 100%"]
-    assert names(task="small") == ["sam_vs_msam"]
-    assert names(text="sAm") == ["sam_vs_msam", "SAM 100%"]
-    assert names(text="%") == ["SAM 100%"]
-    assert names(text="m_v") == ["sam_vs_msam"]
-    assert names(text=jobs[2].id[:8]) == ["other"]
-    assert store.count_jobs()[JobState.QUEUED] == 2
-    assert store.count_jobs("nobody")[JobState.QUEUED] == 0
-
-
-def test_a_list_goes_on_after_its_last_job(store: Store) -> None:
-    jobs = [queue(store, f"job {number}") for number in range(5)]
-    first = store.jobs(limit=2)
-    queue(store, "in between")
-    store.cancel(first[-1].id)
-    store.delete(first[-1].id)
-    second = store.jobs(limit=2, before=first[-1].seq)
-    assert [job.id for job in first + second] == [job.id for job in reversed(jobs[1:])]
-    with pytest.raises(InvalidValueError, match="0 <= limit"):
-        store.jobs(limit=-1)
-    with pytest.raises(InvalidValueError, match="0 <= before"):
-        store.jobs(before=1 << 64)
-
-
 def test_waiting_jobs_are_steered_at_once(store: Store) -> None:
     job = queue(store)
     paused = store.pause(job.id)
@@ -235,7 +193,7 @@ def test_only_finished_jobs_are_deleted(store: Store) -> None:
     store.delete(job.id)
     with pytest.raises(NotFoundError, match="there is no job"):
         store.job(job.id)
-    assert store.jobs(tag="nightly") == []
+    assert store.jobs(tags=["nightly"]) == []
 
 
 def _finished(store: Store, *cells: int) -> Job:
