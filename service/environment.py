@@ -1,5 +1,6 @@
 """What this machine must offer before a role starts: a data folder, a store, a free port, and Ray."""
 
+import errno
 import ipaddress
 import socket
 import ssl
@@ -80,6 +81,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener.bind(address)
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise EnvironmentProblemError(f"--host must be an address of this machine, but got {host}.") from error
         message = (
             f"cannot listen on {host}:{port}: {error.strerror}. Stop what uses the port, or choose another with --port."
         )

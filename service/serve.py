@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from service.environment import EnvironmentProblemError, is_loopback
 from service.keeping import kept_dispatchers
@@ -76,7 +77,21 @@ def serve(
     """
     hosts = {*LOOPBACK_HOSTS, front.host, *settings.allowed_hosts}
     app = create_app(store, settings, hosts=hosts, is_exposed=front.exposure(settings) is not None)
-    config = uvicorn.Config(
+    server = _Server(server_config(app, front))
+
+    def stop() -> None:
+        app.state.rhobust.is_stopping = True
+        server.should_exit = True
+
+    # what is loaded stays: no collection has to walk half a million objects while requests wait
+    gc.collect()
+    gc.freeze()
+    asyncio.run(_serve(server, listener, shares, stop, delivering(store, settings.webhook_allow)))
+
+
+def server_config(app: FastAPI, front: Front) -> uvicorn.Config:
+    """Return how uvicorn serves an app."""
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
@@ -89,16 +104,6 @@ def serve(
         ssl_certfile=front.certificate,
         ssl_keyfile=front.certificate_key,
     )
-    server = _Server(config)
-
-    def stop() -> None:
-        app.state.rhobust.is_stopping = True
-        server.should_exit = True
-
-    # what is loaded stays: no collection has to walk half a million objects while requests wait
-    gc.collect()
-    gc.freeze()
-    asyncio.run(_serve(server, listener, shares, stop, delivering(store, settings.webhook_allow)))
 
 
 class _Server(uvicorn.Server):

@@ -28,7 +28,7 @@ from service.store.errors import (
     StoreError,
     UnavailableError,
 )
-from service.store.listing import JobOrder, JobPosition, position_of
+from service.store.listing import JobOrder, JobPosition, JobQuery, ListedJob
 from service.store.migrate import check, downgrade, upgrade
 from service.store.store import Store
 from service.store.webhook_entities import Delivery, DeliveryAttempt, DeliveryState, DueDelivery, NewWebhook, Webhook
@@ -46,7 +46,9 @@ __all__ = [
     "Job",
     "JobOrder",
     "JobPosition",
+    "JobQuery",
     "KeyRefusedError",
+    "ListedJob",
     "LostLeaseError",
     "NewJob",
     "NewWebhook",
@@ -69,7 +71,6 @@ __all__ = [
     "check",
     "complete_url",
     "downgrade",
-    "position_of",
     "restore",
     "upgrade",
 ]

@@ -29,6 +29,15 @@ class Jobs(Part):
         with self._database.read() as connection:
             return read_job(connection, job_id)
 
+    def jobs_of(self, job_ids: Collection[str]) -> dict[str, Job]:
+        """Return jobs by id; ids without a job are left out."""
+        with self._database.read() as connection:
+            return {
+                row["id"]: job_from_row(row)
+                for chunk in chunks([known_form(job_id) for job_id in job_ids], IN_CHUNK)
+                for row in connection.execute(select(job).where(job.c.id.in_(chunk))).mappings()
+            }
+
     def count_jobs(self, submitted_by: str | None = None) -> dict[JobState, int]:
         """Return the number of jobs in each state, of one submitter on demand."""
         statement = select(job.c.state, func.count()).group_by(job.c.state)

@@ -107,7 +107,7 @@ class Keys(Part):
         Raises:
             NotFoundError: if there is no key of that id.
         """
-        secret = secrets.token_urlsafe(SECRET_BYTES)
+        secret = f"rhb_session_{secrets.token_urlsafe(SECRET_BYTES)}"  # masked in logs as keys are
         with self._database.write() as connection:
             _read(connection, key_id)
             connection.execute(delete(session).where(session.c.expires_at <= db_now()))

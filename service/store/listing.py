@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, func, or_, select, tuple_
+from sqlalchemy import Column, Connection, RowMapping, Select, func, or_, select, tuple_
 
 from service.states import JobState
 from service.store import checks
@@ -47,65 +47,94 @@ class JobPosition:
     seq: int
 
 
-def position_of(found: Job, order: JobOrder) -> JobPosition:
-    """Return the place behind a job."""
-    return JobPosition(None if order.column == "created_at" else getattr(found, order.column), found.seq)
+@dataclass(frozen=True, slots=True)
+class ListedJob:
+    """A job in a list: as much as tells whether more of it is known already.
+
+    Attributes:
+        position: the place behind it.
+    """
+
+    id: str
+    revision: int
+    position: JobPosition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Which jobs are listed. Sorted by when they finished, those that have not are last, whatever the direction.
+
+    Attributes:
+        states: only those in one of these states; in any if none is given.
+        tags: only those with all of these tags.
+        text: only those with this text in their name or at the start of their id, whatever its case.
+        task: only those with a task of this name or label.
+        submitted_by: only those of this submitter.
+        order: by what they are sorted; of those that are equal in it, the older or the newer first, as the rest.
+        limit: at most so many.
+        after: only those behind this place, that of the last one of a list.
+    """
+
+    states: Collection[JobState] = ()
+    tags: Collection[str] = ()
+    text: str | None = None
+    task: str | None = None
+    submitted_by: str | None = None
+    order: JobOrder = JobOrder.NEWEST
+    limit: int = 50
+    after: JobPosition | None = None
+
+
+ALL_JOBS = JobQuery()
 
 
 class Listing(Part):
     """Finding jobs."""
 
-    def jobs(
-        self,
-        states: Collection[JobState] = (),
-        tags: Collection[str] = (),
-        text: str | None = None,
-        task: str | None = None,
-        submitted_by: str | None = None,
-        *,
-        order: JobOrder = JobOrder.NEWEST,
-        limit: int = 50,
-        after: JobPosition | None = None,
-    ) -> list[Job]:
-        """Return jobs; of those that are equal in what they are sorted by, the older or the newer first, as the rest.
+    def jobs(self, query: JobQuery = ALL_JOBS) -> list[Job]:
+        """Return the jobs that a query is for; raises as `listed` does."""
+        with self._database.read() as connection:
+            return [job_from_row(row) for row in _found(connection, select(job), query)]
 
-        Sorted by when they finished, jobs that have not are last, whatever the direction.
-
-        Args:
-            states: only those in one of these states; in any if none is given.
-            tags: only those with all of these tags.
-            text: only those with this text in their name or at the start of their id, whatever its case.
-            task: only those with a task of this name or label.
-            submitted_by: only those of this submitter.
-            order: by what they are sorted.
-            limit: at most so many.
-            after: only those behind this place, which `position_of` gives for the last one of a list.
+    def listed(self, query: JobQuery) -> list[ListedJob]:
+        """Return which jobs a query is for.
 
         Raises:
             InvalidValueError: if a value is none that the databases can compare.
         """
-        statement = select(job)
-        if states:
-            statement = statement.where(job.c.state.in_([str(state) for state in states]))
-        for kind, value in (*(("tag", tag) for tag in tags), *([("task", task)] if task is not None else [])):
-            match = (facet.c.kind == kind, facet.c.value == checks.text(kind, value))
-            statement = statement.where(job.c.seq.in_(select(facet.c.job_seq).where(*match)))
-        if text is not None:
-            lowered = checks.text("text", text).lower()
-            in_name = func.lower(job.c.name).contains(lowered, autoescape=True)
-            statement = statement.where(or_(in_name, job.c.id.startswith(lowered, autoescape=True)))
-        if submitted_by is not None:
-            statement = statement.where(job.c.submitted_by == checks.text("submitted_by", submitted_by))
-        n_left = checks.integer("limit", limit)
-        if after is not None:
-            _check(after, order)
-        found: list[Job] = []
+        of_order = "seq" if query.order.column == "created_at" else query.order.column
+        columns = [job.c[name] for name in dict.fromkeys(("id", "revision", "seq", of_order))]
         with self._database.read() as connection:
-            for part in _parts(statement, order, after):
-                found += _read(connection, part.limit(n_left - len(found)))
-                if len(found) == n_left:
-                    break
-        return found
+            rows = _found(connection, select(*columns), query)
+        return [
+            ListedJob(row["id"], row["revision"], JobPosition(None if of_order == "seq" else row[of_order], row["seq"]))
+            for row in rows
+        ]
+
+
+def _found(connection: Connection, statement: Select[Any], query: JobQuery) -> list[RowMapping]:
+    """Return the rows of a query."""
+    if query.states:
+        statement = statement.where(job.c.state.in_([str(state) for state in query.states]))
+    words = [("tag", tag) for tag in query.tags] + ([] if query.task is None else [("task", query.task)])
+    for kind, value in words:
+        match = (facet.c.kind == kind, facet.c.value == checks.text(kind, value))
+        statement = statement.where(job.c.seq.in_(select(facet.c.job_seq).where(*match)))
+    if query.text is not None:
+        lowered = checks.text("text", query.text).lower()
+        in_name = func.lower(job.c.name).contains(lowered, autoescape=True)
+        statement = statement.where(or_(in_name, job.c.id.startswith(lowered, autoescape=True)))
+    if query.submitted_by is not None:
+        statement = statement.where(job.c.submitted_by == checks.text("submitted_by", query.submitted_by))
+    n_left = checks.integer("limit", query.limit)
+    if query.after is not None:
+        _check(query.after, query.order)
+    found: list[RowMapping] = []
+    for part in _parts(statement, query.order, query.after):
+        found += connection.execute(part.limit(n_left - len(found))).mappings()
+        if len(found) == n_left:
+            break
+    return found
 
 
 def _parts(statement: Select[Any], order: JobOrder, after: JobPosition | None) -> list[Select[Any]]:
@@ -145,7 +174,3 @@ def _check(after: JobPosition, order: JobOrder) -> None:
     }
     if not fits[order.column]:
         raise InvalidValueError(f"a list sorted by {order} has no place behind {value!r}.")
-
-
-def _read(connection: Connection, statement: Select[Any]) -> list[Job]:
-    return [job_from_row(row) for row in connection.execute(statement).mappings()]

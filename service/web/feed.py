@@ -13,7 +13,7 @@ from fastapi.sse import ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from service.states import JobState
-from service.store import JobOrder, NotFoundError, Store, StoreError
+from service.store import JobQuery, NotFoundError, Store, StoreError
 from service.summary import job_values
 from service.web.rendered import json_bytes
 
@@ -155,18 +155,14 @@ class Feed:
         """Return the state with which a reader begins."""
         if job_id is not None:
             return self._events_of([self._store.job(job_id).id], {})
-        jobs = self._store.jobs(UNENDED, order=JobOrder.NEWEST, limit=MAX_PRESENT)
+        jobs = self._store.listed(JobQuery(states=UNENDED, limit=MAX_PRESENT))
         return self._events_of([job.id for job in reversed(jobs)], {})
 
     def _events_of(self, job_ids: Collection[str], known: dict[str, JobEvent]) -> list[JobEvent]:
-        progress = self._store.progress_of(job_ids)
-        events = []
-        for job_id in job_ids:
-            with contextlib.suppress(NotFoundError):
-                job = self._store.job(job_id)
-                if job_id in progress:
-                    events.append(_event(job_values(job, progress[job_id]), known.get(job_id)))
-        return events
+        jobs = self._store.jobs_of(job_ids)
+        progress = self._store.progress_of(jobs)
+        found = [job_id for job_id in job_ids if job_id in jobs and job_id in progress]
+        return [_event(job_values(jobs[one], progress[one]), known.get(one)) for one in found]
 
 
 def _event(values: dict[str, Any], before: JobEvent | None) -> JobEvent:

@@ -16,14 +16,14 @@ from benchmark.spec.models import Limits
 from service.estimates import Estimate, estimate
 from service.logs import remove_log
 from service.states import Action, JobState, require_allowed
-from service.store import Job, JobOrder, position_of
+from service.store import Job, JobOrder, JobQuery
 from service.stored_spec import spec_of
 from service.submission import new_job
-from service.summary import job_values
 from service.web.access import READ, SUBMIT, Caller
 from service.web.conditional import headers_of, unchanged, weak_tag
 from service.web.paging import MAX_TOKEN, job_position, job_token
 from service.web.problems import errors
+from service.web.rendered import json_bytes
 from service.web.shapes import JobDetail, JobPage, detail_values
 from service.web.state import AppState, State
 
@@ -168,13 +168,22 @@ def list_jobs(
 ) -> Response:
     """List jobs, newest first unless sorted otherwise."""
     after = None if page_token is None else job_position(page_token, sort)
-    wanted = (set(job_state or ()), set(tag or ()), text, task, submitted_by)
-    jobs = state.store.jobs(*wanted, order=sort, limit=page_size + 1, after=after)
-    page = jobs[:page_size]
-    progress = state.store.progress_of([job.id for job in page])
-    items = [job_values(job, progress[job.id]) for job in page if job.id in progress]
-    token = job_token(position_of(page[-1], sort), sort) if len(jobs) > page_size else None
-    return JSONResponse({"items": items, "next_page_token": token})
+    query = JobQuery(
+        states=set(job_state or ()),
+        tags=set(tag or ()),
+        text=text,
+        task=task,
+        submitted_by=submitted_by,
+        order=sort,
+        limit=page_size + 1,
+        after=after,
+    )
+    listed = state.store.listed(query)
+    page = listed[:page_size]
+    token = job_token(page[-1].position, sort) if len(listed) > page_size else None
+    items = b",".join(state.summaries.of(page))
+    content = b'{"items":[%b],"next_page_token":%b}' % (items, json_bytes(token))
+    return Response(content, media_type="application/json")
 
 
 @router.get("/{job_id}", response_model=JobDetail, responses=errors(HTTPStatus.NOT_MODIFIED))

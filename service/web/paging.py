@@ -5,7 +5,9 @@ import binascii
 import json
 import math
 
-from service.store import InvalidValueError, JobOrder, JobPosition
+from fastapi.exceptions import RequestValidationError
+
+from service.store import JobOrder, JobPosition
 
 MAX_TOKEN = 2_000
 
@@ -20,7 +22,7 @@ def job_position(token: str, order: JobOrder) -> JobPosition:
     """Return the place in a list of jobs that a token names.
 
     Raises:
-        InvalidValueError: if it is none of a list in this order.
+        RequestValidationError: if it is none of a list in this order.
     """
     try:
         text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
@@ -33,6 +35,6 @@ def job_position(token: str, order: JobOrder) -> JobPosition:
     return JobPosition(value, seq)
 
 
-def _refused(token: str) -> InvalidValueError:
-    shown = token[:50]
-    return InvalidValueError(f"page_token must be the next_page_token of the same list, but got {shown!r}.")
+def _refused(token: str) -> RequestValidationError:
+    message = f"must be the next_page_token of the same list, but got {token[:50]!r}"
+    return RequestValidationError([{"type": "page_token", "loc": ("query", "page_token"), "msg": message}])

@@ -15,6 +15,7 @@ from service.web.feed import Feed
 from service.web.metrics import Metrics
 from service.web.rates import RateLimit
 from service.web.rendered import RenderedCache
+from service.web.summaries import Summaries
 
 N_CACHED_TABLES = 8
 N_CACHED_MISSING = 32
@@ -44,6 +45,7 @@ class AppState:
         self.n_followers = 0
         self.n_exports = 0
         self.rendered = RenderedCache()
+        self.summaries = Summaries(store)
         self.feed = Feed(store, lambda: self.is_stopping)
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
         self._first_missing = lru_cache(N_CACHED_MISSING)(self._read_first_missing)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from service.keys import Scope, new_key
 from service.settings import Settings
 from service.store import Store
 from tests.service.cli.conftest import Cli, Result
@@ -122,3 +123,45 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch, tmp
     assert settings.store_url == "postgresql://user:secret@host/db"
     assert not settings.is_embedded
     assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "shown"),
+    [
+        (("--host", "::"), {}, "--host ::"),
+        (("--proxy", "10.0.0.1,10.1.0.0/16"), {}, "--proxy 10.0.0.1,10.1.0.0/16"),
+        ((), {"RHOBUST_ALLOWED_HOSTS": "localhost, bench.example"}, "RHOBUST_ALLOWED_HOSTS=bench.example"),
+    ],
+)
+def test_what_others_can_reach_needs_a_key_that_can_be_used(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], variables: dict[str, str], shown: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    is_one_clear_line(cli("serve", *arguments), shown, "rhobust keys create LABEL --scope admin")
+    with Store.open(Settings().store_url) as store:
+        key = store.add_key(new_key(), "gone", Scope.ADMIN)
+        store.revoke_key(key.id)
+    is_one_clear_line(cli("serve", *arguments), shown, "usable API key")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--proxy", "*"), 2, "named by its IP address"),
+        (("--proxy", ""), 2, "named by its IP address"),
+        (("--root-path", "bench/"), 2, "it must be like /rhobust"),
+        (("--ssl-keyfile", "x.pem"), 2, "needs --ssl-certfile"),
+        (("--ssl-certfile", "/nowhere.pem"), 5, "must hold a certificate and its key"),
+    ],
+)
+def test_an_option_of_the_server_that_cannot_be(cli: Cli, arguments: tuple[str, ...], code: int, message: str) -> None:
+    result = cli("serve", *arguments)
+    assert result.code == code
+    assert message in " ".join(result.err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_an_address_of_another_machine(cli: Cli, host: str) -> None:
+    assert cli("keys", "create", "mine").code == 0
+    is_one_clear_line(cli("serve", "--host", host, "--port", 0, "--no-dispatcher"), "of this machine", host)

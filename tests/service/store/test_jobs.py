@@ -12,6 +12,7 @@ from service.store import (
     IdempotencyConflictError,
     InvalidValueError,
     Job,
+    JobQuery,
     NewJob,
     NotFoundError,
     Store,
@@ -95,13 +96,15 @@ def test_a_spec_with_unusual_text_comes_back(store: Store) -> None:
     spec = {"tasks": "none", "note": "NUL \0 and emoji \U0001f600, a large number", "n": 1 << 80}
     job, _ = store.submit(NewJob(name="größer", spec=spec, n_cells=1))
     assert store.job(job.id).spec == spec
-    assert [found.id for found in store.jobs(text="größ")] == [job.id]
+    assert [found.id for found in store.jobs(JobQuery(text="größ"))] == [job.id]
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])  # PostgreSQL goes by the locale with which its database was made
 def test_a_text_is_found_whatever_its_case_in_any_alphabet(store: Store, backend: str) -> None:
     job = queue(store, "Äpfel und БИРНЕН")
-    assert [found.id for text in ("äpfel", "ÄPFEL", "бирн") for found in store.jobs(text=text)] == 3 * [job.id]
+    assert [found.id for text in ("äpfel", "ÄPFEL", "бирн") for found in store.jobs(JobQuery(text=text))] == 3 * [
+        job.id
+    ]
 
 
 @pytest.mark.parametrize("job_id", ["nobody", "", "a\0b", "A" * 40, "../x", "\ud800"])
@@ -155,7 +158,7 @@ def test_a_finished_job_is_retried_with_new_limits(store: Store) -> None:
     assert (again.state, again.error, again.finished_at, again.crashes) == (JobState.QUEUED, None, None, 0)
     assert (again.attempt, again.retried_after) == (1, 1)
     assert again.spec == {**SPEC, "limits": {"cell_s": 5, "job_s": 600}}
-    assert store.jobs(task="digits-mlp") == [again]
+    assert store.jobs(JobQuery(task="digits-mlp")) == [again]
     with pytest.raises(InvalidValueError, match="limits must be plain values"):
         store.retry(job.id, {"cell_s": math.inf})
 
@@ -180,8 +183,8 @@ def test_a_finished_job_is_extended(store: Store) -> None:
     store.finish(job.id, job.attempt, JobState.COMPLETED)
     larger = store.extend(job.id, {"tasks": [{"name": "cifar"}]}, 5)
     assert (larger.state, larger.n_cells, larger.attempt) == (JobState.QUEUED, 5, 1)
-    assert store.jobs(task="digits-mlp") == []
-    assert store.jobs(task="cifar") == [larger]
+    assert store.jobs(JobQuery(task="digits-mlp")) == []
+    assert store.jobs(JobQuery(task="cifar")) == [larger]
     assert store.progress(job.id).n_missing == 4
 
 
@@ -193,7 +196,7 @@ def test_only_finished_jobs_are_deleted(store: Store) -> None:
     store.delete(job.id)
     with pytest.raises(NotFoundError, match="there is no job"):
         store.job(job.id)
-    assert store.jobs(tags=["nightly"]) == []
+    assert store.jobs(JobQuery(tags=["nightly"])) == []
 
 
 def _finished(store: Store, *cells: int) -> Job:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from service.states import JobState
-from service.store import InvalidValueError, Job, JobOrder, JobPosition, NewJob, Store, position_of
+from service.store import InvalidValueError, Job, JobOrder, JobPosition, JobQuery, NewJob, Store
 from service.store.listing import _parts
 from service.store.tables import facet, job
 from tests.service.store.samples import TTL_S, new_job, queue
@@ -29,7 +29,7 @@ def jobs(store: Store) -> list[Job]:
 
 def test_jobs_are_found_newest_first(store: Store, jobs: list[Job]) -> None:
     def names(**filters: object) -> list[str]:
-        return [job.name for job in store.jobs(**filters)]  # type: ignore[arg-type]  # each value fits its name
+        return [job.name for job in store.jobs(JobQuery(**filters))]  # type: ignore[arg-type]  # each value fits its name
 
     assert names() == ["other", "sam_vs_msam", "SAM 100%"]
     assert names(states=[JobState.CANCELLED]) == ["other"]
@@ -73,24 +73,24 @@ def expected(jobs: list[Job], order: JobOrder) -> list[str]:
 
 @pytest.mark.parametrize("order", list(JobOrder))
 def test_a_list_has_every_job_once_in_every_order(store: Store, many: list[Job], order: JobOrder) -> None:
-    assert [one.id for one in store.jobs(order=order)] == expected(many, order)
+    assert [one.id for one in store.jobs(JobQuery(order=order))] == expected(many, order)
     for size in (1, 5):
         found, after = [], None
-        while page := store.jobs(order=order, limit=size, after=after):
+        while page := store.listed(JobQuery(order=order, limit=size, after=after)):
             found += page
-            after = position_of(page[-1], order)
+            after = page[-1].position
         assert [one.id for one in found] == expected(many, order)
     wanted = [one for one in many if one.state is JobState.QUEUED]
-    assert [one.id for one in store.jobs([JobState.QUEUED], order=order)] == expected(wanted, order)
+    assert [one.id for one in store.jobs(JobQuery(states=[JobState.QUEUED], order=order))] == expected(wanted, order)
 
 
 def test_a_list_goes_on_behind_a_job_that_is_gone(store: Store) -> None:
     jobs = [queue(store, f"job {number}") for number in range(5)]
-    first = store.jobs(limit=2)
+    first = store.listed(JobQuery(limit=2))
     queue(store, "in between")
     store.cancel(first[-1].id)
     store.delete(first[-1].id)
-    second = store.jobs(limit=2, after=position_of(first[-1], JobOrder.NEWEST))
+    second = store.listed(JobQuery(limit=2, after=first[-1].position))
     assert [job.id for job in first + second] == [job.id for job in reversed(jobs[1:])]
 
 
@@ -111,9 +111,9 @@ def test_a_place_that_no_list_has_is_refused(
     store: Store, backend: str, order: JobOrder, value: float | str | None, seq: int
 ) -> None:
     with pytest.raises(InvalidValueError, match=r"<= seq <=|has no place behind|must not hold NUL"):
-        store.jobs(order=order, after=JobPosition(value, seq))
+        store.jobs(JobQuery(order=order, after=JobPosition(value, seq)))
     with pytest.raises(InvalidValueError, match="0 <= limit"):
-        store.jobs(limit=-1)
+        store.jobs(JobQuery(limit=-1))
 
 
 def plan(store: Store, statement: object) -> str:
@@ -130,7 +130,8 @@ def plan(store: Store, statement: object) -> str:
 
 @pytest.mark.parametrize("order", list(JobOrder))
 def test_every_order_reads_along_an_index(store: Store, many: list[Job], order: JobOrder) -> None:
-    for after in (None, position_of(many[5], order), position_of(many[1], order)):
+    places = {one.id: one.position for one in store.listed(JobQuery(order=order))}
+    for after in (None, places[many[5].id], places[many[1].id]):
         for part in _parts(job.select(), order, after):
             found = plan(store, part.limit(50))
             assert not re.search(r"TEMP B-TREE|Sort|Seq Scan", found), found
@@ -153,6 +154,6 @@ def test_what_jobs_are_found_by_has_an_index(store: Store, many: list[Job], stat
 
 def test_a_claim_changes_no_list(store: Store, many: list[Job]) -> None:
     """Only what a list is sorted by moves a job in it."""
-    before = [one.id for one in store.jobs(order=JobOrder.NAME)]
+    before = [one.id for one in store.jobs(JobQuery(order=JobOrder.NAME))]
     assert store.claim("one", TTL_S)
-    assert [one.id for one in store.jobs(order=JobOrder.NAME)] == before
+    assert [one.id for one in store.jobs(JobQuery(order=JobOrder.NAME))] == before

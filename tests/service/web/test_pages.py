@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmark import Outcome
 from benchmark.spec import Cell
+from service.keys import Scope, new_key
 from service.states import JobState
 from service.store import Store
 from tests.service.filling import completed, diverged, failed, mixed, run_made_up, small_spec, submit
@@ -149,3 +150,49 @@ def test_the_list_of_jobs_leads_to_each(visit: Visit, store: Store) -> None:
 def test_a_page_of_a_job_that_is_not_there(web: httpx.Client) -> None:
     response = web.get("/jobs/nothing")
     assert response.status_code == 404
+
+
+def test_one_signs_in_where_keys_exist_and_is_led_on_to_the_page(visit: Visit, store: Store) -> None:
+    job = submit(store)
+    key = new_key()
+    added = store.add_key(key, "ann", Scope.SUBMIT)
+    page = visit.page
+    page.goto(f"/jobs/{job.id}")
+    page.wait_for_url(f"**/sign-in?next=%2Fjobs%2F{job.id}")
+    page.get_by_label("API key").fill(key[:-1] + ("A" if key[-1] != "A" else "B"))
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("alert").get_by_text("is not known here").wait_for()
+    page.get_by_label("API key").fill(key)
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/jobs/{job.id}")
+    page.get_by_text("0 of 20 cells", exact=True).wait_for()
+    assert page.evaluate("document.cookie") == "", "no script sees the session"
+    assert not page.evaluate("Object.keys({...localStorage, ...sessionStorage}).length"), "and the key is kept nowhere"
+    own = page.evaluate("location.origin")
+    page.goto("/sign-in?next=https://evil.example/")
+    page.wait_for_url(f"{own}/")
+    page.get_by_role("link", name="small").wait_for()
+    store.revoke_key(added.id)
+    page.wait_for_url("**/sign-in?next=%2F", timeout=10_000)
+    # Chromium says of every 401 that it is one
+    assert [fault for fault in visit.faults if "401 (Unauthorized)" not in fault] == []
+
+
+def test_a_page_of_ours_may_change_something_and_signing_out_ends_that(visit: Visit, store: Store) -> None:
+    key = new_key()
+    store.add_key(key, "ann", Scope.SUBMIT)
+    job = submit(store)
+    page = visit.page
+    page.goto("/")
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="small").wait_for()
+    send = "async (path) => (await import('/static/api.js')).send('POST', path)"
+    assert page.evaluate(send, f"/api/v1/jobs/{job.id}/cancel")["state"] == "cancelled"
+    forged = "async (path) => (await fetch(path, {method: 'POST'})).status"
+    assert page.evaluate(forged, f"/api/v1/jobs/{job.id}/retry") == 403
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url("**/sign-in")
+    assert page.evaluate(forged, f"/api/v1/jobs/{job.id}/retry") == 401
+    assert store.job(job.id).state is JobState.CANCELLED
+    assert [fault for fault in visit.faults if "40" not in fault] == []
