@@ -2,6 +2,7 @@
 
 from benchmark.errors import (
     BenchmarkError,
+    ComparisonError,
     FusionError,
     PluginError,
     Problem,
@@ -21,6 +22,7 @@ from benchmark.spec import Spec
 
 __all__ = [
     "BenchmarkError",
+    "ComparisonError",
     "Cost",
     "Diagnostics",
     "FusionError",

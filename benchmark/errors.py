@@ -6,6 +6,7 @@ BenchmarkError
 ├── TaskDataError     data of a task that is missing or damaged
 ├── TaskFaultError    a task of a user's own whose code fails
 ├── TableError        runs from which no robustness table can be made
+├── ComparisonError   a baseline and a candidate that cannot be compared, or limits that cannot be set
 ├── FusionError       cells that are to be trained together and cannot be
 ├── PluginError       plug-ins that are allowed and cannot be loaded
 └── RayUnavailableError  Ray cannot be started or reached
@@ -52,6 +53,10 @@ class TaskFaultError(BenchmarkError):
 
 class TableError(BenchmarkError):
     """The given runs do not allow the robustness table that was asked for."""
+
+
+class ComparisonError(BenchmarkError):
+    """A baseline and a candidate cannot be compared, or replays cannot set the limits that were asked for."""
 
 
 class FusionError(BenchmarkError):

@@ -11,6 +11,7 @@ import torch
 
 from benchmark.canonical import content_hash
 from benchmark.plugins import loaded_plugins
+from benchmark.replay import replay_number
 from benchmark.tasks import task_source
 from optimizers import optimizer_source
 
@@ -19,7 +20,7 @@ SOURCE_PACKAGES = ("benchmark", "optimizers")
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What trained a record; the key is the hash of the rest."""
+    """What trained a record; the key is the hash of the rest. `replay` is empty for all but replays."""
 
     torch: str
     numpy: str
@@ -28,10 +29,11 @@ class Fingerprint:
     precision: str
     execution: str
     source: str
+    replay: str = ""
 
     def to_dict(self) -> dict[str, str]:
         """Return the parts as plain values; what is hashed."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in self.__slots__ if name != "replay" or self.replay}
 
     @property
     def key(self) -> str:
@@ -60,6 +62,7 @@ def fingerprint(
         precision=precision,
         execution=execution,
         source=source_hash(SOURCE_PACKAGES) + task_source(task) + optimizer_source(rule),
+        replay=str(replay_number() or ""),
     )
 
 

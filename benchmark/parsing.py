@@ -90,10 +90,24 @@ _IN_OUR_WORDS = {
 }
 
 
+_BOUNDS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
+
+
+def _name_bounds(schema: Any) -> None:
+    """Give the bounds of numbers the names that JSON Schema has; pydantic keeps its own behind a validator."""
+    if isinstance(schema, dict):
+        for ours, theirs in _BOUNDS.items():
+            if not isinstance(schema.get(ours), dict | None):
+                schema[theirs] = schema.pop(ours)
+    for part in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(part, dict | list):
+            _name_bounds(part)
+
+
 class SpecModel(BaseModel):
     """A frozen part of a spec; an unknown key is an error that names the nearest known one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, json_schema_extra=_name_bounds)
 
     open_keys: ClassVar[bool] = False  # whether further keys are hyperparameters that a registry checks later
 

@@ -27,6 +27,7 @@ from benchmark.plugins import NOTHING_ADDED, Added, added, adopt
 from benchmark.rayenv import RayOptions, short_folder
 from benchmark.raysearch import TpeSearch
 from benchmark.records import PackPlace, Record, Scalar
+from benchmark.replay import n_threads, replay_number, replaying
 from benchmark.scratch import scratch_folder
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Grid, Spec
@@ -187,6 +188,7 @@ def train_packs(
             limit_s=spec.limits.cell_s,
             sharpness=spec.sharpness,
             use_gpu=gpus > 0,
+            replay=replay_number(),
         ),
         {"cpu": spec.resources.cpus_per_pack, "gpu": gpus},
     )
@@ -351,6 +353,7 @@ class _PackTrainable(tune.Trainable):
         limit_s: float = math.inf,
         sharpness: Sequence[str] = (),
         use_gpu: bool = False,
+        replay: int = 0,
     ) -> None:
         try:
             adopt(known)
@@ -358,8 +361,9 @@ class _PackTrainable(tune.Trainable):
             logger.exception("a plug-in is missing on this node")
         self._planned, self._grids, self._seeds = cells, grids, seeds
         self._executions, self._limit_s, self._sharpness = executions, limit_s, sharpness
-        self._device = device_for(use_gpu=use_gpu)
-        torch.set_num_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1)))
+        self._device, self._replay = device_for(use_gpu=use_gpu), replay
+        with replaying(replay):
+            torch.set_num_threads(n_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1))))
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -372,6 +376,10 @@ class _PackTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        with replaying(self._replay):
+            return self._step()
+
+    def _step(self) -> dict[str, Any]:
         # The last report carries no records: Tune keeps it for every trial. A pack trains one cell at the very least.
         is_late = self._next > self._pack.start and time.monotonic() > self._deadline
         if self._next == self._pack.stop or is_late:

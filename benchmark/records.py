@@ -122,6 +122,11 @@ def _new_id() -> str:
     return f"{number & ~(15 << 76 | 3 << 62) | version | variant:032x}"
 
 
+_COST, _DIAGNOSTICS, _PACK_PLACE = (
+    tuple(item.name for item in fields(part)) for part in (Cost, Diagnostics, PackPlace)
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """The outcome of one training of a cell under a fingerprint.
@@ -163,9 +168,9 @@ class Record:
             "error": outcome.error,
             "metrics": dict(outcome.metrics),
             "curve": {name: [finite_or_none(value) for value in series] for name, series in outcome.curve.items()},
-            "cost": {item.name: getattr(outcome.cost, item.name) for item in fields(Cost)},
-            "diagnostics": {item.name: getattr(outcome.diagnostics, item.name) for item in fields(Diagnostics)},
-            "pack": {item.name: getattr(self.pack, item.name) for item in fields(PackPlace)},
+            "cost": {name: getattr(outcome.cost, name) for name in _COST},
+            "diagnostics": {name: getattr(outcome.diagnostics, name) for name in _DIAGNOSTICS},
+            "pack": {name: getattr(self.pack, name) for name in _PACK_PLACE},
         }
 
     @classmethod

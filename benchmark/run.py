@@ -20,6 +20,7 @@ from benchmark.memory import free_bytes, pack_bytes
 from benchmark.packs import Footprint, in_order, most_of, plan_packs
 from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import Record
+from benchmark.replay import reordered
 from benchmark.robustness import HeldEqual, RobustnessTable, render_html
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Spec, expand
@@ -183,7 +184,7 @@ def train_missing(
         BenchmarkError: when Ray Tune ends before every cell has a record although nobody asked to drain.
     """
     fused = {key for key, execution in executions.items() if execution == "fused"}
-    cells = in_order(cells, fused)
+    cells = in_order(reordered(cells), fused)
     searches = adaptive_searches(spec, records, cells)
     settings = [cell.setting for cell in cells] + [search.grid.setting for search in searches]
     for setting in {setting.key: setting for setting in settings}.values():
@@ -211,7 +212,7 @@ def train_missing(
             while cells or searches:
                 packs = plan_packs(cells, n_workers=n_workers, size=size, fused=fused, most=most)
                 raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches, limits, gpus=gpus)
-                cells, searches = [] if should_drain() else in_order(then(), fused), []
+                cells, searches = [] if should_drain() else in_order(reordered(then()), fused), []
         finally:
             # Before Ray is shut down, which takes longer than a driver that is told to end may have.
             sink.flush()

@@ -18,6 +18,7 @@ class Stream(IntEnum):
     LABELS = 4
     SUBSET = 5
     SHARPNESS = 6
+    REPLAY = 7
 
 
 def stream_seed(seed: int, stream: Stream) -> int:

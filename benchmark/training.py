@@ -15,6 +15,7 @@ from benchmark.measuring import measured, measured_last, scored_splits
 from benchmark.memory import peak_bytes
 from benchmark.precision import in_precision
 from benchmark.records import Cost, Outcome, Scalar
+from benchmark.replay import initial_model
 from benchmark.schedule import evaluation_steps, lr_factor, steps_per_epoch, total_steps
 from benchmark.seeding import Stream, seeded_torch, torch_generator
 from benchmark.sharpness import Neighbourhood, reference_batch
@@ -145,8 +146,7 @@ def _prepared(
     n_examples = len(task.data(seed, device).train[0])
     per_step = optimizer_info(setting.rule).gradient_evaluations(hyperparameters)
     total = total_steps(setting.budget, n_examples, per_step)
-    with seeded_torch(seed, Stream.INIT):
-        model = task.model(seed).to(device)
+    model = initial_model(task, seed, device)
     optimizer = build(
         setting.rule,
         model.named_parameters(),

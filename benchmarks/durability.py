@@ -1,7 +1,10 @@
-"""What it costs to lose nothing: the service's overhead over a bare sweep, and how fast it cancels and comes back.
+"""What it costs to lose nothing: the speed of the store, overhead over a bare sweep, and time to cancel and come back.
 
-    python -m benchmarks.durability            # about ten minutes
+    python -m benchmarks.durability            # about six minutes
     python -m benchmarks.durability --smoke    # a minute; shows that it runs, not how fast
+
+Store: jobs that processes claim and finish in a second, together, and records that one process writes, on both
+databases; each batch is a transaction that also renews the lease.
 
 Overhead: the quickstart's cells by `benchmark.run` in a process of its own, which keeps records in memory, from its
 start to its end, and as a job of a server, from its claim to its end; the two take turns, and the ratio is of each
@@ -25,11 +28,14 @@ import psutil
 
 from benchmark import Spec
 from benchmarks.quickstart import QUICKSTART, fresh_server
+from benchmarks.store import BACKENDS, claims_per_second, databases, records_per_second
 from service.client import Client, Job
 from service.jobs.child import DRIVER_MODULE, session_members
 
-N_ROUNDS = 5
+N_ROUNDS = 3
 N_PAIRS = 3
+N_CLAIMERS, N_JOBS = 8, 500
+N_RECORDS = {1: 200, 20: 4_000, 200: 4_000}  # by the size of their batches
 POLL_S = 0.05
 BARE = "import json, sys; from benchmark import Spec, run; run(Spec.from_mapping(json.load(sys.stdin)))"
 DEADLINE_S = 300.0
@@ -45,6 +51,7 @@ def main() -> None:
         document |= {"tasks": [{"name": "digits-mlp", "params": {"hidden": 8}}], "budget": {"epochs": 1}}
         document["seeds"] = {"count": 1}
     n_rounds, n_pairs = (1, 1) if smoke else (N_ROUNDS, N_PAIRS)
+    print_speeds(*((2, 16, dict.fromkeys(N_RECORDS, 200)) if smoke else (N_CLAIMERS, N_JOBS, N_RECORDS)))
     with fresh_server() as url, Client(url) as client:
         pairs = [overhead(client, document) for _ in range(n_pairs)]
         n_cells = Spec.from_mapping(document).n_cells
@@ -59,6 +66,21 @@ def main() -> None:
     for what, seconds in zip(words, zip(*rounds, strict=True), strict=True):
         spread = f"({min(seconds):.2f} to {max(seconds):.2f}, {n_rounds} rounds)"
         print(f"{what:<44}{statistics.median(seconds):9.2f} s  {spread}")
+
+
+def print_speeds(n_claimers: int, n_jobs: int, n_records: dict[int, int]) -> None:
+    """Print how fast jobs are claimed and records written on each database, and the ratio."""
+    speeds: dict[str, list[float]] = {}
+    for backend in BACKENDS:
+        with databases(backend) as new_url:
+            speeds[backend] = [claims_per_second(next(new_url), n_jobs, n_claimers)]
+            speeds[backend] += [records_per_second(next(new_url), n, size) for size, n in n_records.items()]
+    words = [f"claims and finishes, {n_claimers} dispatchers, {n_jobs} jobs"]
+    words += [f"records in batches of {size}" for size in n_records]
+    print(f"{'a second':<44}{'SQLite':>9}{'PostgreSQL':>12}{'ratio':>8}{'to batches of 1':>18}")
+    for place, (what, sqlite, postgresql) in enumerate(zip(words, *speeds.values(), strict=True)):
+        alone = "" if place < 2 else f"{sqlite / speeds['sqlite'][1]:8.1f},{postgresql / speeds['postgresql'][1]:9.1f}"
+        print(f"{what:<44}{sqlite:9,.0f}{postgresql:12,.0f}{postgresql / sqlite:8.2f}{alone}")
 
 
 def overhead(client: Client, document: dict[str, Any]) -> tuple[float, float]:

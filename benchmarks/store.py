@@ -1,4 +1,4 @@
-"""Measure the store: claims and records a second, and bytes a record, on SQLite and PostgreSQL.
+"""Measure how large the store is, in bytes a record, on SQLite and PostgreSQL; `benchmarks.durability` has its speed.
 
     python -m benchmarks.store [--smoke] [--only sqlite|postgresql]
 
@@ -29,7 +29,7 @@ from service.states import JobState
 from service.store import NewJob, PlacedRecord, Store, upgrade
 
 SETTING, FINGERPRINT = content_hash("setting"), content_hash("fingerprint")
-N_CLAIMERS = 8
+BACKENDS = ("sqlite", "postgresql")
 N_POINTS = 20
 SERIES: dict[str, dict[str, Callable[[Any], Any]]] = {  # and their precision; 360 images make a share
     "loss and two accuracies": dict.fromkeys(("train_loss", "val_accuracy", "test_accuracy"), np.float32),
@@ -44,24 +44,18 @@ TTL_S = 600
 
 
 def main() -> None:
-    """Print all measurements."""
+    """Print the sizes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--smoke", action="store_true", help="small sizes: see that it runs")
     parser.add_argument("--only", choices=("sqlite", "postgresql"), help="measure one database")
     options = parser.parse_args()
-    n_jobs, n_writes, n_kept = (16, 20, 400) if options.smoke else (500, 4_000, 100_000)
-    n_claimers = 2 if options.smoke else N_CLAIMERS
-    for backend in ("sqlite", "postgresql"):
+    n_records = 400 if options.smoke else 100_000
+    for backend in BACKENDS:
         if options.only in (None, backend):
             with databases(backend) as new_url:
                 print(f"\n{backend}")
-                claims = claims_per_second(next(new_url), n_jobs, n_claimers)
-                print(f"  claims and finishes, {n_claimers} processes on {n_jobs} jobs {claims:12,.0f} /s")
-                for size in (1, 20, 200):
-                    rate = records_per_second(next(new_url), max(n_writes // (20 if size == 1 else 1), size), size)
-                    print(f"  records in batches of {size:<3} {rate:28,.0f} /s")
                 for kind in SERIES:
-                    size_of = bytes_per_record(next(new_url), n_kept, kind)
+                    size_of = bytes_per_record(next(new_url), n_records, kind)
                     share = f"{size_of / BUDGET_BYTES:.2f} of the budget"
                     print(f"  bytes a record, {kind:<23} {size_of:20,.0f}     {share}")
 

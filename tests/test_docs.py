@@ -50,6 +50,18 @@ def test_the_rule_of_the_worked_example_trains(tmp_path: Path) -> None:
     assert re.search(r"\.\d\d", rows[0]), f"nothing was learned: {rows[0]}"
 
 
+@pytest.mark.slow
+@pytest.mark.long
+def test_the_comparison_of_two_runs_says_what_it_allowed_for(tmp_path: Path) -> None:
+    """A real training, three times."""
+    script = tmp_path / "nightly.py"
+    script.write_text(program("regressions.md"))
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\w+ maximum over all measures, from 2 replays of the baseline\n", done.stdout)
+    assert not done.stdout.startswith("regressed")  # the last replay is no further off than the furthest
+
+
 def test_the_receiver_of_webhooks_takes_what_is_genuine_and_nothing_else(tmp_path: Path) -> None:
     port, secret = free_port(), new_secret()
     script = tmp_path / "receiver.py"

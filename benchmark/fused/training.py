@@ -16,8 +16,8 @@ from benchmark.journal import Journal
 from benchmark.memory import peak_bytes
 from benchmark.precision import Precision
 from benchmark.records import Cost, Outcome, Scalar
+from benchmark.replay import initial_model
 from benchmark.schedule import evaluation_steps, lr_factor, total_steps
-from benchmark.seeding import Stream, seeded_torch
 from benchmark.sharpness import Losses, Neighbourhood, reference_batch, work_bytes
 from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
@@ -359,8 +359,7 @@ class _Group:
         return largest.isfinite().all(dim=0)
 
     def _model(self, seed: int) -> nn.Module:
-        with seeded_torch(seed, Stream.INIT):
-            return self._task.model(seed).to(self._device)
+        return initial_model(self._task, seed, self._device)
 
 
 def _joined(parts: Sequence[tuple[slice, Splits]]) -> list[tuple[slice, Splits]]:

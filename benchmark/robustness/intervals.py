@@ -198,7 +198,7 @@ def expanded_level(n_seeds: int, level: float = LEVEL) -> float:
 
     The bootstrap knows neither that its variance is (n - 1)/n of the unbiased one nor the difference between t and the
     normal distribution; reading further out makes up for both: with a the tail, Phi^-1(a') = sqrt(n/(n-1)) t_(n-1)(a).
-    Source: T. Hesterberg, What Teachers Should Know About the Bootstrap, 2015, section 5.2 (expanded percentile).
+    Source: T. Hesterberg, What Teachers Should Know About the Bootstrap, 2015 (the expanded percentile interval).
     """
     quantile = special.stdtrit(n_seeds - 1, (1 + level) / 2) * math.sqrt(n_seeds / (n_seeds - 1))
     return float(1 - 2 * special.ndtr(-quantile))

@@ -46,7 +46,8 @@ def phi(validation: FloatArray, test: FloatArray) -> float:
 
     with e a task, h a configuration, z the normalised seed mean; 0 where one configuration is the best of every task.
     Both maxima are picked by validation and reported on test, so that noise can make it slightly negative. Source:
-    Adkins et al., A Method for Evaluating Hyperparameter Sensitivity in Reinforcement Learning, 2024, arXiv:2412.07165.
+    Adkins et al., A Method for Evaluating Hyperparameter Sensitivity in Reinforcement Learning, 2024, arXiv:2412.07165,
+    where scores are normalised by percentiles of all algorithms; here by floor and reference.
 
     Args:
         validation: normalised seed means, shape (tasks, configurations), no NaN.

@@ -28,6 +28,7 @@ from service.store.errors import (
     StoreError,
     UnavailableError,
 )
+from service.store.listing import JobOrder, JobPosition, JobQuery, ListedJob
 from service.store.migrate import check, downgrade, upgrade
 from service.store.store import Store
 from service.store.webhook_entities import Delivery, DeliveryAttempt, DeliveryState, DueDelivery, NewWebhook, Webhook
@@ -43,7 +44,11 @@ __all__ = [
     "IllegalTransitionError",
     "InvalidValueError",
     "Job",
+    "JobOrder",
+    "JobPosition",
+    "JobQuery",
     "KeyRefusedError",
+    "ListedJob",
     "LostLeaseError",
     "NewJob",
     "NewWebhook",

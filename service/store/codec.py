@@ -2,11 +2,11 @@
 
 A packed list is its length followed by runs; a run is one byte for its form and its numbers in that form. Whole
 numbers become differences; shares such as an accuracy k/n become n, said once, and the counts k; numbers that single
-precision holds take four bytes, all others eight, the bytes of equal weight side by side: a series has few signs and
-exponents, which deflate then shortens. NaN, infinity and minus zero come back as they were.
+precision holds take four bytes, all others eight. NaN, infinity and minus zero come back as they were.
 
-Deflate counts in bytes. A series can be framed instead: its numbers as integers in the order of the numbers (for
-fractions the integers that their bits are), less the least of them, side by side in as many bits as the largest needs.
+The series of a curve are framed: integers (of fractions those that their bits are, in the order of the numbers) less
+the least of them, side by side in as many bits as the largest needs. Revision 0003 and earlier ones deflated them
+instead, with the bytes of equal weight side by side.
 """
 
 import functools
@@ -110,8 +110,7 @@ def pack_curve(series: Mapping[str, Sequence[float]]) -> bytes | None:
     """Return series of one length as bytes, without their names; None where there are none."""
     if not series:
         return None
-    numbers = [tuple(map(float, values)) for values in series.values()]
-    return min(FRAMED + _pack_runs(numbers, framed=True), pack_unframed(numbers), key=len)
+    return FRAMED + _pack_runs([tuple(map(float, values)) for values in series.values()], framed=True)
 
 
 def pack_unframed(series: Sequence[Sequence[float]]) -> bytes:
@@ -252,9 +251,10 @@ def _frame(values: Sequence[int]) -> bytes:
     """Return integers that are not negative as the least of them, a number of bits, and the rest of each in so many."""
     least = min(values)
     width = (max(values) - least).bit_length()
-    bits = "".join(f"{value - least:0{width}b}" for value in values) if width else ""
-    n_bytes = -(-len(bits) // 8)
-    return _varint(least) + bytes((width,)) + (int(bits, 2).to_bytes(n_bytes) if bits else b"")
+    joined = 0
+    for value in values:
+        joined = joined << width | value - least
+    return _varint(least) + bytes((width,)) + joined.to_bytes(-(-len(values) * width // 8))
 
 
 def _zigzag(value: int) -> int:
@@ -312,10 +312,8 @@ class _Reader:
         least, width = self.varint(), self._packed[self._at]
         n_bytes = -(-length * width // 8)
         self._at += 1 + n_bytes
-        if not width:
-            return [least] * length
-        bits = f"{int.from_bytes(self._packed[self._at - n_bytes : self._at]):0{length * width}b}"
-        return [least + int(bits[place : place + width], 2) for place in range(0, length * width, width)]
+        joined, mask = int.from_bytes(self._packed[self._at - n_bytes : self._at]), (1 << width) - 1
+        return [least + (joined >> place * width & mask) for place in range(length - 1, -1, -1)]
 
     def _framed_bits(self, length: int, letter: str, width: int) -> Sequence[float]:
         shift = self._packed[self._at]

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, delete, exists, func, select, update
 
 from service.states import Action, JobState, next_request, next_state, require_allowed
 from service.store import checks
@@ -29,41 +29,14 @@ class Jobs(Part):
         with self._database.read() as connection:
             return read_job(connection, job_id)
 
-    def jobs(
-        self,
-        state: JobState | None = None,
-        tag: str | None = None,
-        text: str | None = None,
-        task: str | None = None,
-        limit: int = 50,
-        before: int | None = None,
-    ) -> list[Job]:
-        """Return jobs, newest first.
-
-        Args:
-            state: only those in this state.
-            tag: only those with this tag.
-            text: only those with this text in their name or at the start of their id, whatever its case.
-            task: only those with a task of this name or label.
-            limit: at most so many.
-            before: only those older than the job with this `seq`, to go on after the last one of a list.
-        """
-        statement = select(job).order_by(job.c.seq.desc()).limit(checks.integer("limit", limit))
-        if state is not None:
-            statement = statement.where(job.c.state == str(state))
-        for kind, value in (("tag", tag), ("task", task)):
-            if value is not None:
-                match = (facet.c.job_seq == job.c.seq, facet.c.kind == kind, facet.c.value == checks.text(kind, value))
-                statement = statement.where(exists().where(*match))
-        if text is not None:
-            lowered = checks.text("text", text).lower()
-            in_name = func.lower(job.c.name).contains(lowered, autoescape=True)
-            statement = statement.where(or_(in_name, job.c.id.startswith(lowered, autoescape=True)))
-        if before is not None:
-            newest = min(checks.integer("before", before, high=checks.MAX_BIG), checks.MAX_SMALL)
-            statement = statement.where(job.c.seq < newest)
+    def jobs_of(self, job_ids: Collection[str]) -> dict[str, Job]:
+        """Return jobs by id; ids without a job are left out."""
         with self._database.read() as connection:
-            return [job_from_row(row) for row in connection.execute(statement).mappings()]
+            return {
+                row["id"]: job_from_row(row)
+                for chunk in chunks([known_form(job_id) for job_id in job_ids], IN_CHUNK)
+                for row in connection.execute(select(job).where(job.c.id.in_(chunk))).mappings()
+            }
 
     def count_jobs(self, submitted_by: str | None = None) -> dict[JobState, int]:
         """Return the number of jobs in each state, of one submitter on demand."""

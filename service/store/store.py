@@ -13,10 +13,12 @@ from service.store.exporting import Exporting
 from service.store.inspecting import Inspecting
 from service.store.jobs import Jobs
 from service.store.keys import Keys
+from service.store.listing import Listing
 from service.store.pruning import Pruning
 from service.store.queue import Queue
 from service.store.reading import Reading
 from service.store.submitting import Submitting
+from service.store.watching import Watching
 from service.store.webhooks import Webhooks
 from service.store.writing import Writing
 
@@ -24,6 +26,8 @@ from service.store.writing import Writing
 class Store(
     Submitting,
     Jobs,
+    Listing,
+    Watching,
     Queue,
     Writing,
     Reading,

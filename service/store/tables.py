@@ -40,7 +40,7 @@ from service.keys import Scope
 from service.states import JobState, Request
 from service.store.errors import InvalidValueError
 
-REVISION = "0006"  # the schema that this code needs; a test holds it equal to the newest migration
+REVISION = "0007"  # the schema that this code needs; a test holds it equal to the newest migration
 
 KEY_BYTES = 16
 
@@ -184,6 +184,7 @@ job = Table(
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease"),
     CheckConstraint("requested IS NULL OR state = 'running'", name="requested_running"),
     Index(None, "state", "priority", "seq"),
+    *(Index(None, column, "seq") for column in ("finished_at", "name", "priority", "state", "submitted_by")),
 )
 
 facet = Table(  # words by which jobs are found
@@ -192,7 +193,7 @@ facet = Table(  # words by which jobs are found
     Column("job_seq", ForeignKey("job.seq", ondelete="CASCADE"), primary_key=True),
     Column("kind", String(16), primary_key=True),
     Column("value", String(200), primary_key=True),
-    Index(None, "kind", "value"),
+    Index(None, "kind", "value", "job_seq"),
 )
 
 setting = Table(

@@ -1,17 +1,17 @@
 """The app: routers, guard and error handlers put together around a store."""
 
 from collections.abc import Collection
-from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from service.settings import Settings
 from service.store import Store
-from service.web import catalogue, health, jobs, keys, logs, pages, records, results, sessions, webhooks
+from service.web import catalogue, events, health, jobs, keys, logs, pages, records, results, sessions, webhooks
 from service.web.authentication import Authentication
 from service.web.guard import LOOPBACK_HOSTS, MAX_BODY_BYTES, Guard
-from service.web.problems import Faults, ProblemDocument, install_handlers
+from service.web.openapi import described_app
+from service.web.problems import Faults, install_handlers
 from service.web.state import AppState
 from service.web.watch import Watch
 
@@ -27,22 +27,13 @@ def create_app(
         hosts: names under which it answers.
         is_exposed: whether others than this machine can reach it, so that a key is needed in any case.
     """
-    problem = {"model": ProblemDocument, "description": "an error", "content": {"application/problem+json": {}}}
-    app = FastAPI(
-        title="Rhobust",
-        summary="How robust is an optimizer to its hyperparameters?",
-        version=version("rhobust"),
-        openapi_url="/api/v1/openapi.json",
-        # The stock pages load their scripts from another host.
-        docs_url=None,
-        redoc_url=None,
-        responses={"default": problem},
-    )
+    app = described_app()
     app.state.rhobust = AppState(store, settings, is_exposed=is_exposed)
     api = APIRouter(prefix="/api/v1")
     for router in (
         jobs.router,
         logs.router,
+        events.router,
         results.router,
         results.tables_router,
         records.router,

@@ -68,7 +68,10 @@ class Guard:
 
         refusal = self._refusal(scope["method"], headers)
         if refusal is None and scope["method"] == "HEAD":
-            await self._app({**scope, "method": "GET"}, receive, without_body(send_guarded))
+            asked: Scope = {**scope, "method": "GET"}
+            await self._app(asked, receive, without_body(send_guarded))
+            # for whoever looks at the request from outside
+            scope.update({name: asked[name] for name in ("endpoint", "path_params") if name in asked})
         elif refusal is None:
             await self._app(scope, receive, send_guarded)
         else:

@@ -16,7 +16,7 @@ from service.web.state import State
 
 MAX_LIFETIME_S = 10 * 365 * 86_400
 router = APIRouter(prefix="/keys", tags=["keys"], dependencies=[ADMIN])
-KeyId = Annotated[str, Path(pattern=r"^[0-9a-z]{10}$")]
+KeyId = Annotated[str, Path(pattern=r"^[0-9a-z]{10}$", description="id of the key")]
 
 
 class NewKey(BaseModel, extra="forbid"):

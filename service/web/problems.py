@@ -53,6 +53,11 @@ class ProblemDocument(BaseModel):
     request_id: str
 
 
+def errors(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that can answer these, beside what every call of its kind can."""
+    return {status: {} for status in statuses}
+
+
 def problem(
     request: Request,
     status: int,

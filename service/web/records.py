@@ -11,10 +11,13 @@ from starlette.concurrency import iterate_in_threadpool
 
 from benchmark import Status
 from service.export import csv_pieces, export_schema, parquet_pieces
+from service.store import Job
 from service.stored_spec import spec_of
 from service.web.access import READ
-from service.web.jobs import MAX_PAGE_SIZE, JobId
-from service.web.negotiation import negotiated
+from service.web.conditional import headers_of, tag_of, unchanged
+from service.web.jobs import NEXT_PAGE, JobId, PageSize
+from service.web.negotiation import files, negotiated
+from service.web.problems import errors
 from service.web.shapes import RecordPage, RecordShape, record_values
 from service.web.state import AppState, State
 
@@ -27,20 +30,22 @@ single_router = APIRouter(prefix="/records", tags=["results"], dependencies=[REA
 @router.get(
     "/records",
     response_model=RecordPage,
+    response_description="a page; or a file of all records",
     responses={
-        HTTPStatus.OK: {"content": {media_type: {} for media_type in FORMATS.values() if media_type != FORMATS["json"]}}
+        HTTPStatus.OK: {"content": files(FORMATS)},
+        **errors(HTTPStatus.NOT_MODIFIED, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.CONFLICT),
     },
 )
 def list_records(
     request: Request,
     state: State,
     job_id: JobId,
-    status: Status | None = None,
-    optimizer: Annotated[str | None, Query(max_length=200)] = None,
-    task: Annotated[str | None, Query(max_length=200)] = None,
+    status: Annotated[Status | None, Query(description="of these records alone")] = None,
+    optimizer: Annotated[str | None, Query(max_length=200, description="label of an optimizer")] = None,
+    task: Annotated[str | None, Query(max_length=200, description="label of a task")] = None,
     curves: Annotated[bool, Query(description="whether each record comes with its curve; not in csv")] = False,
-    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="of json alone")] = 100,
-    page_token: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$", description="of json alone")] = None,
+    page_size: PageSize = 100,
+    page_token: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$", description=NEXT_PAGE)] = None,
     record_format: Annotated[
         Literal["json", "csv", "parquet"] | None,
         Query(alias="format", description="csv and parquet: a row a record, all of them; goes before `Accept`"),
@@ -48,26 +53,37 @@ def list_records(
 ) -> Response:
     """List the records that a job uses, page by page, or stream all of them as csv or parquet."""
     chosen = negotiated(request, record_format, FORMATS)
+    job = state.store.job(job_id)
+    headers = {"Vary": "Accept"}
+    if job.state.is_terminal:
+        asked = (job.id, job.revision, chosen, status, optimizer, task, curves)
+        tag = tag_of(*asked, *((page_size, page_token) if chosen == "json" else ()))
+        headers = headers_of(tag, vary="Accept")
+        if same := unchanged(request, headers):
+            return same
     if chosen != "json":
-        return _export(state, job_id, chosen, status, optimizer, task, curves=curves)
+        return _export(state, job, chosen, headers, status, optimizer, task, curves=curves)
     found = state.store.records(job_id, page_token, page_size + 1, status, optimizer, task, curves=curves)
     page = found[:page_size]
     items = [record_values(stored, with_curve=curves) for stored in page]
     more = len(found) > page_size
     document = {"items": items, "next_page_token": page[-1].record.config_key if more else None}
-    return JSONResponse(document, headers={"Vary": "Accept"})
+    return JSONResponse(document, headers=headers)
 
 
 @single_router.get("/{record_id}")
-def get_record(state: State, record_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> RecordShape:
+def get_record(
+    state: State, record_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="id of the record")]
+) -> RecordShape:
     """Return a record with its curve."""
     return RecordShape(**record_values(state.store.record(record_id), with_curve=True))
 
 
 def _export(
     state: AppState,
-    job_id: str,
+    job: Job,
     chosen: str,
+    headers: dict[str, str],
     status: Status | None,
     optimizer: str | None,
     task: str | None,
@@ -81,13 +97,12 @@ def _export(
     if state.n_exports >= MAX_EXPORTS:
         detail = f"{state.n_exports} files are being sent already; try again later."
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(EXPORT_LATER_S)})
-    job = state.store.job(job_id)
     schema = export_schema(spec_of(job), curves=curves)
-    pages = state.store.iter_columns(job_id, status, optimizer, task, curves=curves)
+    pages = state.store.iter_columns(job.id, status, optimizer, task, curves=curves)
     whole = chain([first] if (first := next(pages, None)) else [], pages)
     pieces = csv_pieces(whole, schema) if chosen == "csv" else parquet_pieces(whole, schema)
-    headers = {"Content-Disposition": f'attachment; filename="{job_id}-records.{chosen}"', "Vary": "Accept"}
-    return StreamingResponse(_sent(state, pieces), headers=headers, media_type=FORMATS[chosen])
+    disposition = {"Content-Disposition": f'attachment; filename="{job.id}-records.{chosen}"'}
+    return StreamingResponse(_sent(state, pieces), headers=headers | disposition, media_type=FORMATS[chosen])
 
 
 async def _sent(state: AppState, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

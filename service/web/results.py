@@ -1,11 +1,13 @@
 """Calls on results: the robustness table, surfaces and figures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import pandas as pd
-from fastapi import APIRouter, Path, Query, Response
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 
 from benchmark import Spec
 from benchmark.figures import FigureData, figure_kind, figure_of
@@ -16,8 +18,13 @@ from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
 from service.results import job_results, jobs_table
 from service.web.access import READ
+from service.web.answers import PlotlyFigure, RobustnessTableShape, Slices, Surfaces, TuningCurves
+from service.web.conditional import headers_of, unchanged
 from service.web.jobs import JOB_ID, JobId
-from service.web.state import State
+from service.web.negotiation import JSON, files
+from service.web.problems import errors
+from service.web.rendered import Rendered, json_bytes
+from service.web.state import AppState, State
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=[READ])
 RENDERERS: dict[str, tuple[str, Callable[[RobustnessTable], str | bytes]]] = {
@@ -35,8 +42,20 @@ MAX_JOBS = 20
 IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
 
 
-@router.get("/table")
-def get_table(
+def _answers(model: type[BaseModel], content: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route whose answer is this document, or one of these files."""
+    return {
+        HTTPStatus.OK: {"model": model, "content": content or {}},
+        **errors(HTTPStatus.NOT_MODIFIED, HTTPStatus.CONFLICT),
+    }
+
+
+TABLE = _answers(RobustnessTableShape, files({name: media_type for name, (media_type, _) in RENDERERS.items()}))
+
+
+@router.get("/table", responses=TABLE)
+async def get_table(
+    request: Request,
     state: State,
     job_id: JobId,
     table_format: TableFormat = "json",
@@ -47,11 +66,20 @@ def get_table(
     In a view other than that of the budgets, the runs are read on their way, off their curves; 422 where that would not
     be honest, with the reason and the remedy.
     """
-    return _table(state.table(job_id, view), table_format, f"{job_id}-table")
+    revision = await _revision(state, job_id)
+
+    def render() -> bytes:
+        return _rendered_table(state.table(job_id, revision, view), table_format)
+
+    key = (job_id, revision, "table", table_format, view)
+    # seconds are those of measurements, which go on without the job
+    rendered = await state.rendered.get(key, render, keep=view != "equal_seconds")
+    return _table(request, rendered, table_format, f"{job_id}-table")
 
 
-@tables_router.get("")
-def get_table_of_jobs(
+@tables_router.get("", responses=TABLE | errors(HTTPStatus.NOT_FOUND))
+async def get_table_of_jobs(
+    request: Request,
     state: State,
     job: Annotated[
         list[Annotated[str, Query(pattern=JOB_ID)]],
@@ -64,45 +92,57 @@ def get_table_of_jobs(
     An optimizer with the same label, setting and grid in several jobs is one row; with another setting or grid it is a
     row for each, `label@job`. Tasks of one label must be the same, and rows are compared over the seeds that all have.
     """
-    return _table(jobs_table(state.store, job), table_format, "table")
+    revisions = tuple([(one, await _revision(state, one)) for one in job])
+
+    def render() -> bytes:
+        return _rendered_table(jobs_table(state.store, job), table_format)
+
+    rendered = await state.rendered.get((revisions, "tables", table_format), render)
+    return _table(request, rendered, table_format, "table")
 
 
-@router.get("/surface")
-def get_surface(
+@router.get("/surface", responses=_answers(Surfaces))
+async def get_surface(
+    request: Request,
     state: State,
     job_id: JobId,
     split: Annotated[Literal["validation", "test"], Query(description="which scores")] = "test",
 ) -> Response:
     """Return the response surface of every optimizer on every task: all points, with each seed's score."""
-    results = state.results(job_id)
-    frame = results_frame(results.spec, results.records)
-    return JSONResponse({"surfaces": _surfaces(results.spec, frame, split)})
+
+    def found(frame: pd.DataFrame, spec: Spec) -> list[dict[str, Any]]:
+        return surfaces(frame, scorings(spec), grid_infos(spec), split=split)
+
+    return await _of_records(request, state, job_id, "surfaces", found, split)
 
 
-@router.get("/slices")
-def get_slices(state: State, job_id: JobId) -> Response:
+@router.get("/slices", responses=_answers(Slices))
+async def get_slices(request: Request, state: State, job_id: JobId) -> Response:
     """Return the score along each hyperparameter through the best configuration of each optimizer.
 
     With the others as the best configuration has them, with pointwise intervals, and what is lost where the
     hyperparameter is off by a factor.
     """
-    results = state.results(job_id)
-    frame = results_frame(results.spec, results.records)
-    found = slices(frame, scorings(results.spec), grid_infos(results.spec))
-    return JSONResponse({"slices": [one.to_dict() for one in found]})
+
+    def found(frame: pd.DataFrame, spec: Spec) -> list[dict[str, Any]]:
+        return [one.to_dict() for one in slices(frame, scorings(spec), grid_infos(spec))]
+
+    return await _of_records(request, state, job_id, "slices", found)
 
 
-@router.get("/tuning")
-def get_tuning(state: State, job_id: JobId) -> Response:
+@router.get("/tuning", responses=_answers(TuningCurves))
+async def get_tuning(request: Request, state: State, job_id: JobId) -> Response:
     """Return the tuning curve of every optimizer: the expected best score of k trials, with pointwise intervals."""
-    results = state.results(job_id)
-    frame = results_frame(results.spec, results.records)
-    found = tuning_curves(frame, scorings(results.spec), grid_infos(results.spec))
-    return JSONResponse({"curves": [one.to_dict() for one in found]})
+
+    def found(frame: pd.DataFrame, spec: Spec) -> list[dict[str, Any]]:
+        return [one.to_dict() for one in tuning_curves(frame, scorings(spec), grid_infos(spec))]
+
+    return await _of_records(request, state, job_id, "curves", found)
 
 
-@router.get("/figures/{name}")
-def get_figure(
+@router.get("/figures/{name}", responses=_answers(PlotlyFigure, files(IMAGE_TYPES)))
+async def get_figure(
+    request: Request,
     state: State,
     job_id: JobId,
     name: Annotated[str, Path(max_length=50, description="kind of figure; /figures lists them")],
@@ -116,25 +156,60 @@ def get_figure(
 ) -> Response:
     """Return a figure of a job, of what is recorded so far."""
     kind = figure_kind(name)
-    results = job_results(state.store, job_id, curves=kind.needs_curves)
-    data = FigureData.of_records(results.spec, results.records)
-    figure = figure_of(data, name, task=task, optimizers=optimizer or ())
+    optimizers = tuple(optimizer or ())
+    revision = await _revision(state, job_id)
+
+    def render() -> bytes:
+        results = job_results(state.store, job_id, curves=kind.needs_curves)
+        data = FigureData.of_records(results.spec, results.records)
+        figure = figure_of(data, name, task=task, optimizers=optimizers)
+        return json_bytes(figure.plotly()) if image_format == "json" else figure.image(image_format)
+
+    rendered = await state.rendered.get((job_id, revision, "figure", name, task, optimizers, image_format), render)
     if image_format == "json":
-        return JSONResponse(figure.plotly())
-    return _download(figure.image(image_format), IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
+        return _answer(request, rendered, JSON)
+    return _answer(request, rendered, IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
 
 
-def _surfaces(spec: Spec, frame: pd.DataFrame, split: Literal["validation", "test"]) -> list[dict[str, Any]]:
-    return surfaces(frame, scorings(spec), grid_infos(spec), split=split)
+async def _revision(state: AppState, job_id: str) -> int:
+    """Return the revision of a job, which grows with every record: what is kept under it is never out of date."""
+    return (await run_in_threadpool(state.store.job, job_id)).revision
 
 
-def _table(table: RobustnessTable, table_format: str, name: str) -> Response:
+async def _of_records(
+    request: Request,
+    state: AppState,
+    job_id: str,
+    name: str,
+    found: Callable[[pd.DataFrame, Spec], list[dict[str, Any]]],
+    *asked: Hashable,
+) -> Response:
+    """Return a document that is computed from the records of a job alone."""
+    revision = await _revision(state, job_id)
+
+    def render() -> bytes:
+        results = job_results(state.store, job_id)
+        return json_bytes({name: found(results_frame(results.spec, results.records), results.spec)})
+
+    return _answer(request, await state.rendered.get((job_id, revision, name, *asked), render), JSON)
+
+
+def _rendered_table(table: RobustnessTable, table_format: str) -> bytes:
     if table_format == "json":
-        return JSONResponse(table.to_dict())
-    media_type, render = RENDERERS[table_format]
-    return _download(render(table), media_type, f"{name}.{table_format}")
+        return json_bytes(table.to_dict())
+    rendered = RENDERERS[table_format][1](table)
+    return rendered.encode() if isinstance(rendered, str) else rendered
 
 
-def _download(content: str | bytes, media_type: str, name: str) -> Response:
-    """Return a file; a browser saves it and never shows it as a page of ours."""
-    return Response(content, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+def _table(request: Request, rendered: Rendered, table_format: str, name: str) -> Response:
+    if table_format == "json":
+        return _answer(request, rendered, JSON)
+    return _answer(request, rendered, RENDERERS[table_format][0], f"{name}.{table_format}")
+
+
+def _answer(request: Request, rendered: Rendered, media_type: str, name: str | None = None) -> Response:
+    """Return a representation, or 304; one with a name is a file, which a browser saves and never shows as our page."""
+    headers = headers_of(rendered.tag)
+    disposition = {} if name is None else {"Content-Disposition": f'attachment; filename="{name}"'}
+    found = Response(rendered.content, media_type=media_type, headers=headers | disposition)
+    return unchanged(request, headers) or found

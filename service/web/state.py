@@ -8,13 +8,17 @@ from starlette.requests import HTTPConnection
 
 from benchmark import Status
 from benchmark.robustness import HeldEqual, RobustnessTable
-from service.results import JobResults, job_results, job_table
+from service.results import job_table
 from service.settings import Settings
 from service.store import Job, Progress, Store, StoredRecord
+from service.web.feed import Feed
 from service.web.metrics import Metrics
 from service.web.rates import RateLimit
+from service.web.rendered import RenderedCache
+from service.web.summaries import Summaries
 
-N_CACHED_TABLES = 32
+N_CACHED_TABLES = 8
+N_CACHED_MISSING = 32
 N_FIRST_MISSING = 5
 
 
@@ -40,22 +44,27 @@ class AppState:
         self.is_stopping = False
         self.n_followers = 0
         self.n_exports = 0
-        # A job's revision grows with every record, so a table that is cached under it is never out of date.
+        self.rendered = RenderedCache()
+        self.summaries = Summaries(store)
+        self.feed = Feed(store, lambda: self.is_stopping)
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
-        self._first_missing = lru_cache(N_CACHED_TABLES)(self._read_first_missing)
+        self._first_missing = lru_cache(N_CACHED_MISSING)(self._read_first_missing)
 
     def needs_key(self) -> bool:
         """Whether a request must bring a key: once there was one, for ever."""
         self._needs_key = self._needs_key or self.store.has_keys()
         return self._needs_key
 
-    def results(self, job_id: str) -> JobResults:
-        """Return what a job has so far; raises NotFoundError."""
-        return job_results(self.store, job_id)
+    def table(self, job_id: str, revision: int, view: HeldEqual | None) -> RobustnessTable:
+        """Return the robustness table of a job at a revision; its formats are rendered from the same one.
 
-    def table(self, job_id: str, view: HeldEqual | None = None) -> RobustnessTable:
-        """Return the robustness table of a job as it is now; raises NotFoundError, and TableError for no such view."""
-        return self._table(job_id, self.store.job(job_id).revision, view)
+        Raises:
+            NotFoundError: when there is no job of that id.
+            TableError: where the view cannot be read off the curves.
+        """
+        # seconds are those of measurements, which go on without the job
+        table = self._compute_table if view == "equal_seconds" else self._table
+        return table(job_id, revision, view)
 
     def first_missing(self, job: Job, progress: Progress) -> tuple[StoredRecord, ...]:
         """Return the first few records of a job that failed, then of those that timed out; raises NotFoundError."""

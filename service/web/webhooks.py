@@ -12,16 +12,15 @@ from pydantic import BaseModel, Field
 from service.store import Delivery, DeliveryState, NewWebhook, Webhook
 from service.summary import time_text
 from service.web.access import ADMIN, Caller
-from service.web.jobs import JOB_ID, MAX_PAGE_SIZE, IdempotencyKey
+from service.web.jobs import JOB_ID, NEXT_PAGE, IdempotencyKey, PageSize
 from service.web.shapes import Time
 from service.web.state import AppState, State
 from service.webhooks.signing import new_secret
 from service.webhooks.targets import MAX_URL, RefusedTargetError
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[ADMIN])
-WebhookId = Annotated[str, Path(pattern=JOB_ID)]
-PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)]
-PageToken = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$")]
+WebhookId = Annotated[str, Path(pattern=JOB_ID, description="id of the webhook")]
+PageToken = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description=NEXT_PAGE)]
 
 
 class Event(StrEnum):

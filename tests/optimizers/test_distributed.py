@@ -25,30 +25,42 @@ from torch.nn.parallel import DistributedDataParallel
 from tests.optimizers.cases import BASES, CASES, Problem, backward
 
 torch.set_num_threads(1)
-port, rank, name, sync = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+port, rank, kinds = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-case = next(case for case in CASES if case.name == name)
-problem = Problem(torch.float64, norm=False)
-model = DistributedDataParallel(problem.model)
-problem.model = model
-base, arguments = BASES["sgd"]
-optimizer = case.cls(model.parameters(), base, model=model, ascent_sync=sync, **case.hyperparameters, **arguments)
-for _ in range(4):
-    optimizer.step(problem.closure(optimizer, rank))
-print(json.dumps({"theta": problem.vector().tolist(), "grad_norm": float(optimizer.grad_norm)}), flush=True)
+found = {}
+for name, sync in kinds:
+    case = next(case for case in CASES if case.name == name)
+    problem = Problem(torch.float64, norm=False)
+    model = DistributedDataParallel(problem.model)
+    problem.model = model
+    base, arguments = BASES["sgd"]
+    optimizer = case.cls(model.parameters(), base, model=model, ascent_sync=sync, **case.hyperparameters, **arguments)
+    for _ in range(4):
+        optimizer.step(problem.closure(optimizer, rank))
+    found[name] = {"theta": problem.vector().tolist(), "grad_norm": float(optimizer.grad_norm)}
+print(json.dumps(found), flush=True)
 dist.barrier()
 os._exit(0)  # now and then gloo's own threads abort an interpreter that ends in order
 """
 
 
-def two_processes(name: str, sync: str) -> list[dict[str, Any]]:
+KINDS = [("sam", "local"), ("msam", "global"), ("gsam", "global")]
+
+
+@pytest.fixture(scope="module")
+def two_processes() -> list[dict[str, dict[str, Any]]]:
+    """What each of two processes found of every kind, one after the other."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-c", WORKER, str(port)]
     workers = [
         subprocess.Popen(
-            [*command, str(rank), name, sync], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [*command, str(rank), json.dumps(KINDS)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for rank in range(2)
     ]
@@ -89,10 +101,10 @@ def one_process(case: Case, sync: str) -> list[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "sync"), [("sam", "local"), ("msam", "global"), ("gsam", "global")])
-def test_two_processes_are_one(name: str, sync: str) -> None:
+@pytest.mark.parametrize(("name", "sync"), KINDS)
+def test_two_processes_are_one(name: str, sync: str, two_processes: list[dict[str, dict[str, Any]]]) -> None:
     case = next(case for case in CASES if case.name == name)
-    first, second = two_processes(name, sync)
+    first, second = (found[name] for found in two_processes)
     assert first["theta"] == second["theta"]
     assert first["theta"] == pytest.approx(one_process(case, sync), rel=1e-10, abs=1e-12)
     assert (first["grad_norm"] == pytest.approx(second["grad_norm"], rel=1e-12)) == (sync == "global")

@@ -70,6 +70,9 @@ def test_the_variance_of_monge_sam_is_that_of_its_analysis_by_hand(table: Robust
     assert value(table, "msam", "variance_lr") == pytest.approx(by_lr / total)
     assert value(table, "msam", "variance_rho") == pytest.approx(by_rho / total)
     assert value(table, "msam", "variance_interaction") == pytest.approx(1 - (by_lr + by_rho) / total)
+    # statsmodels 0.15: anova_lm(ols("y ~ C(rho) + C(lr)", runs).fit()).sum_sq / their sum
+    shares = [value(table, "msam", f"variance_{name}") for name in ("rho", "lr", "interaction")]
+    assert shares == pytest.approx([0.06420404573, 0.39641800592, 0.53937794835])
 
 
 def test_the_paired_difference_and_the_wins(table: RobustnessTable) -> None:

@@ -19,6 +19,9 @@ BINOMIAL = 3.0  # standard errors of a simulated share
 def test_holm_multiplies_step_by_step() -> None:
     # R: p.adjust(c(0.01, 0.04, 0.03, 0.005), "holm") gives 0.03 0.06 0.06 0.02
     assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    # statsmodels: multipletests([0.01, 0.04, 0.03, 0.005, 0.2, 0.5], method="holm")
+    corrected = holm(np.array([0.01, 0.04, 0.03, 0.005, 0.2, 0.5]))
+    assert corrected.tolist() == pytest.approx([0.05, 0.12, 0.12, 0.03, 0.4, 0.5])
     assert holm(np.array([0.9, 0.8])).tolist() == [1.0, 1.0]
     assert holm(np.array([])).tolist() == []
 
@@ -37,6 +40,12 @@ def test_seeds_needed_are_those_of_a_textbook() -> None:
     assert seeds_needed(unit, 0.001) is None
     assert seeds_needed(unit, 0.0) is None
     assert seeds_needed(np.array([0.1, 0.1, 0.1]), 0.01) == 2
+
+
+def test_the_power_is_that_of_statsmodels() -> None:
+    """TTestPower().power(effect_size, nobs, alpha) of statsmodels 0.15."""
+    assert power_of(8, 0.8) == pytest.approx(0.4963820462)
+    assert power_of(20, 0.5, 1 - 0.05 / 3) == pytest.approx(0.3725053025)
 
 
 def test_the_power_is_that_of_the_test_simulated() -> None:

@@ -381,6 +381,13 @@ def test_the_schema_is_json() -> None:
     assert schema["properties"]["controls"]["items"] == {"type": "string", "enum": ["radius_matched"]}
 
 
+def test_the_schema_names_bounds_as_json_schema_does() -> None:
+    limits = Spec.json_schema()["$defs"]["Limits"]["properties"]["cell_s"]
+    assert (limits["exclusiveMinimum"], limits["maximum"]) == (0, 30 * 86_400)
+    text = json.dumps(Spec.json_schema())
+    assert [bound for bound in ("ge", "gt", "le", "lt") if f'"{bound}":' in text] == []
+
+
 JUNK = st.recursive(
     st.none()
     | st.booleans()

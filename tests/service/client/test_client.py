@@ -58,7 +58,7 @@ def test_a_refusal_says_what_and_where(client: Client, store: Store, tmp_path: P
             client.job(job_id)
     with pytest.raises(ClientError, match="must not be empty"):
         client.job("")
-    with pytest.raises(ProblemError, match=r"the request is not valid\n  /query/state: Input should be"):
+    with pytest.raises(ProblemError, match=r"the request is not valid\n  /query/state(/0)?: Input should be"):
         list(client.jobs(state="foo"))
     assert store.jobs() == []
 

@@ -11,7 +11,7 @@ import pytest
 from service.client import Client, Job
 from service.settings import Settings
 from service.states import JobState
-from service.store import Store
+from service.store import JobQuery, Store
 from tests.service.filling import run_made_up, small_spec
 from tests.service.processes import answers, environment, free_port, running, until
 
@@ -77,6 +77,6 @@ def test_a_server_killed_while_clients_submit_and_wait(embedded: Store, data_dir
                 made = [pair for one in submitting for pair in one.result(PATIENCE_S)]
                 run_made_up(embedded, embedded.job(watched.id))
                 assert waiting.result(PATIENCE_S) == JobState.COMPLETED
-                stored = {job.name: job.id for job in embedded.jobs(limit=1_000) if job.name != "watched"}
+                stored = {job.name: job.id for job in embedded.jobs(JobQuery(limit=1_000)) if job.name != "watched"}
                 assert stored == dict(made), "one job each key"
-                assert len(embedded.jobs(limit=1_000)) == len(made) + 1
+                assert len(embedded.jobs(JobQuery(limit=1_000))) == len(made) + 1

@@ -53,13 +53,23 @@ def test_series_of_shares_come_back_in_both_precisions(values: list[float]) -> N
 @pytest.mark.parametrize(
     ("values", "limit"),
     [
-        (tuple(float(23 * step) for step in range(1, 21)), 26),
-        (tuple(correct / 360 for correct in range(20, 340, 16)), 46),
-        (tuple(struct.unpack("f", struct.pack("f", correct / 360))[0] for correct in range(20, 340, 16)), 46),
-        (tuple(struct.unpack("f", struct.pack("f", 2.3 * math.exp(-step / 7)))[0] for step in range(20)), 80),
-        (tuple(2.3 * math.exp(-step / 7) for step in range(20)), 163),
+        (tuple(float(23 * step) for step in range(1, 21)), 6),
+        (tuple(correct / 360 for correct in range(20, 340, 16)), 24),
+        (tuple(struct.unpack("f", struct.pack("f", correct / 360))[0] for correct in range(20, 340, 16)), 24),
+        (tuple(struct.unpack("f", struct.pack("f", 2.3 * math.exp(-step / 7)))[0] for step in range(20)), 73),
+        (tuple(2.3 * math.exp(-step / 7) for step in range(20)), 150),
+        ((*(struct.unpack("f", struct.pack("f", 2.3 * math.exp(-step / 7)))[0] for step in range(19)), math.inf), 88),
+        ((0.1,) * 20, 6),
     ],
-    ids=["steps", "accuracy", "accuracy in single precision", "loss in single precision", "loss"],
+    ids=[
+        "steps",
+        "accuracy",
+        "accuracy in single precision",
+        "loss in single precision",
+        "loss",
+        "loss that overflows",
+        "constant",
+    ],
 )
 def test_twenty_points_are_small(values: tuple[float, ...], limit: int) -> None:
     packed = pack_curve({"series": values})

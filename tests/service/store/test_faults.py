@@ -13,7 +13,7 @@ from sqlalchemy import Connection, event, text
 
 from benchmark.records import Record
 from service.states import JobState
-from service.store import InvalidValueError, LostLeaseError, Store, StoreError, UnavailableError, upgrade
+from service.store import InvalidValueError, JobQuery, LostLeaseError, Store, StoreError, UnavailableError, upgrade
 from service.store import database as database_module
 from service.store.database import Database
 from tests.service.store.samples import TTL_S, make_record, new_job, queue, register, running, write
@@ -87,12 +87,14 @@ def test_answers_lost_before_and_after_the_commit_do_no_harm(database_url: str, 
         assert len(submitted) == n_jobs
         while True:
             run_all(store, 5)
-            lost = store.jobs(JobState.RUNNING, limit=1000)  # claimed, but the answer was lost: the lease runs out
+            lost = store.jobs(
+                JobQuery(states=[JobState.RUNNING], limit=1000)
+            )  # claimed, but the answer was lost: the lease runs out
             if not lost:
                 break
             for job in lost:
                 insistently(lambda job=job: store.renew(job.id, job.attempt, 0))  # type: ignore[misc]
-        jobs = store.jobs(limit=1000)
+        jobs = store.jobs(JobQuery(limit=1000))
         assert {job.id for job in jobs} == submitted
         assert {job.state for job in jobs} == {JobState.COMPLETED}
         for job in jobs:

@@ -12,6 +12,7 @@ from service.store import (
     IdempotencyConflictError,
     InvalidValueError,
     Job,
+    JobQuery,
     NewJob,
     NotFoundError,
     Store,
@@ -95,13 +96,15 @@ def test_a_spec_with_unusual_text_comes_back(store: Store) -> None:
     spec = {"tasks": "none", "note": "NUL \0 and emoji \U0001f600, a large number", "n": 1 << 80}
     job, _ = store.submit(NewJob(name="größer", spec=spec, n_cells=1))
     assert store.job(job.id).spec == spec
-    assert [found.id for found in store.jobs(text="größ")] == [job.id]
+    assert [found.id for found in store.jobs(JobQuery(text="größ"))] == [job.id]
 
 
 @pytest.mark.parametrize("backend", ["sqlite"])  # PostgreSQL goes by the locale with which its database was made
 def test_a_text_is_found_whatever_its_case_in_any_alphabet(store: Store, backend: str) -> None:
     job = queue(store, "Äpfel und БИРНЕН")
-    assert [found.id for text in ("äpfel", "ÄPFEL", "бирн") for found in store.jobs(text=text)] == 3 * [job.id]
+    assert [found.id for text in ("äpfel", "ÄPFEL", "бирн") for found in store.jobs(JobQuery(text=text))] == 3 * [
+        job.id
+    ]
 
 
 @pytest.mark.parametrize("job_id", ["nobody", "", "a\0b", "A" * 40, "../x", "\ud800"])
@@ -123,48 +126,6 @@ def test_an_unknown_job_is_not_found(store: Store, job_id: str) -> None:
     for call in calls:
         with pytest.raises(NotFoundError, match="there is no job"):
             call(job_id)
-
-
-def test_jobs_are_found_newest_first(store: Store) -> None:
-    jobs = [
-        store.submit(NewJob(name=name, spec={"tasks": [task]}, n_cells=1, tags=tags))[0]
-        for name, task, tags in [
-            ("SAM 100%", {"name": "digits-mlp"}, ("nightly", "a")),
-            ("sam_vs_msam", {"name": "digits-mlp", "label": "small"}, ("nightly",)),
-            ("other", {"name": "cifar"}, ()),
-        ]
-    ]
-    store.cancel(jobs[2].id)
-
-    def names(**filters: object) -> list[str]:
-        return [job.name for job in store.jobs(**filters)]  # type: ignore[arg-type]  # each value fits its name
-
-    assert names() == ["other", "sam_vs_msam", "SAM 100%"]
-    assert names(state=JobState.CANCELLED) == ["other"]
-    assert names(tag="nightly") == ["sam_vs_msam", "SAM 100%"]
-    assert names(tag="night") == []
-    assert names(task="digits-mlp", tag="a") == ["SAM 100%"]
-    assert names(task="small") == ["sam_vs_msam"]
-    assert names(text="sAm") == ["sam_vs_msam", "SAM 100%"]
-    assert names(text="%") == ["SAM 100%"]
-    assert names(text="m_v") == ["sam_vs_msam"]
-    assert names(text=jobs[2].id[:8]) == ["other"]
-    assert store.count_jobs()[JobState.QUEUED] == 2
-    assert store.count_jobs("nobody")[JobState.QUEUED] == 0
-
-
-def test_a_list_goes_on_after_its_last_job(store: Store) -> None:
-    jobs = [queue(store, f"job {number}") for number in range(5)]
-    first = store.jobs(limit=2)
-    queue(store, "in between")
-    store.cancel(first[-1].id)
-    store.delete(first[-1].id)
-    second = store.jobs(limit=2, before=first[-1].seq)
-    assert [job.id for job in first + second] == [job.id for job in reversed(jobs[1:])]
-    with pytest.raises(InvalidValueError, match="0 <= limit"):
-        store.jobs(limit=-1)
-    with pytest.raises(InvalidValueError, match="0 <= before"):
-        store.jobs(before=1 << 64)
 
 
 def test_waiting_jobs_are_steered_at_once(store: Store) -> None:
@@ -197,7 +158,7 @@ def test_a_finished_job_is_retried_with_new_limits(store: Store) -> None:
     assert (again.state, again.error, again.finished_at, again.crashes) == (JobState.QUEUED, None, None, 0)
     assert (again.attempt, again.retried_after) == (1, 1)
     assert again.spec == {**SPEC, "limits": {"cell_s": 5, "job_s": 600}}
-    assert store.jobs(task="digits-mlp") == [again]
+    assert store.jobs(JobQuery(task="digits-mlp")) == [again]
     with pytest.raises(InvalidValueError, match="limits must be plain values"):
         store.retry(job.id, {"cell_s": math.inf})
 
@@ -222,8 +183,8 @@ def test_a_finished_job_is_extended(store: Store) -> None:
     store.finish(job.id, job.attempt, JobState.COMPLETED)
     larger = store.extend(job.id, {"tasks": [{"name": "cifar"}]}, 5)
     assert (larger.state, larger.n_cells, larger.attempt) == (JobState.QUEUED, 5, 1)
-    assert store.jobs(task="digits-mlp") == []
-    assert store.jobs(task="cifar") == [larger]
+    assert store.jobs(JobQuery(task="digits-mlp")) == []
+    assert store.jobs(JobQuery(task="cifar")) == [larger]
     assert store.progress(job.id).n_missing == 4
 
 
@@ -235,7 +196,7 @@ def test_only_finished_jobs_are_deleted(store: Store) -> None:
     store.delete(job.id)
     with pytest.raises(NotFoundError, match="there is no job"):
         store.job(job.id)
-    assert store.jobs(tag="nightly") == []
+    assert store.jobs(JobQuery(tags=["nightly"])) == []
 
 
 def _finished(store: Store, *cells: int) -> Job:

@@ -4,7 +4,7 @@ import pytest
 
 from benchmark.records import Status
 from service.states import JobState
-from service.store import InvalidValueError, Job, NotFoundError, Store
+from service.store import InvalidValueError, Job, JobQuery, NotFoundError, Store
 from service.store.database import Database
 from tests.service.store.clocks import TurnedClock
 from tests.service.store.samples import TTL_S, make_record, new_job, queue, running, start, want, write
@@ -60,7 +60,7 @@ def test_only_jobs_that_ended_before_are_deleted(store: Store, clock: TurnedCloc
     assert prune(store, 9 * DAY_S) == ({job.id for job in old}, 3)
     assert {job.id for job in store.jobs()} == {young.id, active.id, paused.id}
     assert len(store.records(young.id)) == 1
-    assert store.jobs(tag="nightly") == []
+    assert store.jobs(JobQuery(tags=["nightly"])) == []
 
 
 def test_a_record_that_a_younger_job_uses_stays_until_that_goes_too(store: Store, clock: TurnedClock) -> None:

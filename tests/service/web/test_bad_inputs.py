@@ -1,5 +1,7 @@
 """Values that one database or the other cannot keep: each is refused by us, and none of them is a fault."""
 
+import base64
+import json
 from typing import Any
 
 import httpx
@@ -78,10 +80,9 @@ def test_a_huge_number_is_refused_or_kept(web: httpx.Client, store: Store, at: A
         ("", {"page_size": "501"}),
         ("", {"page_size": str(INT32)}),
         ("", {"page_size": str(BIG)}),
-        ("", {"page_token": "-1"}),
-        ("", {"page_token": "9" * 19}),
-        ("", {"page_token": "\x00"}),
         ("", {"state": "\x00"}),
+        ("", {"sort": "\x00"}),
+        ("", {"sort": "id"}),
         ("/records", {"page_size": "-1"}),
         ("/records", {"page_size": str(INT64)}),
         ("/records", {"page_token": "\x00" * 32}),
@@ -96,7 +97,9 @@ def test_a_bad_parameter_is_refused(web: httpx.Client, job_url: str, path: str, 
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "%", "'", "\\", "\U0001f600"])
-@pytest.mark.parametrize(("path", "name"), [("", "text"), ("", "tag"), ("", "task"), ("/records", "optimizer")])
+@pytest.mark.parametrize(
+    ("path", "name"), [("", "text"), ("", "tag"), ("", "task"), ("", "submitted_by"), ("/records", "optimizer")]
+)
 def test_whatever_text_one_looks_for_is_answered(
     web: httpx.Client, job_url: str, path: str, name: str, text: str
 ) -> None:
@@ -109,10 +112,60 @@ def test_whatever_text_one_looks_for_is_answered(
     assert response.json()["items"] == []
 
 
+def token(*values: Any) -> str:
+    """Return what a token of a list of jobs looks like."""
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+BAD_TOKENS = [
+    "-1",
+    "9" * 19,
+    "\x00",
+    "é",
+    "=",
+    "x" * 2_001,
+    "_" * 2_000,
+    token(),
+    token("-created_at", None),
+    token("-created_at", None, None),
+    token("-created_at", None, True),
+    token("-created_at", None, -1),
+    token("-created_at", None, INT32),
+    token("-created_at", None, INT64),
+    token("-created_at", None, 10**30),
+    token("-created_at", None, 0.5),
+    token("-created_at", None, 1, 2),
+    token("-created_at", 1, 1),
+    token("created_at", None, 1),
+    token({}, None, 1),
+    base64.urlsafe_b64encode(b"[" * 1_400).decode().rstrip("="),
+    base64.urlsafe_b64encode(b"9" * 1_400).decode().rstrip("="),
+    base64.urlsafe_b64encode(b'["-created_at", NaN, 1]').decode().rstrip("="),
+]
+
+
+@pytest.mark.parametrize("bad", BAD_TOKENS)
+def test_a_token_of_no_page_is_refused(web: httpx.Client, bad: str) -> None:
+    refused(web.get(JOBS, params={"page_token": bad}))
+
+
+BAD_VALUES: dict[str, list[Any]] = {
+    "-priority": [None, "1", 0.5, True, INT32, -(2**40), 10**30, [1]],
+    "name": [None, 1, "a\0b", "\ud800", "x" * 201],
+    "finished_at": [1, "1", 10**30, {}],
+}
+
+
+@pytest.mark.parametrize(("sort", "value"), [(sort, value) for sort, bad in BAD_VALUES.items() for value in bad])
+def test_a_token_with_a_value_of_no_job_is_refused(web: httpx.Client, sort: str, value: Any) -> None:
+    refused(web.get(JOBS, params={"page_token": token(sort, value, 1), "sort": sort}))
+
+
 def test_the_largest_token_there_can_be_is_a_page(web: httpx.Client, job_url: str) -> None:
-    page = web.get(JOBS, params={"page_token": "9" * 18})
-    assert page.status_code == 200, page.text
-    assert len(page.json()["items"]) == 1
+    for sort, value in (("-created_at", None), ("-priority", INT32 - 1), ("-finished_at", 1e308), ("-name", "\uffff")):
+        page = web.get(JOBS, params={"page_token": token(sort, value, INT32 - 1), "sort": sort})
+        assert page.status_code == 200, page.text
+        assert len(page.json()["items"]) == 1
 
 
 @pytest.mark.parametrize("name", ["a%00b", "%00", "a%2Fb", "%ED%A0%80", "9" * 65])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from service.store import Store
+from service.store import JobQuery, Store
 from tests.service.conftest import BACKENDS
 from tests.service.filling import landscape_spec
 from tests.service.processes import server
@@ -63,6 +63,6 @@ def test_each_of_many_keys_makes_one_job_however_often_and_with_whatever_it_is_s
         else:
             assert answer.document["id"] == mine.document["id"]
     with Store.open(own_database_url) as store:
-        jobs = store.jobs(limit=N_KEYS + 1)
+        jobs = store.jobs(JobQuery(limit=N_KEYS + 1))
     assert {job.id: job.name for job in jobs} == {one.document["id"]: one.name for one in made.values()}
     assert len(jobs) == N_KEYS

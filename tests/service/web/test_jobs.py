@@ -183,7 +183,7 @@ def test_list_pages_filters_and_stays_stable(web: httpx.Client, store: Store) ->
 def test_list_refuses_bad_parameters(web: httpx.Client, params: dict[str, str]) -> None:
     response = web.get(JOBS, params=params)
     assert response.status_code == 422
-    assert response.json()["errors"][0]["pointer"] == f"/query/{next(iter(params))}"
+    assert response.json()["errors"][0]["pointer"].startswith(f"/query/{next(iter(params))}")
 
 
 def test_progress_counts_what_is_recorded(web: httpx.Client, store: Store) -> None:

@@ -1,0 +1,84 @@
+"""What takes long to compute, kept as the bytes that are sent, and computed once however many ask at the same time."""
+
+import asyncio
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from anyio import CapacityLimiter, to_thread
+
+MAX_KEPT_BYTES = 64 * 1024**2
+MAX_COMPUTING = 2  # more at once would only hold threads that short requests need
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The bytes of a representation and their strong entity tag."""
+
+    content: bytes
+    tag: str
+
+
+def json_bytes(document: object) -> bytes:
+    """Return a document as compact JSON.
+
+    Raises:
+        ValueError: for NaN and infinity, which JSON does not have.
+    """
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+class RenderedCache:
+    """Representations by key, the least used of which go first. Belongs to one event loop.
+
+    Args:
+        max_bytes: of all that are kept together.
+    """
+
+    def __init__(self, max_bytes: int = MAX_KEPT_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._n_bytes = 0
+        self._kept: OrderedDict[Hashable, Rendered] = OrderedDict()
+        self._computing: dict[Hashable, asyncio.Task[Rendered]] = {}
+        self._limiter = CapacityLimiter(MAX_COMPUTING)
+
+    async def get(self, key: Hashable, render: Callable[[], bytes], *, keep: bool = True) -> Rendered:
+        """Return a representation; whoever asks while it is computed waits for the same one.
+
+        Args:
+            key: names all that the bytes depend on.
+            render: computes them, in a thread.
+            keep: whether they are kept for whoever asks later.
+
+        Raises:
+            Exception: what `render` raises, to all who wait; it is tried again by the next who asks.
+        """
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+            return found
+        task = self._computing.get(key)
+        if task is None:
+            task = asyncio.create_task(self._compute(key, render, keep=keep))
+            task.add_done_callback(
+                lambda done: done.cancelled() or done.exception()
+            )  # be it that nobody waits any more
+            self._computing[key] = task
+        # who goes away does not take it from the others
+        return await asyncio.shield(task)
+
+    async def _compute(self, key: Hashable, render: Callable[[], bytes], *, keep: bool) -> Rendered:
+        try:
+            content = await to_thread.run_sync(render, limiter=self._limiter)
+            rendered = Rendered(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+            if keep and len(content) <= self._max_bytes:
+                self._kept[key] = rendered
+                self._n_bytes += len(content)
+                while self._n_bytes > self._max_bytes:
+                    _, oldest = self._kept.popitem(last=False)
+                    self._n_bytes -= len(oldest.content)
+            return rendered
+        finally:
+            del self._computing[key]
