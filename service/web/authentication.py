@@ -155,7 +155,8 @@ def _unauthorized(request: Request, reason: str) -> Response:
         return RedirectResponse(f"{root}/sign-in?next={where}", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
     presented = "authorization" in request.headers
     challenge = f'{CHALLENGE}, error="invalid_token"' if presented else CHALLENGE
-    hint = "send it as `Authorization: Bearer rhb_...`; `rhobust keys create` on the server's machine makes one."
+    # In the form of the header itself it would be masked.
+    hint = "send it as a bearer token, in the header Authorization; `rhobust keys create` on the server makes one."
     return problem(request, HTTPStatus.UNAUTHORIZED, f"{reason} {hint}", headers={"WWW-Authenticate": challenge})
 
 
