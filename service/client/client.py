@@ -110,20 +110,25 @@ class Client:
     def jobs(
         self,
         *,
-        state: JobState | str | None = None,
-        tag: str | None = None,
+        state: JobState | str | Sequence[JobState | str] | None = None,
+        tag: str | Sequence[str] | None = None,
         task: str | None = None,
         text: str | None = None,
+        submitted_by: str | None = None,
+        sort: str | None = None,
     ) -> Listing[Job]:
-        """Return the jobs, newest first, which are read a page at a time as they are consumed.
+        """Return the jobs, newest first unless sorted otherwise, which are read a page at a time as they are consumed.
 
         Args:
-            state: only those in this state.
-            tag: only those with this tag.
+            state: only those in this state, or in any of these.
+            tag: only those with this tag, or with all of these.
             task: only those with this task, by its name.
             text: only those with this in their name.
+            submitted_by: only those of this submitter.
+            sort: by `created_at`, `finished_at`, `priority` or `name`; with a minus before it the largest first.
         """
-        filters = {"state": state, "tag": tag, "task": task, "text": text}
+        filters: dict[str, Any] = {"state": state, "tag": tag, "task": task, "text": text}
+        filters |= {"submitted_by": submitted_by, "sort": sort}
         params = {name: value for name, value in filters.items() if value is not None}
         columns = ("id", "name", "state", "done", "cells", "tags", "submitted")
         return Listing(lambda: map(self._job, self.pages("/jobs", params)), columns, _row)

@@ -86,7 +86,7 @@ class Guard:
                 f"this server does not answer to the host {host[:200]!r}; RHOBUST_ALLOWED_HOSTS may name it."
             )
         length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > MAX_BODY_BYTES:
+        if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
             return (
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"a body may have {MAX_BODY_BYTES:,} bytes, but this has {length[:20]}.",

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from benchmark import Problem, Spec, SpecError
 from benchmark.execution import Execution
 from benchmark.extension import extension_problems
-from benchmark.parsing import parse_text
+from benchmark.parsing import parse_json
 from benchmark.spec.models import Limits
 from service.estimates import Estimate, estimate
 from service.logs import remove_log
@@ -89,7 +89,7 @@ async def _spec_document(request: Request) -> Mapping[str, Any]:
     except UnicodeDecodeError as error:
         problem = Problem("", f"the body must be UTF-8 text, but {error.reason} at byte {error.start}.")
         raise SpecError([problem]) from error
-    return parse_text(text, "the body")
+    return parse_json(text, "the body")
 
 
 @router.post(
