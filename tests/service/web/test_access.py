@@ -113,7 +113,12 @@ def test_what_is_open_stays_open(keyed: httpx.Client, path: str) -> None:
 )
 def test_what_is_not_named_as_open_needs_a_key(keyed: httpx.Client, keys: dict[str, str], path: str) -> None:
     url = str(keyed.base_url).rstrip("/") + path
-    assert keyed.get(url).status_code == 401
+    refused = keyed.get(url)
+    assert refused.status_code == 401
+    assert refused.json()["detail"] == (
+        "an API key is needed. Send it in the header Authorization as `Bearer rhb_...`, with our clients by "
+        "RHOBUST_API_KEY; `rhobust keys create` on the server's machine makes one."
+    )
     assert keyed.get(url, headers=bearer(keys["read"])).status_code in (200, 404)
 
 
