@@ -12,7 +12,7 @@ import httpx
 from benchmark import Spec
 from benchmark.robustness import RobustnessTable
 from service.client.answers import Plan
-from service.client.connection import Connection
+from service.client.connection import Connection, server_address
 from service.client.errors import ClientError, foreign
 from service.client.job import Job, document_of
 from service.client.keys import bearer
@@ -39,7 +39,8 @@ class Client:
         transport: how requests are sent, for tests.
 
     Raises:
-        ClientError: when the key would go to another machine unencrypted, which `RHOBUST_INSECURE_HTTP=1` allows.
+        ClientError: when the address can be none of a server; or when the key would go to another machine unencrypted,
+            which `RHOBUST_INSECURE_HTTP=1` allows.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         settings = Settings()
-        address = (url or settings.url).rstrip("/")
+        address = server_address(url or settings.url)
         self._connection = Connection(
             address,
             auth=bearer(address, api_key, settings),
