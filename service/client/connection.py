@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -33,6 +33,13 @@ def server_address(url: str) -> str:
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise ClientError(f"the address of a server is like {DEFAULT_URL}, but got {url!r}.")
     return url.rstrip("/")
+
+
+def path_of(kind: str, one_id: str) -> str:
+    """Return the path of one job, record or webhook; raises ClientError for an empty id, which would name them all."""
+    if not one_id:
+        raise ClientError(f"the id of a {kind} must not be empty.")
+    return f"/{kind}s/{quote(one_id, safe='')}"
 
 
 class Connection:
