@@ -12,12 +12,11 @@ from service.cli.output import (
     ListOutput,
     Output,
     OutputOption,
-    print_facts,
     print_json,
     print_table,
     stderr,
 )
-from service.cli.rows import Form, FormOption, print_rows_as
+from service.cli.rows import Form, FormOption, print_facts, print_rows_as
 from service.client import Client, Job, Missing, Owner
 from service.logs import MAX_TAIL_LINES
 from service.states import JobState

@@ -155,7 +155,11 @@ def _unauthorized(request: Request, reason: str) -> Response:
         return RedirectResponse(f"{root}/sign-in?next={where}", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
     presented = "authorization" in request.headers
     challenge = f'{CHALLENGE}, error="invalid_token"' if presented else CHALLENGE
-    hint = "send it as `Authorization: Bearer rhb_...`; `rhobust keys create` on the server's machine makes one."
+    # With a colon behind its name, what takes secrets out of problems would take the rest of this.
+    hint = (
+        "Send it in the header Authorization as `Bearer rhb_...`, with our clients by RHOBUST_API_KEY; "
+        "`rhobust keys create` on the server's machine makes one."
+    )
     return problem(request, HTTPStatus.UNAUTHORIZED, f"{reason} {hint}", headers={"WWW-Authenticate": challenge})
 
 

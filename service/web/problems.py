@@ -29,6 +29,7 @@ from service.store import (
 )
 from service.stored_spec import ForgottenNameError
 from service.telemetry import redact
+from service.web.state import state_of
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -167,9 +168,13 @@ def _strings(location: Iterable[Any]) -> list[int | str]:
 
 
 def unavailable(request: Request, error: Exception) -> JSONResponse:
-    """Return the response for what may go well later."""
+    """Return the response for what may go well later; strangers are not told where the database is."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers=headers)
+    detail = str(error)
+    if state_of(request).is_closed and not hasattr(request.state, "principal"):
+        logger.warning("no service: %s", error)
+        detail = "the server cannot serve now; its log says why under this request_id."
+    return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
 
 
 def _refused(request: Request, error: Exception) -> JSONResponse:

@@ -31,6 +31,7 @@ def test_a_key_is_shown_once_and_let_in(cli: Cli) -> None:
     rows = json.loads(cli("keys", "ls", "-o", "json").out)
     assert [(row["label"], row["state"]) for row in rows] == [("ann's laptop", "usable"), ("ci", "usable")]
     assert rows[0]["expires_at"].endswith("+00:00")
+    assert f"{known.id},ann's laptop,read,usable,20" in cli("keys", "ls", "-o", "csv").out
     assert cli("keys", "revoke", known.id).code == 0
     with Store.open(Settings().store_url) as store:
         assert [one.state for one in store.api_keys()] == [KeyState.REVOKED, KeyState.USABLE]

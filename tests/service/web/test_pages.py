@@ -215,3 +215,22 @@ def test_a_page_of_ours_may_change_something_and_signing_out_ends_that(visit: Vi
     assert page.evaluate(forged, f"/api/v1/jobs/{job.id}/retry") == 401
     assert store.job(job.id).state is JobState.CANCELLED
     assert [fault for fault in visit.faults if "40" not in fault] == []
+
+
+HOSTILE = "<img src=x onerror=\"document.title='run'\">\"'</title><script>document.title='run'</script>"
+
+
+def test_markup_in_names_and_errors_is_text(visit: Visit, store: Store) -> None:
+    """The name is whoever's submits; the error may hold what a plug-in was given."""
+
+    def broken(cell: Cell) -> Outcome:
+        return replace(failed(cell), error=HOSTILE)
+
+    job = run_made_up(store, submit(store, small_spec(name=HOSTILE, tags=[HOSTILE])), broken)
+    visit.page.goto("/")
+    visit.page.get_by_text(HOSTILE).wait_for()
+    visit.page.goto(f"/jobs/{job.id}")
+    visit.page.locator("#missing-cells").get_by_text(HOSTILE).first.wait_for()
+    assert visit.page.title() == f"{HOSTILE} · Rhobust"
+    assert visit.page.locator("main img, main script").count() == 0
+    assert visit.faults == []
