@@ -96,6 +96,22 @@ def test_a_breach_is_seen(source: str, code: str) -> None:
     assert len(breaches(Path(source), ast.parse(code))) == 1
 
 
+TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+
+
+def test_no_test_imports_ray_when_it_is_collected() -> None:
+    """Ray reads its settings on import: the first test that prepares them must be the one that imports it."""
+    at_once = [
+        f"{test}: {module}"
+        for test in TESTS
+        for node in tree_of(test).body
+        for module, _ in imports(node)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and (module.partition(".")[0] == "ray" or module in ("benchmark.raytune", "benchmark.raysearch"))
+    ]
+    assert at_once == []
+
+
 DOORS = [source for source in SOURCES if source.name == "__init__.py"]
 
 

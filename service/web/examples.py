@@ -65,6 +65,8 @@ OF_MODEL: dict[tuple[str, str], Any] = {
     ("Delivery", "id"): "msg_2Lh9KRb0pzN4LePd3XiA4v12Axj",
     ("Delivery", "event"): "job.completed",
     ("Delivery", "state"): "delivered",
+    ("JobEvent", "id"): "7",
+    ("JobEvent", "data"): '{"id": "3k9x2m7qfa", "state": "running", "revision": 7, "...": "..."}',
     ("Job", "name"): "sam-vs-msam",
     ("JobDetail", "name"): "sam-vs-msam",
     ("JobDetail", "spec"): SPEC,

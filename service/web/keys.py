@@ -24,7 +24,7 @@ class NewKey(BaseModel, extra="forbid"):
 
     label: Text = Field(description="whose it is and what for")
     scope: Scope = Scope.SUBMIT
-    expires_in_s: Annotated[int, Field(ge=1, le=MAX_LIFETIME_S)] | None = Field(
+    expires_in_s: Annotated[int, Field(ge=1, le=MAX_LIFETIME_S, strict=True)] | None = Field(
         default=None, description="for how long it lets somebody in; for ever when null"
     )
 

@@ -20,10 +20,10 @@ from pydantic import TypeAdapter
 from benchmark import Spec
 from service.web.examples import example_of
 from service.web.problems import MEDIA_TYPE, ProblemDocument
+from service.web.shapes import JobEventShape
 
 REF = "#/components/schemas/"
 EVENTS = "text/event-stream"
-EXAMPLE_EVENT = 'id: 7\nevent: records\ndata: {"id": "3k9x2m7qfa", "state": "running", "revision": 7, ...}\n\n'
 PREFIX = "/api/v1"
 WRITES = frozenset({"post", "put", "patch", "delete"})
 # Two records of a job's shape go by names that those of a table have too.
@@ -118,7 +118,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     schemas = document["components"]["schemas"]
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
-    for model, mode in ((ProblemDocument, "serialization"), (Spec, "validation")):
+    for model, mode in ((ProblemDocument, "serialization"), (JobEventShape, "serialization"), (Spec, "validation")):
         _add(schemas, model, mode)
     for method, path, operation in operations(document):
         _summarise(operation)
@@ -129,6 +129,7 @@ def _completed(document: dict[str, Any]) -> dict[str, Any]:
     for _, _, operation in operations(document):
         for parameter in operation.get("parameters", ()):
             _simplify(parameter)
+    schemas["JobEvent"]["properties"]["data"]["contentSchema"] = {"$ref": REF + "Job"}
     sent = _reached(schemas, [operation.get("requestBody") for _, _, operation in operations(document)])
     for name, schema in schemas.items():
         _drop_titles(schema)
@@ -206,7 +207,7 @@ def _add_headers(operation: dict[str, Any]) -> None:
         if "$ref" in response:
             continue
         if EVENTS in response.get("content", {}):
-            response["content"] = {EVENTS: {"schema": {"type": "string"}, "example": EXAMPLE_EVENT}}  # 3.1 has no more
+            response["content"] = {EVENTS: {"schema": {"$ref": REF + JobEventShape.__name__}}}
         names = ["X-Request-ID"]
         if "304" in operation["responses"] and status in ("200", "304"):
             names.append("ETag")

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -93,7 +94,10 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:
-        return problem(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_allowed(request))
+        return problem(request, error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(NotFoundError)
     def _missing(request: Request, error: NotFoundError) -> JSONResponse:
@@ -145,6 +149,18 @@ class Faults:
             if has_begun:  # only a connection that breaks off tells the client now
                 raise
             await _fault(Request(scope), error)(scope, receive, send)
+
+
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of all routes of a path: the router's own answer names those of the first alone."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    methods = {
+        method
+        for route in iter_route_contexts(request.app.routes)
+        if route.methods and route.path_regex.match(path)
+        for method in route.methods
+    }
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 def _strings(location: Iterable[Any]) -> list[int | str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from benchmark import Spec
-from benchmark.figures import FigureData, figure_kind, figure_of
+from benchmark.figures import FigureData, figure_kind, figure_kinds, figure_of
 from benchmark.frame import results_frame
 from benchmark.robustness import HeldEqual, RobustnessTable, slices, tuning_curves
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_parquet
@@ -50,6 +50,7 @@ def _answers(model: type[BaseModel], content: dict[str, Any] | None = None) -> d
     }
 
 
+KINDS = [kind.name for kind in figure_kinds()]
 TABLE = _answers(RobustnessTableShape, files({name: media_type for name, (media_type, _) in RENDERERS.items()}))
 
 
@@ -145,7 +146,7 @@ async def get_figure(
     request: Request,
     state: State,
     job_id: JobId,
-    name: Annotated[str, Path(max_length=50, description="kind of figure; /figures lists them")],
+    name: Annotated[str, Path(description="kind of figure; /figures tells more", json_schema_extra={"enum": KINDS})],
     task: Annotated[
         str | None, Query(max_length=200, description="label of the task; by default the first, or all")
     ] = None,

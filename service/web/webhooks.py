@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from service.store import Delivery, DeliveryState, NewWebhook, Webhook
 from service.summary import time_text
@@ -49,7 +49,7 @@ class WebhookCreation(BaseModel, extra="forbid"):
     url: Url
     events: Events = list(Event)
     description: Description = ""
-    enabled: bool = True
+    enabled: StrictBool = True
 
 
 class WebhookChange(BaseModel, extra="forbid"):
@@ -58,7 +58,7 @@ class WebhookChange(BaseModel, extra="forbid"):
     url: Url | None = None
     events: Events | None = None
     description: Description | None = None
-    enabled: bool | None = Field(
+    enabled: StrictBool | None = Field(
         default=None, description="false also gives up what has not been delivered; true begins anew, after a 410 too"
     )
 

@@ -45,3 +45,18 @@ def test_a_large_body_is_a_problem_whatever_it_is_sent_with(web: httpx.Client, m
     assert response.status_code == 413
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.json()["request_id"] == response.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/v1/jobs", "GET, HEAD, POST"),
+        ("/api/v1/jobs/x", "DELETE, GET, HEAD"),
+        ("/api/v1/webhooks/x", "DELETE, GET, HEAD, PATCH"),
+        ("/api/v1/jobs/x/pause", "POST"),
+    ],
+)
+def test_who_uses_another_method_is_told_all_that_there_are(web: httpx.Client, path: str, methods: str) -> None:
+    response = web.put(path, json={})
+    assert response.status_code == 405
+    assert response.headers["Allow"] == methods
