@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TORCH := 2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-fast soak lint format bench lock clean
+.PHONY: help install demo test test-all test-fast soak lint format bench fuzz openapi lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,13 @@ format: $(STAMP) ## format and mend what can be mended
 bench: $(STAMP) ## print how fast it is
 	@for program in $(notdir $(basename $(wildcard benchmarks/*.py))); do \
 		echo "== $$program"; $(BIN)/python -m benchmarks.$$program || exit 1; done
+
+fuzz: $(STAMP) ## hours of requests that nobody thought of
+	RHOBUST_FUZZ_EXAMPLES=1000 $(BIN)/pytest tests/service/web/test_schemathesis.py
+
+openapi: $(STAMP) ## write docs/openapi.json anew
+	$(BIN)/python -m service.web.openapi > docs/openapi.json.new
+	mv docs/openapi.json.new docs/openapi.json
 
 lock: ## renew requirements.lock with the newest versions that pyproject.toml allows
 	rm -rf build/lock

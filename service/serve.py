@@ -18,6 +18,7 @@ from service.keeping import kept_dispatchers
 from service.settings import Settings
 from service.store import Store
 from service.web.app import create_app
+from service.web.connections import Connection
 from service.web.guard import LOOPBACK_HOSTS
 from service.webhooks.delivering import delivering
 
@@ -93,6 +94,8 @@ def server_config(app: FastAPI, front: Front) -> uvicorn.Config:
     """Return how uvicorn serves an app."""
     return uvicorn.Config(
         app,
+        http=Connection,
+        ws="none",
         log_config=None,
         access_log=False,
         server_header=False,

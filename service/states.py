@@ -48,6 +48,8 @@ class Action(StrEnum):
     DELETE = "delete"
 
 
+_ASKED = frozenset({Action.PAUSE, Action.RESUME, Action.CANCEL, Action.RETRY, Action.EXTEND, Action.DELETE})
+
 TRANSITIONS: Mapping[JobState, Mapping[Action, JobState]] = MappingProxyType(
     {
         JobState.QUEUED: {
@@ -78,13 +80,13 @@ class IllegalTransitionError(Exception):
     Attributes:
         state: the state that the job is in.
         action: what was asked for.
-        allowed: the actions that this state allows.
+        allowed: what people may ask of it instead.
     """
 
     def __init__(self, state: JobState, action: Action, reason: str | None = None) -> None:
         self.state = state
         self.action = action
-        self.allowed = allowed_actions(state)
+        self.allowed = tuple(one for one in allowed_actions(state) if one in _ASKED and one is not action)
         why = reason or "its state does not allow that"
         super().__init__(f"cannot {action} a job that is {state}: {why}; allowed: {', '.join(self.allowed)}.")
 

@@ -40,8 +40,6 @@ WALLS = {
 # what a package may import besides the standard library and itself; None: anything
 MAY_IMPORT = {"optimizers": {"torch"}, "benchmark": None, "service": None}
 MAY_NOT_IMPORT = {"optimizers": {"benchmark", "service"}, "benchmark": {"service"}, "service": set[str]()}
-FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
-FORBIDDEN_ATTRIBUTES = {("torch", "load"), ("pd", "read_pickle"), ("pandas", "read_pickle"), ("yaml", "unsafe_load")}
 
 
 def imports(tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -71,15 +69,6 @@ def breaches(source: Path, tree: ast.AST) -> list[str]:
         choices = MAY_IMPORT[package]
         if library in MAY_NOT_IMPORT[package] or (foreign and choices is not None and library not in choices):
             found.append(f"{source}:{line} imports {module}, which {package} must not know")
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        if isinstance(node.func, ast.Name) and node.func.id in FORBIDDEN_CALLS:
-            found.append(f"{source}:{node.lineno} calls {node.func.id}")
-        if isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
-            name = (node.func.value.id, node.func.attr)
-            if name in FORBIDDEN_ATTRIBUTES:
-                found.append(f"{source}:{node.lineno} calls {'.'.join(name)}")
     return found
 
 
@@ -101,12 +90,26 @@ def test_a_source_keeps_within_the_walls(source: Path) -> None:
         ("service/cli/main.py", "import fastapi"),
         ("service/web/app.py", "import matplotlib.pyplot"),
         ("service/store/codec.py", "import pickle"),
-        ("benchmark/tasks/digits.py", "torch.load('x')"),
-        ("benchmark/parsing.py", "eval('1')"),
     ],
 )
 def test_a_breach_is_seen(source: str, code: str) -> None:
     assert len(breaches(Path(source), ast.parse(code))) == 1
+
+
+TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
+
+
+def test_no_test_imports_ray_when_it_is_collected() -> None:
+    """Ray reads its settings on import: the first test that prepares them must be the one that imports it."""
+    at_once = [
+        f"{test}: {module}"
+        for test in TESTS
+        for node in tree_of(test).body
+        for module, _ in imports(node)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and (module.partition(".")[0] == "ray" or module in ("benchmark.raytune", "benchmark.raysearch"))
+    ]
+    assert at_once == []
 
 
 DOORS = [source for source in SOURCES if source.name == "__init__.py"]

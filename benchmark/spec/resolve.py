@@ -9,7 +9,7 @@ import torch
 
 from benchmark.canonical import round_significant
 from benchmark.errors import Problem, TaskFaultError
-from benchmark.parsing import pointer, unknown_name
+from benchmark.parsing import MAX_PROBLEMS, pointer, unknown_name
 from benchmark.records import Scalar
 from benchmark.spec.axes import Axis
 from benchmark.spec.controls import CONTROL, PARTNER, control_label, control_problems, partner_labels
@@ -78,11 +78,11 @@ def resolve(spec: "Spec", max_cells: int) -> tuple[tuple[Grid, ...], list[Proble
     _check_unique(titles, "optimizer", problems)
     _check_unique(((entry.title, ("tasks", index)) for index, entry in enumerate(spec.tasks)), "task", problems)
     tasks = [_task(spec, entry, ("tasks", index), problems) for index, entry in enumerate(spec.tasks)]
-    arms = [_arm(spec, entry, place, problems) for entry, place in entries]
+    arms = [_arm(spec, entry, place, problems) for entry, place in entries if len(problems) < MAX_PROBLEMS]
     _check_used(spec, entries, problems)
     problems += control_problems(spec)
     if problems:
-        return (), list(dict.fromkeys(problems))
+        return (), list(dict.fromkeys(problems))[:MAX_PROBLEMS]
     found = [part for arm in arms if arm for part in (arm, *_controls(spec, arm))]
     # by the spec alone: which optimizers there are must not change the points of the others
     names = tuple(dict.fromkeys([*spec.space, *(name for entry in spec.optimizers for name in entry.space)]))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, StrictBool
 from pydantic import ValidationError as PydanticError
 
 from benchmark.errors import SpecError
@@ -44,12 +44,12 @@ class Spec(SpecModel):
     schema_version: Literal[1] = 1
     name: Text
     tags: Annotated[tuple[Text, ...], Field(max_length=32)] = ()
-    reuse: bool = True
+    reuse: StrictBool = True
     priority: Annotated[Integer, Field(ge=-1000, le=1000)] = 0
     tasks: Annotated[tuple[TaskEntry, ...], Field(min_length=1, max_length=MAX_ENTRIES)]
     budget: Budget = Field(default_factory=lambda: Budget(epochs=20))
     base: BaseEntry = Field(default_factory=BaseEntry)
-    gd: bool = True
+    gd: StrictBool = True
     controls: Controls = ()
     optimizers: Annotated[tuple[OptimizerEntry, ...], Field(max_length=MAX_ENTRIES)] = ()
     space: Space = Field(default_factory=dict)

@@ -10,7 +10,7 @@ from service.client import ClientError, ServerFaultError, ServerUnreachableError
 from service.configuration import ConfigurationError, configuration_path
 from service.environment import EnvironmentProblemError
 from service.states import IllegalTransitionError
-from service.store import StoreError
+from service.store import InvalidValueError, NotFoundError, StoreError
 
 
 class ExitCode(IntEnum):
@@ -34,6 +34,8 @@ _CODES: tuple[tuple[type[Exception], ExitCode], ...] = (
     (RayUnavailableError, ExitCode.ENVIRONMENT),
     (TaskDataError, ExitCode.ENVIRONMENT),
     (PluginError, ExitCode.ENVIRONMENT),
+    (InvalidValueError, ExitCode.USAGE),
+    (NotFoundError, ExitCode.USAGE),
     (StoreError, ExitCode.ENVIRONMENT),
     (ClientError, ExitCode.USAGE),
     (BenchmarkError, ExitCode.USAGE),

@@ -12,12 +12,11 @@ from service.cli.output import (
     ListOutput,
     Output,
     OutputOption,
-    print_facts,
     print_json,
     print_table,
     stderr,
 )
-from service.cli.rows import Form, FormOption, print_rows_as
+from service.cli.rows import Form, FormOption, print_facts, print_rows_as
 from service.client import Client, Job, Missing, Owner
 from service.logs import MAX_TAIL_LINES
 from service.states import JobState
@@ -70,16 +69,23 @@ def plan(spec: SpecPath, url: UrlOption = None, output: FormOption = Form.TABLE)
 
 def ls(
     url: UrlOption = None,
-    state: Annotated[JobState | None, typer.Option(help="Only jobs in this state.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
+    state: Annotated[
+        list[JobState] | None, typer.Option(help="Only jobs in this state; again for any of them.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only jobs with this tag; again for all of them.")] = None,
     task: Annotated[str | None, typer.Option(help="Only jobs with this task.")] = None,
     text: Annotated[str | None, typer.Option(help="Only jobs with this in their name.")] = None,
+    submitted_by: Annotated[str | None, typer.Option(help="Only jobs of this submitter.")] = None,
+    sort: Annotated[
+        str | None,
+        typer.Option(help="By created_at, finished_at, priority or name; a minus before it puts the largest first."),
+    ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 50,
     output: FormOption = Form.TABLE,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first unless sorted otherwise."""
     with Client(url) as client:
-        jobs = client.jobs(state=state, tag=tag, task=task, text=text)
+        jobs = client.jobs(state=state, tag=tag, task=task, text=text, submitted_by=submitted_by, sort=sort)
         found = jobs.first(limit)
     rows = [jobs.row_of(job) for job in found]
     print_rows_as(output, jobs.columns, rows, documents=[job.values for job in found])

@@ -1,13 +1,15 @@
 """Commands on API keys: straight on the database, which only whoever runs the server can reach."""
 
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from service.cli.output import ListOption, ListOutput, print_json, print_rows, stderr
+from service.cli.output import stderr
 from service.cli.quantities import duration_s
+from service.cli.rows import Form, FormOption, print_rows_as
 from service.environment import open_store
 from service.keyfile import new_key_in_file
 from service.keys import Scope, new_key
@@ -42,22 +44,20 @@ def create_key(
     where = "above, and nowhere else" if file is None else f"in {file}"
     stderr.print(f"The key {added.id} ({scope}) is {where}. Clients take it from RHOBUST_API_KEY.", soft_wrap=True)
     if is_first:
-        stderr.print("It is the first: from now on every call of the API needs a key, on this machine too.")
+        first = "It is the first: from now on every call of the API needs a key, on this machine too."
+        stderr.print(first, soft_wrap=True)
 
 
 @app.command("ls")
-def list_keys(output: ListOption = ListOutput.TABLE) -> None:
+def list_keys(output: FormOption = Form.TABLE) -> None:
     """List the keys, oldest first."""
     with open_store(Settings()) as store:
         keys = store.api_keys()
-    if output is ListOutput.JSON:
-        times = ("created_at", "expires_at", "revoked_at", "last_used_at")
-        print_json([asdict(key) | {name: time_text(getattr(key, name)) for name in times} for key in keys])
-        return
-    rows = [
-        (key.id, key.label, key.scope, key.state, *map(time_text, (key.expires_at, key.last_used_at))) for key in keys
-    ]
-    print_rows(("id", "label", "scope", "state", "expires", "last used"), rows)
+    times = ("created_at", "expires_at", "revoked_at", "last_used_at")
+    documents = [asdict(key) | {name: time_text(getattr(key, name)) for name in times} for key in keys]
+    rows = [(key.id, key.label, key.scope, key.state, *map(_time, (key.expires_at, key.last_used_at))) for key in keys]
+    columns = ("id", "label", "scope", "state", "expires", "last used")
+    print_rows_as(output, columns, rows, documents=documents)
 
 
 @app.command("revoke")
@@ -66,3 +66,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of a
     with open_store(Settings()) as store:
         key = store.revoke_key(key_id)
     stderr.print(f"The key {key.id} ({key.label}) lets nobody in any more.", markup=False, highlight=False)
+
+
+def _time(seconds: float | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -61,10 +61,18 @@ def _run() -> int:
     except (BrokenPipeError, SystemExit) as error:
         if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
             raise
-        # Whoever read has enough. What Python would still write at its end must go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_no_more()  # whoever read has enough
         return ExitCode.BROKEN_PIPE
+    except OSError as error:  # a disk that is full, a file that may not be read
+        typer.echo(f"rhobust: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True)
+        _write_no_more()
+        return ExitCode.ENVIRONMENT
     return code if isinstance(code, int) else ExitCode.FINE
+
+
+def _write_no_more() -> None:
+    """Let what Python would still write to standard output at its end go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: typer.TyperException) -> int:

@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -81,8 +81,3 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None
     for row in rows:
         table.add_row(*(Text("" if value is None else visible(str(value))) for value in row))
     stdout().print(table)
-
-
-def print_facts(facts: Mapping[str, Any]) -> None:
-    """Print names and values, one pair a line."""
-    print_rows(("", ""), [(name, value) for name, value in facts.items() if value is not None])

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -45,6 +45,11 @@ def print_rows_as(form: Form, columns: Sequence[str], rows: Rows, *, documents: 
     else:
         render = {Form.CSV: _csv, Form.MD: _markdown, Form.TEX: _latex}[form]
         typer.echo(render([columns, *([_text(value) for value in row] for row in rows)]), nl=False)
+
+
+def print_facts(facts: Mapping[str, object]) -> None:
+    """Print names and values, one pair a line; what is None is left out."""
+    print_rows(("", ""), [(name, _shown(value)) for name, value in facts.items() if value is not None])
 
 
 def _plain(value: object) -> object:

@@ -7,7 +7,8 @@ import typer
 
 from service.cli.exits import ExitCode
 from service.cli.jobs import UrlOption
-from service.cli.output import ListOption, ListOutput, print_json, print_rows, stderr
+from service.cli.output import stderr
+from service.cli.rows import Form, FormOption, print_rows_as
 from service.client import Client, Delivery, Webhooks
 from service.client.webhooks import last_word
 
@@ -35,15 +36,13 @@ def add_webhook(
 
 
 @app.command("ls")
-def list_webhooks(url: UrlOption = None, output: ListOption = ListOutput.TABLE) -> None:
+def list_webhooks(url: UrlOption = None, output: FormOption = Form.TABLE) -> None:
     """List the webhooks, oldest first."""
     with Client(url) as client:
-        found = list(client.webhooks.list())
-    if output is ListOutput.JSON:
-        print_json([webhook.model_dump(mode="json", exclude={"secret"}) for webhook in found])
-        return
-    rows = [(one.id, one.url, ", ".join(one.events), "yes" if one.enabled else "no", one.description) for one in found]
-    print_rows(("id", "url", "events", "enabled", "description"), rows)
+        listing = client.webhooks.list()
+        found = list(listing)
+    documents = [webhook.model_dump(mode="json", exclude={"secret"}) for webhook in found]
+    print_rows_as(output, listing.columns, list(map(listing.row_of, found)), documents=documents)
 
 
 @app.command("rm")
@@ -79,18 +78,13 @@ def _attempted(webhooks: Webhooks, webhook_id: str, sent: Delivery) -> Delivery:
 @app.command("deliveries")
 def list_deliveries(
     webhook_id: WebhookId,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many.")] = 20,
     url: UrlOption = None,
-    output: ListOption = ListOutput.TABLE,
+    output: FormOption = Form.TABLE,
 ) -> None:
     """List what was sent to a webhook and what is to be sent, newest first."""
     with Client(url) as client:
-        found = client.webhooks.deliveries(webhook_id).first(limit)
-    if output is ListOutput.JSON:
-        print_json([delivery.model_dump(mode="json") for delivery in found])
-        return
-    rows = [
-        (one.id, one.event, one.state, len(one.attempts), last_word(one), one.created_at, one.next_attempt_at)
-        for one in found
-    ]
-    print_rows(("id", "event", "state", "attempts", "last", "created", "next attempt"), rows)
+        listing = client.webhooks.deliveries(webhook_id)
+        found = listing.first(limit)
+    documents = [delivery.model_dump(mode="json") for delivery in found]
+    print_rows_as(output, listing.columns, list(map(listing.row_of, found)), documents=documents)

@@ -4,16 +4,15 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Self, TypeVar
 
 import httpx
 
 from benchmark import Spec
 from benchmark.robustness import RobustnessTable
-from service.client.answers import Plan
-from service.client.connection import Connection
-from service.client.errors import ClientError, foreign
+from service.client.answers import JobRecord, Plan
+from service.client.connection import Connection, path_of, server_address
+from service.client.errors import foreign
 from service.client.job import Job, document_of
 from service.client.keys import bearer
 from service.client.listing import Listing
@@ -23,6 +22,7 @@ from service.states import JobState
 
 TIMEOUT_S = 60.0
 PATIENCE_S = 60.0
+T = TypeVar("T")
 
 
 class Client:
@@ -39,7 +39,8 @@ class Client:
         transport: how requests are sent, for tests.
 
     Raises:
-        ClientError: when the key would go to another machine unencrypted, which `RHOBUST_INSECURE_HTTP=1` allows.
+        ClientError: when the address can be none of a server; or when the key would go to another machine unencrypted,
+            which `RHOBUST_INSECURE_HTTP=1` allows.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Client:
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         settings = Settings()
-        address = (url or settings.url).rstrip("/")
+        address = server_address(url or settings.url)
         self._connection = Connection(
             address,
             auth=bearer(address, api_key, settings),
@@ -105,25 +106,30 @@ class Client:
 
     def job(self, job_id: str) -> Job:
         """Return a job; raises NotFoundError when there is none of that id."""
-        return self._job(self.json("GET", _job_path(job_id)))
+        return self._job(self.json("GET", path_of("job", job_id)))
 
     def jobs(
         self,
         *,
-        state: JobState | str | None = None,
-        tag: str | None = None,
+        state: JobState | str | Sequence[JobState | str] | None = None,
+        tag: str | Sequence[str] | None = None,
         task: str | None = None,
         text: str | None = None,
+        submitted_by: str | None = None,
+        sort: str | None = None,
     ) -> Listing[Job]:
-        """Return the jobs, newest first, which are read a page at a time as they are consumed.
+        """Return the jobs, newest first unless sorted otherwise, which are read a page at a time as they are consumed.
 
         Args:
-            state: only those in this state.
-            tag: only those with this tag.
+            state: only those in this state, or in any of these.
+            tag: only those with this tag, or with all of these.
             task: only those with this task, by its name.
             text: only those with this in their name.
+            submitted_by: only those of this submitter.
+            sort: by `created_at`, `finished_at`, `priority` or `name`; with a minus before it the largest first.
         """
-        filters = {"state": state, "tag": tag, "task": task, "text": text}
+        filters: dict[str, Any] = {"state": state, "tag": tag, "task": task, "text": text}
+        filters |= {"submitted_by": submitted_by, "sort": sort}
         params = {name: value for name, value in filters.items() if value is not None}
         columns = ("id", "name", "state", "done", "cells", "tags", "submitted")
         return Listing(lambda: map(self._job, self.pages("/jobs", params)), columns, _row)
@@ -139,17 +145,40 @@ class Client:
         """
         return RobustnessTable.from_dict(self.json("GET", "/tables", params={"job": list(job_ids)}))
 
+    def record(self, record_id: str) -> JobRecord:
+        """Return a record with its curve; raises NotFoundError when there is none of that id."""
+        return JobRecord.of(self.json("GET", path_of("record", record_id)))
+
+    def optimizers(self) -> list[dict[str, Any]]:
+        """Return the optimizers that a spec may name, with their hyperparameters and where they come from."""
+        return self._list("/optimizers")
+
+    def tasks(self) -> list[dict[str, Any]]:
+        """Return the tasks that a spec may name, with their parameters, metrics and where they come from."""
+        return self._list("/tasks")
+
+    def measures(self) -> list[dict[str, Any]]:
+        """Return the measures of a robustness table, with their definitions and sources."""
+        return self._list("/measures")
+
+    def figures(self) -> list[dict[str, Any]]:
+        """Return the kinds of figures that `Job.figure` draws."""
+        return self._list("/figures")
+
     def version(self) -> str:
         """Return the version of the server."""
-        return str(_document(self._connection.request("GET", "/version", prefix=""))["version"])
+        return str(_answer(self._connection.request("GET", "/version", prefix=""), dict)["version"])
 
     @property
     def webhooks(self) -> Webhooks:
         """The webhooks of the server."""
         return Webhooks(self)
 
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        return list(_answer(self.request("GET", path), list))
+
     def _job(self, values: Mapping[str, Any]) -> Job:
-        return Job(self, _job_path(str(values["id"])), values)
+        return Job(self, path_of("job", str(values["id"])), values)
 
     def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """Yield the items of a list, a page at a time."""
@@ -185,7 +214,7 @@ class Client:
 
     def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Send a request as `request` does and return the JSON of its answer."""
-        return _document(self.request(method, path, **options))
+        return _answer(self.request(method, path, **options), dict)
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send a request, again when there was no answer and sending it twice does no harm.
@@ -197,21 +226,15 @@ class Client:
         return self._connection.request(method, path, **options)
 
 
-def _document(response: httpx.Response) -> dict[str, Any]:
-    """Return the JSON object of an answer; raises ProblemError where it is none."""
+def _answer(response: httpx.Response, kind: type[T]) -> T:
+    """Return the JSON of an answer, which must be of this kind; raises ProblemError where it is not."""
     try:
-        document = response.json()
+        found = response.json()
     except ValueError:
-        document = None
-    if not response.is_success or not isinstance(document, dict):
+        found = None
+    if not response.is_success or not isinstance(found, kind):
         raise foreign(response)
-    return document
-
-
-def _job_path(job_id: str) -> str:
-    if not job_id:
-        raise ClientError("the id of a job must not be empty.")
-    return f"/jobs/{quote(job_id, safe='')}"
+    return found
 
 
 def _row(job: Job) -> tuple[object, ...]:

@@ -7,12 +7,13 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
-from service.client.errors import ServerUnreachableError, checked, problem_of, retry_after_s
+from service.client.errors import ClientError, ServerUnreachableError, checked, problem_of, retry_after_s
 from service.client.keys import LOOPBACK
+from service.settings import DEFAULT_URL
 from service.telemetry import current_notes
 
 PREFIX = "/api/v1"
@@ -21,6 +22,24 @@ FIRST_PATIENCE_S = 3.0  # for a server that never answered, whose address may we
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 AWAY = frozenset({httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT})
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+def server_address(url: str) -> str:
+    """Return the address of a server without a slash at its end; raises ClientError where it can be none."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        parsed = httpx.URL()
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ClientError(f"the address of a server is like {DEFAULT_URL}, but got {url!r}.")
+    return url.rstrip("/")
+
+
+def path_of(kind: str, one_id: str) -> str:
+    """Return the path of one job, record or webhook; raises ClientError for an empty id, which would name them all."""
+    if not one_id:
+        raise ClientError(f"the id of a {kind} must not be empty.")
+    return f"/{kind}s/{quote(one_id, safe='')}"
 
 
 class Connection:

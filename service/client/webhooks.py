@@ -4,13 +4,12 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
-from urllib.parse import quote
 
 import httpx
 from pydantic import Field
 
 from service.client.answers import Answer
-from service.client.errors import ClientError
+from service.client.connection import path_of
 from service.client.listing import Listing
 
 
@@ -112,7 +111,7 @@ class Webhooks:
 
     def get(self, webhook_id: str) -> Webhook:
         """Return a webhook; raises NotFoundError when there is none of that id."""
-        return Webhook.of(self._server.json("GET", _path(webhook_id)))
+        return Webhook.of(self._server.json("GET", path_of("webhook", webhook_id)))
 
     def change(
         self,
@@ -126,27 +125,21 @@ class Webhooks:
         """Change what is given; one that is disabled is told nothing more, and what waits for it is given up."""
         given = {"url": url, "events": events and [*events], "description": description, "enabled": enabled}
         changes = {name: value for name, value in given.items() if value is not None}
-        return Webhook.of(self._server.json("PATCH", _path(webhook_id), json=changes))
+        return Webhook.of(self._server.json("PATCH", path_of("webhook", webhook_id), json=changes))
 
     def remove(self, webhook_id: str) -> None:
         """Delete a webhook and the log of its deliveries."""
-        self._server.request("DELETE", _path(webhook_id))
+        self._server.request("DELETE", path_of("webhook", webhook_id))
 
     def test(self, webhook_id: str) -> Delivery:
         """Send a message that tells nothing; how it went is seen in `deliveries`."""
-        return Delivery.of(self._server.json("POST", f"{_path(webhook_id)}/test"))
+        return Delivery.of(self._server.json("POST", f"{path_of('webhook', webhook_id)}/test"))
 
     def deliveries(self, webhook_id: str) -> Listing[Delivery]:
         """Return what was sent to a webhook and what is to be sent, newest first."""
-        path = f"{_path(webhook_id)}/deliveries"
+        path = f"{path_of('webhook', webhook_id)}/deliveries"
         columns = ("id", "event", "state", "created", "attempts", "last", "next attempt")
         return Listing(lambda: map(Delivery.of, self._server.pages(path, {})), columns, _delivery_row)
-
-
-def _path(webhook_id: str) -> str:
-    if not webhook_id:
-        raise ClientError("the id of a webhook must not be empty.")
-    return f"/webhooks/{quote(webhook_id, safe='')}"
 
 
 def _row(webhook: Webhook) -> tuple[object, ...]:

@@ -100,7 +100,7 @@ class DriverProcess:
     @classmethod
     def start(cls, orders: Orders, log_path: Path, module: str = DRIVER_MODULE) -> Self:
         """Start a driver that appends its output to a log file; raises OSError when that cannot be."""
-        log_path.parent.mkdir(parents=True, exist_ok=True)
+        log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # What a killed driver and its Ray leave behind is in one folder; Ray's sockets in it need a short path.
         scratch = Scratch("rho-", short_folder())
         try:

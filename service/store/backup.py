@@ -9,7 +9,7 @@ from pathlib import Path
 from service.store import checks
 from service.store.database import parse_url
 from service.store.errors import InvalidValueError, SchemaError, StoreError, UnavailableError
-from service.store.migrate import check, known_revisions, upgrade
+from service.store.migrate import check, known_revisions, make_private, upgrade
 
 _LOG_SUFFIXES = ("-wal", "-shm")
 
@@ -106,6 +106,7 @@ def _copy(source: Path, target: Path) -> None:
     try:
         with contextlib.closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             _require_whole(connection, source)
+            make_private(target)
             connection.execute("VACUUM INTO ?", (str(target),))
         with contextlib.closing(sqlite3.connect(target)) as copy:
             _require_whole(copy, target)

@@ -12,11 +12,20 @@ _Places = NDArray[np.intp]
 
 
 def unpack_columns(packed: Sequence[bytes], count: int) -> list[list[Number]]:
-    """Return the numbers that `pack_numbers` packed, `count` of each record: a list of the first of each, and so on."""
+    """Return the numbers that `pack_numbers` packed, `count` of each record: a list of the first of each, and so on.
+
+    Raises:
+        ValueError: if those of a record are not `count`; what follows would be taken for them.
+    """
     buffer = np.frombuffer(b"".join(packed), dtype=np.uint8)
     lengths = np.fromiter(map(len, packed), dtype=np.intp, count=len(packed))
-    at = np.cumsum(lengths) - lengths
-    return [_next_column(buffer, at) for _ in range(count)]
+    ends = np.cumsum(lengths)
+    at = ends - lengths
+    columns = [_next_column(buffer, at) for _ in range(count)]
+    if not np.array_equal(at, ends):
+        n_wrong = np.count_nonzero(at != ends)
+        raise ValueError(f"each record must have {count} numbers, but {n_wrong} have not: the database is damaged.")
+    return columns
 
 
 def unpack_rows(packed: Sequence[bytes], count: int) -> list[tuple[Number, ...]]:

@@ -1,5 +1,7 @@
 """Bring a database to the schema that this version needs, and refuse any other."""
 
+import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,7 +33,18 @@ def upgrade(url: str, revision: str = "head", *, migrations: Path = MIGRATIONS) 
     database = Database(url)
     if database.path is not None and not database.path.parent.is_dir():
         raise UnavailableError(f"the database {database.shown} cannot be made: its folder does not exist.")
+    if database.path is not None:
+        make_private(database.path)
     _migrate(database, migrations, lambda config: command.upgrade(config, revision))
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file that its owner alone reads, unless it is there: it is to hold the secrets of webhooks.
+
+    SQLite gives the files beside a database the same mode.
+    """
+    with contextlib.suppress(OSError):  # it is there, or whoever writes it next says why it cannot be
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def downgrade(url: str, revision: str, *, migrations: Path = MIGRATIONS) -> None:

@@ -11,7 +11,7 @@ from service.store.entities import StoredRecord
 from service.store.errors import InvalidValueError, NotFoundError
 from service.store.part import Part, job_seq, read_job
 from service.store.rows import parts_of_rows, record_of
-from service.store.tables import fingerprint, key_bytes, label, link, origin, record, setting, tally
+from service.store.tables import fingerprint, key_bytes, label, link, origin, record, setting
 
 STREAM_PAGE = 500
 
@@ -111,13 +111,6 @@ class Reading(Part):
     def failed_keys(self, job_id: str) -> set[str]:
         """Return the cells of a job that failed since its last retry; raises as `done_keys` does."""
         return self._linked_keys(job_id, (), (Status.FAILED,))
-
-    def fingerprint_keys(self, job_id: str) -> list[str]:
-        """Return the fingerprints of the records that a job uses, sorted; raises as `done_keys` does."""
-        with self._database.read() as connection:
-            theirs = (tally.c.job_seq == job_seq(connection, job_id), tally.c.n > 0)
-            statement = select(fingerprint.c.key).join_from(tally, fingerprint).where(*theirs).distinct()
-            return sorted(connection.execute(statement).scalars())
 
     def settings(self, keys: Collection[str]) -> dict[str, Mapping[str, Any]]:
         """Return the documents of settings; keys that are not known are left out."""

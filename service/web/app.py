@@ -1,7 +1,6 @@
 """The app: routers, guard and error handlers put together around a store."""
 
 from collections.abc import Collection
-from importlib.metadata import version
 
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
@@ -11,7 +10,8 @@ from service.store import Store
 from service.web import catalogue, events, health, jobs, keys, logs, pages, records, results, sessions, webhooks
 from service.web.authentication import Authentication
 from service.web.guard import LOOPBACK_HOSTS, MAX_BODY_BYTES, Guard
-from service.web.problems import Faults, ProblemDocument, install_handlers
+from service.web.openapi import described_app
+from service.web.problems import Faults, install_handlers
 from service.web.state import AppState
 from service.web.watch import Watch
 
@@ -27,17 +27,7 @@ def create_app(
         hosts: names under which it answers.
         is_exposed: whether others than this machine can reach it, so that a key is needed in any case.
     """
-    problem = {"model": ProblemDocument, "description": "an error", "content": {"application/problem+json": {}}}
-    app = FastAPI(
-        title="Rhobust",
-        summary="How robust is an optimizer to its hyperparameters?",
-        version=version("rhobust"),
-        openapi_url="/api/v1/openapi.json",
-        # The stock pages load their scripts from another host.
-        docs_url=None,
-        redoc_url=None,
-        responses={"default": problem},
-    )
+    app = described_app()
     app.state.rhobust = AppState(store, settings, is_exposed=is_exposed)
     api = APIRouter(prefix="/api/v1")
     for router in (

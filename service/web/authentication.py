@@ -5,15 +5,17 @@ can reach the server, a request must bring one: as a bearer token, or by the ses
 """
 
 import hmac
+import logging
 import math
+import time
 from http import HTTPStatus
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.store import KeyRefusedError, StoreError
 from service.web.access import LOCAL, Principal
@@ -26,6 +28,8 @@ CSRF_HEADER = "X-CSRF-Token"
 CHALLENGE = 'Bearer realm="rhobust"'
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/version", "/metrics", "/sign-in"})
 SIGN_IN = ("POST", "/session")
+CHECK_AGAIN_S = 5.0  # an answer that goes on for longer is for whoever is still let in
+logger = logging.getLogger("rhobust.web")
 
 
 class Authentication:
@@ -44,7 +48,10 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        refusal = await _refusal(request, state_of(request))
+        state = state_of(request)
+        refusal = await _refusal(request, state)
+        if refusal is None and hasattr(request.state, "principal"):
+            send = _while_let_in(send, request, state)
         await (refusal or self._app)(scope, receive, send)
 
 
@@ -111,6 +118,34 @@ def _forgery(request: Request, principal: Principal) -> Response | None:
     return problem(request, HTTPStatus.FORBIDDEN, detail)
 
 
+def _while_let_in(send: Send, request: Request, state: AppState) -> Send:
+    """Return a `send` that breaks an answer off once whoever gets it is let in no more: a stream may go on for days.
+
+    It does not end the answer in order, for half a file would look like a whole one.
+    """
+    checked = time.monotonic()
+
+    async def send_checked(message: Message) -> None:
+        nonlocal checked
+        if message.get("more_body") and time.monotonic() >= checked + CHECK_AGAIN_S:
+            if not await run_in_threadpool(_is_let_in, request, state):
+                logger.info("the answer breaks off: its reader is let in no more")
+                raise ClientDisconnect
+            checked = time.monotonic()
+        await send(message)
+
+    return send_checked
+
+
+def _is_let_in(request: Request, state: AppState) -> bool:
+    try:
+        return _principal(request, state) is not None
+    except KeyRefusedError:
+        return False
+    except StoreError:  # who was let in stays so while the database is away
+        return True
+
+
 def _unauthorized(request: Request, reason: str) -> Response:
     """Return 401; a person who opens a page is led to where a key is asked for."""
     path = route_path(request.scope)
@@ -120,7 +155,11 @@ def _unauthorized(request: Request, reason: str) -> Response:
         return RedirectResponse(f"{root}/sign-in?next={where}", HTTPStatus.SEE_OTHER, {"Cache-Control": "no-store"})
     presented = "authorization" in request.headers
     challenge = f'{CHALLENGE}, error="invalid_token"' if presented else CHALLENGE
-    hint = "send it as `Authorization: Bearer rhb_...`; `rhobust keys create` on the server's machine makes one."
+    # With a colon behind its name, what takes secrets out of problems would take the rest of this.
+    hint = (
+        "Send it in the header Authorization as `Bearer rhb_...`, with our clients by RHOBUST_API_KEY; "
+        "`rhobust keys create` on the server's machine makes one."
+    )
     return problem(request, HTTPStatus.UNAUTHORIZED, f"{reason} {hint}", headers={"WWW-Authenticate": challenge})
 
 

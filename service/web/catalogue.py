@@ -2,21 +2,35 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, RootModel
 
 from benchmark import Spec
 from benchmark.canonical import finite_or_none
 from benchmark.figures import figure_kinds
 from benchmark.origins import optimizer_origin, task_origin
-from benchmark.robustness import measures
-from benchmark.tasks import task_class, task_names
-from optimizers import Hyperparameter, base_info, base_names, optimizer_info, optimizer_names
+from benchmark.records import Scalar
+from benchmark.robustness import MeasureInfo, measures
+from benchmark.tasks import Metric, task_class, task_names
+from optimizers import Hyperparameter, Source, base_info, base_names, optimizer_info, optimizer_names
 from service.web.access import READ
 
 router = APIRouter(tags=["catalogue"], dependencies=[READ])
+
+
+class HyperparameterShape(BaseModel):
+    """A hyperparameter with its range; an end without bound is null."""
+
+    name: str
+    kind: Literal["float", "int", "bool"]
+    default: Scalar | None = Field(description="null where a value must be given")
+    low: float | None
+    high: float | None
+    low_open: bool = Field(description="whether the end itself is excluded")
+    high_open: bool = Field(description="whether the end itself is excluded")
+    description: str
 
 
 class OriginShape(BaseModel):
@@ -35,9 +49,9 @@ class OptimizerShape(BaseModel):
     title: str
     origin: OriginShape
     has_base: bool
-    hyperparameters: list[dict[str, Any]]
+    hyperparameters: list[HyperparameterShape]
     gradient_evaluations_per_step: float
-    source: dict[str, Any] | None
+    source: Source | None
     usual: str
 
 
@@ -45,7 +59,7 @@ class BaseShape(BaseModel):
     """A base optimizer that a spec may name."""
 
     name: str
-    hyperparameters: list[dict[str, Any]]
+    hyperparameters: list[HyperparameterShape]
 
 
 class TaskShape(BaseModel):
@@ -56,7 +70,7 @@ class TaskShape(BaseModel):
     title: str
     origin: OriginShape
     source: str
-    metrics: list[dict[str, Any]]
+    metrics: list[Metric]
     has_split: bool
     can_fuse: bool
     params: dict[str, Any]
@@ -67,6 +81,10 @@ class FigureShape(BaseModel):
 
     name: str
     description: str
+
+
+class SpecSchema(RootModel[dict[str, Any]]):
+    """A JSON Schema, of the draft 2020-12."""
 
 
 @router.get("/optimizers")
@@ -91,9 +109,9 @@ async def list_tasks() -> list[TaskShape]:
 
 
 @router.get("/measures")
-async def list_measures() -> list[dict[str, Any]]:
+async def list_measures() -> list[MeasureInfo]:
     """List the measures of robustness, with their definitions and sources."""
-    return [asdict(measure) for measure in measures()]
+    return list(measures())
 
 
 @router.get("/figures")
@@ -103,9 +121,9 @@ async def list_figures() -> list[FigureShape]:
 
 
 @router.get("/schemas/spec.json")
-async def get_spec_schema() -> dict[str, Any]:
+async def get_spec_schema() -> SpecSchema:
     """Return the JSON Schema of specs."""
-    return Spec.json_schema()
+    return SpecSchema(Spec.json_schema())
 
 
 def _optimizer(name: str) -> OptimizerShape:
@@ -117,7 +135,7 @@ def _optimizer(name: str) -> OptimizerShape:
         has_base=info.has_base,
         hyperparameters=_hyperparameters(info.hyperparameters.values()),
         gradient_evaluations_per_step=info.gradient_evaluations(),
-        source=asdict(info.source) if info.source else None,
+        source=info.source,
         usual=info.usual,
     )
 
@@ -130,25 +148,26 @@ def _task(name: str) -> TaskShape:
         title=task.title,
         origin=OriginShape(**asdict(task_origin(name))),
         source=task.source,
-        metrics=[asdict(metric) for metric in task.metrics],
+        metrics=list(task.metrics),
         has_split=task.has_split,
         can_fuse=task().can_fuse,
         params=task.Parameters.model_json_schema(),
     )
 
 
-def _hyperparameters(hyperparameters: Iterable[Hyperparameter]) -> list[dict[str, Any]]:
-    """Return hyperparameters as plain values; an end without bound is null."""
+def _hyperparameters(hyperparameters: Iterable[Hyperparameter]) -> list[HyperparameterShape]:
     return [
-        {
-            "name": one.name,
-            "kind": one.kind.__name__,
-            "default": one.default,
-            "low": finite_or_none(one.low),
-            "high": finite_or_none(one.high),
-            "low_open": one.low_open,
-            "high_open": one.high_open,
-            "description": one.description,
-        }
+        HyperparameterShape.model_validate(
+            {
+                "name": one.name,
+                "kind": one.kind.__name__,
+                "default": one.default,
+                "low": finite_or_none(one.low),
+                "high": finite_or_none(one.high),
+                "low_open": one.low_open,
+                "high_open": one.high_open,
+                "description": one.description,
+            }
+        )
         for one in hyperparameters
     ]

@@ -85,17 +85,17 @@ class Guard:
             return HTTPStatus.MISDIRECTED_REQUEST, (
                 f"this server does not answer to the host {host[:200]!r}; RHOBUST_ALLOWED_HOSTS may name it."
             )
+        length = headers.get("content-length", "0")
+        if length.isdecimal() and int(length[:20]) > MAX_BODY_BYTES:
+            return (
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"a body may have {MAX_BODY_BYTES:,} bytes, but this has {length[:20]}.",
+            )
         if method in SAFE_METHODS:
             return None
         origin = headers.get("origin")
         if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
             return HTTPStatus.FORBIDDEN, f"a page of {origin[:200]!r} may not write to this server."
-        length = headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > MAX_BODY_BYTES:
-            return (
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                f"a body may have {MAX_BODY_BYTES:,} bytes, but this has {length}.",
-            )
         has_body = length != "0" or "transfer-encoding" in headers
         if has_body and headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a body must be JSON, with Content-Type: application/json."

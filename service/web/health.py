@@ -11,6 +11,7 @@ from service.doctor.findings import Verdict
 from service.doctor.machine import disk
 from service.jobs.dispatcher import ALIVE_WITHIN_S
 from service.web.metrics import MEDIA_TYPE
+from service.web.problems import errors
 from service.web.shapes import DispatcherShape, dispatcher_values
 from service.web.state import State
 
@@ -42,16 +43,13 @@ class Version(BaseModel):
 
 
 @router.get("/healthz")
-async def healthz() -> Health:
+async def get_health() -> Health:
     """Say that the process answers."""
     return Health()
 
 
-@router.get(
-    "/readyz",
-    responses={HTTPStatus.SERVICE_UNAVAILABLE: {"description": "the database does not answer, or has another schema"}},
-)
-def readyz(state: State, response: Response) -> Readiness:
+@router.get("/readyz", responses=errors(HTTPStatus.SERVICE_UNAVAILABLE))
+def get_readiness(state: State, response: Response) -> Readiness:
     """Say whether the database answers and has the schema that this server needs, and which dispatchers are alive.
 
     That none is alive is a warning, and so is a disk that is nearly full.

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from benchmark import Problem, Spec, SpecError
 from benchmark.execution import Execution
 from benchmark.extension import extension_problems
-from benchmark.parsing import parse_text
+from benchmark.parsing import parse_json
 from benchmark.spec.models import Limits
 from service.estimates import Estimate, estimate
 from service.logs import remove_log
@@ -22,6 +22,7 @@ from service.submission import new_job
 from service.web.access import READ, SUBMIT, Caller
 from service.web.conditional import headers_of, unchanged, weak_tag
 from service.web.paging import MAX_TOKEN, job_position, job_token
+from service.web.problems import errors
 from service.web.rendered import json_bytes
 from service.web.shapes import JobDetail, JobPage, detail_values
 from service.web.state import AppState, State
@@ -31,14 +32,24 @@ MAX_TAGS = 20
 SPEC_BODY = {
     "requestBody": {
         "required": True,
-        "description": "a spec; /schemas/spec.json describes it",
-        "content": {"application/json": {"schema": {"type": "object"}}},
+        "description": "a spec, as JSON",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Spec"}}},
     }
 }
+CONFLICT = errors(HTTPStatus.CONFLICT)
 router = APIRouter(prefix="/jobs", tags=["jobs"], dependencies=[READ])
 JOB_ID = r"^[A-Za-z0-9_-]{1,64}$"
-JobId = Annotated[str, Path(pattern=JOB_ID)]
-IdempotencyKey = Annotated[str | None, Header(pattern=r"^[\x21-\x7e]{1,128}$")]
+JobId = Annotated[str, Path(pattern=JOB_ID, description="id of the job")]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=r"^[\x21-\x7e]{1,128}$",
+        description="of one's own choice: for 24 h, the same call under it makes nothing again, another is refused",
+    ),
+]
+PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="so many items at most")]
+NEXT_PAGE = "the next_page_token of the page before; without it the first page is meant"
 
 
 class GridPlan(BaseModel):
@@ -78,14 +89,17 @@ async def _spec_document(request: Request) -> Mapping[str, Any]:
     except UnicodeDecodeError as error:
         problem = Problem("", f"the body must be UTF-8 text, but {error.reason} at byte {error.start}.")
         raise SpecError([problem]) from error
-    return parse_text(text, "the body")
+    return parse_json(text, "the body")
 
 
 @router.post(
     "",
     status_code=HTTPStatus.ACCEPTED,
     response_model=JobDetail,
-    responses={200: {"model": Plan | JobDetail}},
+    response_description="the new job",
+    responses={
+        200: {"model": Plan | JobDetail, "description": "the price; or the job that this Idempotency-Key made before"}
+    },
     dependencies=[SUBMIT],
     openapi_extra=SPEC_BODY,
 )
@@ -95,7 +109,7 @@ def submit_job(
     caller: Caller,
     document: Annotated[Mapping[str, Any], Depends(_spec_document)],
     idempotency_key: IdempotencyKey = None,
-    dry_run: bool = False,
+    dry_run: Annotated[bool, Query(description="only tell the price; nothing is stored")] = False,
 ) -> Response:
     """Submit a spec as a job, or ask for its price."""
     spec = Spec.from_mapping(document, max_cells=state.settings.max_cells)
@@ -145,12 +159,12 @@ def list_jobs(
     ] = None,
     task: Annotated[str | None, Query(max_length=200, description="name or label of a task")] = None,
     text: Annotated[str | None, Query(max_length=200, description="part of the name, or start of the id")] = None,
-    submitted_by: Annotated[str | None, Query(max_length=200)] = None,
+    submitted_by: Annotated[str | None, Query(max_length=200, description="id of a key, or local")] = None,
     sort: Annotated[
         JobOrder, Query(description="a minus puts the largest first; jobs that have not finished are last")
     ] = JobOrder.NEWEST,
-    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)] = 50,
-    page_token: Annotated[str | None, Query(max_length=MAX_TOKEN)] = None,
+    page_size: PageSize = 50,
+    page_token: Annotated[str | None, Query(max_length=MAX_TOKEN, description=NEXT_PAGE)] = None,
 ) -> Response:
     """List jobs, newest first unless sorted otherwise."""
     after = None if page_token is None else job_position(page_token, sort)
@@ -172,7 +186,7 @@ def list_jobs(
     return Response(content, media_type="application/json")
 
 
-@router.get("/{job_id}", response_model=JobDetail)
+@router.get("/{job_id}", response_model=JobDetail, responses=errors(HTTPStatus.NOT_MODIFIED))
 def get_job(request: Request, state: State, job_id: JobId) -> Response:
     """Return a job; its revision is its entity tag."""
     job = state.store.job(job_id)
@@ -184,39 +198,45 @@ def get_job(request: Request, state: State, job_id: JobId) -> Response:
     return found or JSONResponse(_detail(state, job).model_dump(mode="json"), headers=headers)
 
 
-@router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT, dependencies=[SUBMIT])
+@router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT, responses=CONFLICT, dependencies=[SUBMIT])
 def delete_job(state: State, job_id: JobId) -> None:
     """Delete a finished job, its log where it is on this machine, and the records that no other job uses."""
     state.store.delete(job_id)
     remove_log(state.settings.log_path(job_id))
 
 
-@router.post("/{job_id}/pause", status_code=HTTPStatus.ACCEPTED, dependencies=[SUBMIT])
+@router.post("/{job_id}/pause", status_code=HTTPStatus.ACCEPTED, responses=CONFLICT, dependencies=[SUBMIT])
 def pause_job(state: State, job_id: JobId) -> JobDetail:
     """Start no more packs; those in flight finish."""
     return _detail(state, state.store.pause(job_id))
 
 
-@router.post("/{job_id}/resume", status_code=HTTPStatus.ACCEPTED, dependencies=[SUBMIT])
+@router.post("/{job_id}/resume", status_code=HTTPStatus.ACCEPTED, responses=CONFLICT, dependencies=[SUBMIT])
 def resume_job(state: State, job_id: JobId) -> JobDetail:
     """Put a paused job back into the queue."""
     return _detail(state, state.store.resume(job_id))
 
 
-@router.post("/{job_id}/cancel", status_code=HTTPStatus.ACCEPTED, dependencies=[SUBMIT])
+@router.post("/{job_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=CONFLICT, dependencies=[SUBMIT])
 def cancel_job(state: State, job_id: JobId) -> JobDetail:
     """End a job at once; what is recorded stays."""
     return _detail(state, state.store.cancel(job_id))
 
 
-@router.post("/{job_id}/retry", status_code=HTTPStatus.ACCEPTED, dependencies=[SUBMIT])
+@router.post("/{job_id}/retry", status_code=HTTPStatus.ACCEPTED, responses=CONFLICT, dependencies=[SUBMIT])
 def retry_job(state: State, job_id: JobId, retry: Retry | None = None) -> JobDetail:
     """Train what is missing of an ended job, under new limits if any are given."""
     limits = retry.limits.model_dump(mode="json", exclude_unset=True) if retry and retry.limits else None
     return _detail(state, state.store.retry(job_id, limits))
 
 
-@router.post("/{job_id}/extend", status_code=HTTPStatus.ACCEPTED, dependencies=[SUBMIT], openapi_extra=SPEC_BODY)
+@router.post(
+    "/{job_id}/extend",
+    status_code=HTTPStatus.ACCEPTED,
+    responses=CONFLICT,
+    dependencies=[SUBMIT],
+    openapi_extra=SPEC_BODY,
+)
 def extend_job(
     state: State, job_id: JobId, document: Annotated[Mapping[str, Any], Depends(_spec_document)]
 ) -> JobDetail:

@@ -16,7 +16,7 @@ from service.web.state import State
 
 MAX_LIFETIME_S = 10 * 365 * 86_400
 router = APIRouter(prefix="/keys", tags=["keys"], dependencies=[ADMIN])
-KeyId = Annotated[str, Path(pattern=r"^[0-9a-z]{10}$")]
+KeyId = Annotated[str, Path(pattern=r"^[0-9a-z]{10}$", description="id of the key")]
 
 
 class NewKey(BaseModel, extra="forbid"):
@@ -24,7 +24,7 @@ class NewKey(BaseModel, extra="forbid"):
 
     label: Text = Field(description="whose it is and what for")
     scope: Scope = Scope.SUBMIT
-    expires_in_s: Annotated[int, Field(ge=1, le=MAX_LIFETIME_S)] | None = Field(
+    expires_in_s: Annotated[int, Field(ge=1, le=MAX_LIFETIME_S, strict=True)] | None = Field(
         default=None, description="for how long it lets somebody in; for ever when null"
     )
 

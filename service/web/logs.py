@@ -24,7 +24,7 @@ TEXT = "text/plain; charset=utf-8"
 router = APIRouter(prefix="/jobs/{job_id}", tags=["jobs"], dependencies=[READ])
 
 
-@router.get("/logs", response_class=PlainTextResponse)
+@router.get("/logs", response_class=PlainTextResponse, response_description="the log, as plain text")
 def get_log(
     state: State,
     job_id: JobId,

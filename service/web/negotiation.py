@@ -2,10 +2,24 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import HTTPException, Request
 
 MAX_RANGES = 50
+JSON = "application/json"
+TEXTS = ("application/x-tex", "image/svg+xml")
+
+
+def files(offered: Mapping[str, str]) -> dict[str, Any]:
+    """Return the `content` of a route's response for the media types that are offered beside JSON."""
+    return {media_type: {"schema": _schema(media_type)} for media_type in offered.values() if media_type != JSON}
+
+
+def _schema(media_type: str) -> dict[str, str]:
+    # JSON Schema has no word for bytes: a media type of its own says that a text is none
+    is_text = media_type.startswith("text/") or media_type in TEXTS
+    return {"type": "string"} | ({} if is_text else {"contentMediaType": media_type})
 
 
 def negotiated(request: Request, asked: str | None, offered: Mapping[str, str]) -> str:

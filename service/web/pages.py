@@ -1,5 +1,7 @@
 """The dashboard's pages: shells that scripts of ours fill through the REST API."""
 
+import json
+from functools import partial
 from http import HTTPStatus
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +15,7 @@ from starlette.staticfiles import StaticFiles
 from service.store import NotFoundError
 from service.web.access import Principal
 from service.web.jobs import JobId
+from service.web.openapi import operations
 from service.web.state import State
 
 FOLDER = Path(__file__).parent
@@ -28,6 +31,7 @@ def _surroundings(request: Request) -> dict[str, Any]:
 
 
 TEMPLATES = Jinja2Templates(FOLDER / "templates", context_processors=[_surroundings])
+TEMPLATES.env.filters["pretty"] = partial(json.dumps, indent=2, ensure_ascii=False)  # autoescaped, unlike tojson
 ONE_DAY = "public, max-age=86400"
 router = APIRouter(include_in_schema=False)
 
@@ -46,6 +50,14 @@ def job_page(request: Request, state: State, job_id: JobId) -> Response:
     except NotFoundError:
         return TEMPLATES.TemplateResponse(request, "missing.html", {"job_id": job_id}, HTTPStatus.NOT_FOUND)
     return TEMPLATES.TemplateResponse(request, "job.html", {"job": job})
+
+
+@router.get("/docs", response_class=HTMLResponse)
+def docs_page(request: Request) -> Response:
+    """Return the page that describes the API: the OpenAPI document, readable without a script."""
+    document = request.app.openapi()
+    found = {"document": document, "operations": list(operations(document))}
+    return TEMPLATES.TemplateResponse(request, "docs.html", found)
 
 
 @router.get("/assets/plotly.min.js")

@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -28,6 +29,7 @@ from service.store import (
 )
 from service.stored_spec import ForgottenNameError
 from service.telemetry import redact
+from service.web.state import state_of
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -51,6 +53,11 @@ class ProblemDocument(BaseModel):
     detail: str
     errors: list[Detail] = Field(default_factory=list)
     request_id: str
+
+
+def errors(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that can answer these, beside what every call of its kind can."""
+    return {status: {} for status in statuses}
 
 
 def problem(
@@ -87,7 +94,10 @@ def install_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> JSONResponse:
-        return problem(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_allowed(request))
+        return problem(request, error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(NotFoundError)
     def _missing(request: Request, error: NotFoundError) -> JSONResponse:
@@ -141,14 +151,30 @@ class Faults:
             await _fault(Request(scope), error)(scope, receive, send)
 
 
+def _allowed(request: Request) -> list[str]:
+    """Return the methods of all routes of a path: the router's own answer names those of the first alone."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    methods = {
+        method
+        for route in iter_route_contexts(request.app.routes)
+        if route.methods and route.path_regex.match(path)
+        for method in route.methods
+    }
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
 def _strings(location: Iterable[Any]) -> list[int | str]:
     return [part if isinstance(part, int) else str(part) for part in location]
 
 
 def unavailable(request: Request, error: Exception) -> JSONResponse:
-    """Return the response for what may go well later."""
+    """Return the response for what may go well later; strangers are not told where the database is."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers=headers)
+    detail = str(error)
+    if state_of(request).is_closed and not hasattr(request.state, "principal"):
+        logger.warning("no service: %s", error)
+        detail = "the server cannot serve now; its log says why under this request_id."
+    return problem(request, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
 
 
 def _refused(request: Request, error: Exception) -> JSONResponse:

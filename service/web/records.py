@@ -16,8 +16,9 @@ from service.store import Job
 from service.stored_spec import spec_of
 from service.web.access import READ
 from service.web.conditional import headers_of, tag_of, unchanged
-from service.web.jobs import MAX_PAGE_SIZE, JobId
-from service.web.negotiation import negotiated
+from service.web.jobs import NEXT_PAGE, JobId, PageSize
+from service.web.negotiation import files, negotiated
+from service.web.problems import errors
 from service.web.shapes import RecordPage, RecordShape, record_values
 from service.web.state import AppState, State
 
@@ -30,20 +31,22 @@ single_router = APIRouter(prefix="/records", tags=["results"], dependencies=[REA
 @router.get(
     "/records",
     response_model=RecordPage,
+    response_description="a page; or a file of all records",
     responses={
-        HTTPStatus.OK: {"content": {media_type: {} for media_type in FORMATS.values() if media_type != FORMATS["json"]}}
+        HTTPStatus.OK: {"content": files(FORMATS)},
+        **errors(HTTPStatus.NOT_MODIFIED, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.CONFLICT),
     },
 )
 def list_records(
     request: Request,
     state: State,
     job_id: JobId,
-    status: Status | None = None,
-    optimizer: Annotated[str | None, Query(max_length=200)] = None,
-    task: Annotated[str | None, Query(max_length=200)] = None,
+    status: Annotated[Status | None, Query(description="of these records alone")] = None,
+    optimizer: Annotated[str | None, Query(max_length=200, description="label of an optimizer")] = None,
+    task: Annotated[str | None, Query(max_length=200, description="label of a task")] = None,
     curves: Annotated[bool, Query(description="whether each record comes with its curve; not in csv")] = False,
-    page_size: Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="of json alone")] = 100,
-    page_token: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$", description="of json alone")] = None,
+    page_size: PageSize = 100,
+    page_token: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$", description=NEXT_PAGE)] = None,
     record_format: Annotated[
         Literal["json", "csv", "parquet"] | None,
         Query(alias="format", description="csv and parquet: a row a record, all of them; goes before `Accept`"),
@@ -66,11 +69,13 @@ def list_records(
     items = [record_values(parts, with_curve=curves) for parts in page]
     more = len(found) > page_size
     document = {"items": items, "next_page_token": page[-1]["config_key"] if more else None}
-    return Response(to_json(document), headers=headers, media_type=FORMATS["json"])
+    return Response(to_json(document, inf_nan_mode="null"), headers=headers, media_type=FORMATS["json"])
 
 
 @single_router.get("/{record_id}")
-def get_record(state: State, record_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]) -> RecordShape:
+def get_record(
+    state: State, record_id: Annotated[str, Path(pattern=r"^[0-9a-f]{32}$", description="id of the record")]
+) -> RecordShape:
     """Return a record with its curve."""
     return RecordShape(**record_values(state.store.parts_of_record(record_id), with_curve=True))
 

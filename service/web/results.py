@@ -1,14 +1,16 @@
 """Calls on results: the robustness table, surfaces and figures."""
 
 from collections.abc import Callable, Hashable
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import pandas as pd
 from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from benchmark import Spec
-from benchmark.figures import FigureData, figure_kind, figure_of
+from benchmark.figures import FigureData, figure_kind, figure_kinds, figure_of
 from benchmark.frame import results_frame
 from benchmark.robustness import HeldEqual, RobustnessTable, slices, tuning_curves
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_parquet
@@ -16,8 +18,11 @@ from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
 from service.results import job_results, jobs_table
 from service.web.access import READ
+from service.web.answers import PlotlyFigure, RobustnessTableShape, Slices, Surfaces, TuningCurves
 from service.web.conditional import headers_of, unchanged
 from service.web.jobs import JOB_ID, JobId
+from service.web.negotiation import JSON, files
+from service.web.problems import errors
 from service.web.rendered import Rendered, json_bytes
 from service.web.state import AppState, State
 
@@ -34,11 +39,22 @@ TableFormat = Annotated[
 ]
 tables_router = APIRouter(prefix="/tables", tags=["results"], dependencies=[READ])
 MAX_JOBS = 20
-JSON = "application/json"
 IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
 
 
-@router.get("/table")
+def _answers(model: type[BaseModel], content: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route whose answer is this document, or one of these files."""
+    return {
+        HTTPStatus.OK: {"model": model, "content": content or {}},
+        **errors(HTTPStatus.NOT_MODIFIED, HTTPStatus.CONFLICT),
+    }
+
+
+KINDS = [kind.name for kind in figure_kinds()]
+TABLE = _answers(RobustnessTableShape, files({name: media_type for name, (media_type, _) in RENDERERS.items()}))
+
+
+@router.get("/table", responses=TABLE)
 async def get_table(
     request: Request,
     state: State,
@@ -62,7 +78,7 @@ async def get_table(
     return _table(request, rendered, table_format, f"{job_id}-table")
 
 
-@tables_router.get("")
+@tables_router.get("", responses=TABLE | errors(HTTPStatus.NOT_FOUND))
 async def get_table_of_jobs(
     request: Request,
     state: State,
@@ -86,7 +102,7 @@ async def get_table_of_jobs(
     return _table(request, rendered, table_format, "table")
 
 
-@router.get("/surface")
+@router.get("/surface", responses=_answers(Surfaces))
 async def get_surface(
     request: Request,
     state: State,
@@ -101,7 +117,7 @@ async def get_surface(
     return await _of_records(request, state, job_id, "surfaces", found, split)
 
 
-@router.get("/slices")
+@router.get("/slices", responses=_answers(Slices))
 async def get_slices(request: Request, state: State, job_id: JobId) -> Response:
     """Return the score along each hyperparameter through the best configuration of each optimizer.
 
@@ -115,7 +131,7 @@ async def get_slices(request: Request, state: State, job_id: JobId) -> Response:
     return await _of_records(request, state, job_id, "slices", found)
 
 
-@router.get("/tuning")
+@router.get("/tuning", responses=_answers(TuningCurves))
 async def get_tuning(request: Request, state: State, job_id: JobId) -> Response:
     """Return the tuning curve of every optimizer: the expected best score of k trials, with pointwise intervals."""
 
@@ -125,12 +141,12 @@ async def get_tuning(request: Request, state: State, job_id: JobId) -> Response:
     return await _of_records(request, state, job_id, "curves", found)
 
 
-@router.get("/figures/{name}")
+@router.get("/figures/{name}", responses=_answers(PlotlyFigure, files(IMAGE_TYPES)))
 async def get_figure(
     request: Request,
     state: State,
     job_id: JobId,
-    name: Annotated[str, Path(max_length=50, description="kind of figure; /figures lists them")],
+    name: Annotated[str, Path(description="kind of figure; /figures tells more", json_schema_extra={"enum": KINDS})],
     task: Annotated[
         str | None, Query(max_length=200, description="label of the task; by default the first, or all")
     ] = None,

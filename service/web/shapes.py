@@ -1,7 +1,7 @@
 """The JSON shapes of jobs and records: the one place that turns what is stored into what is sent."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -104,6 +104,17 @@ class JobPage(BaseModel):
 
     items: list[JobShape]
     next_page_token: str | None
+
+
+class JobEventShape(BaseModel):
+    """An event of a stream; a line of it is one of these fields."""
+
+    event: Literal["job", "records", "end"] = Field(description="records: only records came; end: the job has ended")
+    id: str = Field(description="revision of the job; among the events of all jobs JOB:REVISION")
+    data: str = Field(
+        description="the job, as a list has it",
+        json_schema_extra={"contentMediaType": "application/json"},
+    )
 
 
 class CostShape(BaseModel):

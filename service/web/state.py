@@ -50,6 +50,11 @@ class AppState:
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)
         self._first_missing = lru_cache(N_CACHED_MISSING)(self._read_first_missing)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is known already that a request must bring a key."""
+        return self._needs_key
+
     def needs_key(self) -> bool:
         """Whether a request must bring a key: once there was one, for ever."""
         self._needs_key = self._needs_key or self.store.has_keys()

@@ -7,21 +7,20 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StrictBool
 
 from service.store import Delivery, DeliveryState, NewWebhook, Webhook
 from service.summary import time_text
 from service.web.access import ADMIN, Caller
-from service.web.jobs import JOB_ID, MAX_PAGE_SIZE, IdempotencyKey
+from service.web.jobs import JOB_ID, NEXT_PAGE, IdempotencyKey, PageSize
 from service.web.shapes import Time
 from service.web.state import AppState, State
 from service.webhooks.signing import new_secret
 from service.webhooks.targets import MAX_URL, RefusedTargetError
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[ADMIN])
-WebhookId = Annotated[str, Path(pattern=JOB_ID)]
-PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE)]
-PageToken = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$")]
+WebhookId = Annotated[str, Path(pattern=JOB_ID, description="id of the webhook")]
+PageToken = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description=NEXT_PAGE)]
 
 
 class Event(StrEnum):
@@ -50,7 +49,7 @@ class WebhookCreation(BaseModel, extra="forbid"):
     url: Url
     events: Events = list(Event)
     description: Description = ""
-    enabled: bool = True
+    enabled: StrictBool = True
 
 
 class WebhookChange(BaseModel, extra="forbid"):
@@ -59,7 +58,7 @@ class WebhookChange(BaseModel, extra="forbid"):
     url: Url | None = None
     events: Events | None = None
     description: Description | None = None
-    enabled: bool | None = Field(
+    enabled: StrictBool | None = Field(
         default=None, description="false also gives up what has not been delivered; true begins anew, after a 410 too"
     )
 

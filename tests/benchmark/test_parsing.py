@@ -1,5 +1,8 @@
 import contextlib
 import json
+import re
+import resource
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark import Spec, SpecError
-from benchmark.parsing import MAX_NODES, parse_text, plain_document, pointer, unknown_name
+from benchmark.parsing import (
+    MAX_NODES,
+    MAX_PROBLEMS,
+    parse_json,
+    parse_text,
+    plain_document,
+    pointer,
+    unknown_name,
+)
 from tests.benchmark.toys import document
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
@@ -79,6 +90,88 @@ def test_a_text_that_is_no_spec_says_why(text: str, place: str, message: str) ->
     found = {problem.pointer: problem.detail for problem in caught.value.problems}
     assert message in found[place]
     assert len(str(caught.value).encode()) < 20_000
+
+
+def peak_bytes() -> int:
+    """Return the most memory that this process ever had, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+FLOODS = {
+    "a base of many keys": document(base={"name": "sgd", **{f"k{index}": 1 for index in range(15_000)}}),
+    "parameters of a task": document(tasks=[{"name": "digits-mlp", "params": {f"k{i}": [] for i in range(15_000)}}]),
+    "texts for numbers": document(
+        optimizers=[
+            {"name": "sam", "label": f"o{index}", "space": {f"k{i}": {"values": ["a"] * 1_000} for i in range(16)}}
+            for index in range(1)
+        ]
+    ),
+    "mappings for texts": document(tags=[{} for _ in range(15_000)]),
+    "keys that nobody knows": document(tasks=[{f"k{index}": 5} for index in range(9_000)]),
+    "places that hold what JSON has not": document(tags=[b""] * 15_000),
+    "many optimizers of many axes": document(
+        optimizers=[
+            {"name": "sam", "label": f"o{index}", "space": {f"k{i}": {"values": [1]} for i in range(16)}}
+            for index in range(100)
+        ]
+    ),
+    "a base of many keys in each optimizer": document(
+        optimizers=[
+            {"name": "sam", "label": f"o{index}", "base": {"name": "sgd", **{f"k{i}": 1 for i in range(31)}}}
+            for index in range(100)
+        ]
+    ),
+    "more places than there may be": document(tags=["x"] * 100_000),
+    "sixteen axes of a thousand values": document(
+        space={f"k{index}": {"log": [0.1, 1], "n": 1_000} for index in range(16)}
+    ),
+    "a sweep of 5e15 cells": document(
+        optimizers=[
+            {
+                "name": "sam",
+                "space": {
+                    name: {"log": [0.1, 0.9], "n": 1_000}
+                    for name in ("rho", "lr", "momentum", "weight_decay", "rho_warmup")
+                },
+            }
+        ]
+    ),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+def test_a_flood_is_refused_in_little_time_and_words(flood: dict[str, Any]) -> None:
+    """What takes seconds here would be minutes: the bounds are far from both, for machines that are busy."""
+    began, before = time.process_time(), peak_bytes()
+    with pytest.raises(SpecError, match="the spec is not valid") as caught:
+        Spec.from_mapping(flood)
+    assert time.process_time() - began < 3
+    assert peak_bytes() - before < 256 * 1024**2
+    assert 1 <= len(caught.value.problems) <= MAX_PROBLEMS
+    assert sum(len(problem.detail) for problem in caught.value.problems) < 50_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x", "it is not JSON: Expecting value"),
+        ("- a\n" * 250_000, "it is not JSON: Expecting value"),
+        ("[" + "a," * 500_000 + "]", "it is not JSON: Expecting value"),
+        (BOMB, "it is not JSON"),
+        ("[" * 1_000_000, "it is not JSON: maximum recursion depth"),
+        ('{"a":' * 200_000, "it is not JSON: maximum recursion depth"),
+        ('{"a": ' + "9" * 1_000_000 + "}", "it is not JSON: Exceeds the limit"),
+        ('{"a": 1, "a": 2}', "it is not JSON: the key 'a' stands twice"),
+        ("[]", "a spec must be a mapping of keys, but it holds list"),
+        ("", "it is not JSON"),
+    ],
+    ids=range(10),
+)
+def test_json_alone_is_read_from_strangers_and_fast(text: str, message: str) -> None:
+    began = time.process_time()
+    with pytest.raises(SpecError, match=re.escape(message)):
+        parse_json(text, "it")
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray import cloudpickle
 
 from benchmark import PluginError, Spec, SpecError, TaskFaultError, load_plugins
 from benchmark.canonical import content_hash
@@ -17,6 +16,7 @@ from benchmark.fingerprint import own_making
 from benchmark.origins import optimizer_origin, task_origin
 from benchmark.plan import price
 from benchmark.plugins import added, adopt, installed_plugins, loaded_plugins
+from benchmark.rayenv import RayOptions, prepare_ray_environment
 from benchmark.records import PackPlace
 from benchmark.spec import Cell, expand
 from benchmark.tasks import register_task, task_names
@@ -244,6 +244,9 @@ def test_a_worker_loads_packages_itself_and_takes_over_the_rest(folder: Path) ->
     register_optimizer(rule_info("mine", lambda seen: list(seen.gradients), title="Mine", rho=0.1))
     known = added()
     assert (known.plugins, [*known.optimizers], [*known.tasks]) == (("turned-rule",), ["mine"], ["toy"])
+    prepare_ray_environment(RayOptions())  # Ray reads it when it is imported, for all tests of this process
+    from ray import cloudpickle
+
     sent = cloudpickle.dumps(known)  # type: ignore[no-untyped-call]  # Ray leaves it untyped
     with fresh_process(folder):
         adopt(cloudpickle.loads(sent))

@@ -1,7 +1,10 @@
 """Databases for tests: a SQLite file, and a real PostgreSQL server that is started once a session."""
 
+import logging
 import shutil
+import sys
 import tempfile
+import threading
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -15,11 +18,26 @@ from sqlalchemy import make_url
 from service.settings import Settings
 from service.store import Store, upgrade
 from service.store.tables import metadata
+from service.telemetry.messages import HANDLER_NAME
 from service.web.app import create_app
 from service.web.state import AppState
 from tests.service.serving import serving_app
 
 BACKENDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(autouse=True)
+def restored_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave logging as it was: a command that a test called may have set it up, with a stream that the test closes."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    root, ours = logging.getLogger(), logging.getLogger("rhobust")
+    levels = root.level, ours.level
+    yield
+    logging.captureWarnings(False)
+    root.handlers[:] = [handler for handler in root.handlers if handler.name != HANDLER_NAME]
+    root.setLevel(levels[0])
+    ours.setLevel(levels[1])
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from service.environment import bind
 from service.settings import Settings
 from service.store import Store
 from service.web.app import create_app
+from service.web.connections import Connection
 
 START_S = 10.0
 
@@ -26,7 +27,10 @@ def serving(store: Store, settings: Settings | None = None, port: int = 0) -> It
 @contextlib.contextmanager
 def serving_app(app: FastAPI, port: int = 0) -> Iterator[str]:
     """Serve an app on loopback; yields the URL."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1))
+    config = uvicorn.Config(
+        app, http=Connection, ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
     with bind("127.0.0.1", port) as listener:
         number = listener.getsockname()[1]
         thread = threading.Thread(target=server.run, args=([listener],))

@@ -70,7 +70,7 @@ def test_whole_numbers_and_truth_values_stand_among_fractions(schema: pa.Schema)
     assert frame["nesterov"].tolist() == [True, False, None, True]
 
 
-@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\0"])
 def test_text_that_a_spreadsheet_would_run_is_marked_in_csv(schema: pa.Schema, start: str) -> None:
     texts, numbers = [f"{start}1", "a=1", None], [-1.0, 2.0, None]
     page: Columns = {"id": ["a", "b", "c"], "task": texts, "error": texts, "lr": numbers}

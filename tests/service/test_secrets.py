@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from service.client import Client
-from service.keys import new_key
+from service.keys import Scope, new_key
+from service.store import Store
 from tests.service.filling import small_spec
 from tests.service.processes import answers, environment, free_port, rhobust, running, until
 
@@ -45,8 +46,10 @@ def logged(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str
 
 def test_no_key_is_in_the_log_wherever_it_was_sent(logged: tuple[str, str, Path, Path]) -> None:
     url, admin, data_dir, log = logged
-    wrong = new_key()
-    keys = (admin, wrong)
+    wrong, expired = new_key(), new_key()
+    keys = (admin, wrong, expired)
+    with Store.open(f"sqlite:///{data_dir / 'rhobust.db'}") as store:
+        store.add_key(expired, "expired", Scope.READ, expires_in_s=1e-6)
     with Client(url, api_key=admin) as client:
         client.submit(small_spec())
     with httpx.Client(base_url=url) as http:

@@ -23,7 +23,7 @@ _LATEX = {
     "≥": r"$\geq$",
     "°": r"$^{\circ}$",
 }
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
 
 
 def printable(text: str) -> str:

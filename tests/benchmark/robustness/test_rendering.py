@@ -255,7 +255,7 @@ class TestCsv:
         assert {row[1][:2] for row in rows[1:]} == {"'="}
         assert len({len(row) for row in rows}) == 1
 
-    @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+    @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r", "\n", "\0"])
     def test_every_start_of_a_formula(self, start: str) -> None:
         assert escaping.csv_text(f"{start}1") == f"'{start}1"
         assert escaping.csv_text(f"a{start}") == f"a{start}"

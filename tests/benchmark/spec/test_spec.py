@@ -381,6 +381,21 @@ def test_the_schema_is_json() -> None:
     assert schema["properties"]["controls"]["items"] == {"type": "string", "enum": ["radius_matched"]}
 
 
+@pytest.mark.parametrize("value", ["yes", "true", 1, 0, None])
+@pytest.mark.parametrize("key", ["gd", "reuse"])
+def test_what_is_true_or_false_is_nothing_else(key: str, value: object) -> None:
+    document = {"name": "x", "tasks": [{"name": "digits-mlp"}], "space": {"lr": {"values": [0.1]}}, key: value}
+    with pytest.raises(SpecError, match=f"/{key}: .*boolean"):
+        Spec.from_mapping(document)
+
+
+def test_the_schema_names_bounds_as_json_schema_does() -> None:
+    limits = Spec.json_schema()["$defs"]["Limits"]["properties"]["cell_s"]
+    assert (limits["exclusiveMinimum"], limits["maximum"]) == (0, 30 * 86_400)
+    text = json.dumps(Spec.json_schema())
+    assert [bound for bound in ("ge", "gt", "le", "lt") if f'"{bound}":' in text] == []
+
+
 JUNK = st.recursive(
     st.none()
     | st.booleans()

@@ -13,7 +13,7 @@ from tests.service.processes import free_port
 pytestmark = pytest.mark.slow
 
 MACHINE = ["python", "packages", "torch", "ray", "data folder", "disk"]
-CHECKS = [*MACHINE, "database", "settings", "server", "processes", "folders"]
+CHECKS = [*MACHINE, "plug-ins", "database", "settings", "server", "processes", "folders"]
 
 
 @pytest.fixture(autouse=True)

@@ -205,6 +205,16 @@ def test_a_reader_that_has_enough_ends_it_silently(tmp_path: Path, form: str) ->
     assert (done.returncode, done.stderr) == (ExitCode.BROKEN_PIPE, b"")
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_a_full_disk_is_said_in_a_line(tmp_path: Path, form: str) -> None:
+    command = [sys.executable, "-m", "service.cli", "optimizers", "-o", form]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, env=environment(tmp_path / "data"), timeout=60, check=False
+        )
+    assert (done.returncode, done.stderr) == (ExitCode.ENVIRONMENT, b"rhobust: No space left on device\n")
+
+
 @pytest.mark.parametrize("is_plain", [False, True])
 def test_no_color_is_kept_to(cli: Cli, monkeypatch: pytest.MonkeyPatch, is_plain: bool) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")

@@ -138,6 +138,24 @@ def test_lists_in_every_form(cli: Cli, url: str, store: Store) -> None:
     assert cli("figures", "-o", "md").out.startswith("| name |")
 
 
+def test_a_list_is_filtered_and_sorted(cli: Cli, url: str, store: Store) -> None:
+    names = ("b", "a", "c")
+    jobs = {name: submit(store, small_spec(name=name, tags=["all", name])) for name in names}
+    store.cancel(jobs["c"].id)
+
+    def listed(*arguments: str) -> list[str]:
+        return [one["name"] for one in json.loads(cli("ls", "-o", "json", *arguments).out)]
+
+    assert listed("--sort", "name") == ["a", "b", "c"]
+    assert listed("--sort=-name") == ["c", "b", "a"]
+    assert listed("--sort", "created_at", "--state", "queued", "--state", "cancelled") == ["b", "a", "c"]
+    assert listed("--state", "cancelled") == ["c"]
+    assert listed("--tag", "all", "--tag", "a", "--submitted-by", "local") == ["a"]
+    refused = cli("ls", "--sort", "size")
+    assert (refused.code, refused.out) == (2, "")
+    assert "/query/sort" in refused.err
+
+
 def landscape() -> dict[str, Any]:
     return {
         "name": "bowl",

@@ -175,6 +175,7 @@ def test_ls_and_show(cli: Cli, url: str, store: Store) -> None:
     assert json.loads(cli("ls", "--limit", 1, "-o", "json").out)[0]["id"] == second.id
     shown = cli("show", first.id)
     assert "queued" in shown.out
+    assert re.search(r"submitted +20\d\d-\d\d-\d\d \d\d:\d\d:\d\d UTC", shown.out)
     assert f"{url}/jobs/{first.id}" in shown.out
     assert json.loads(cli("show", first.id, "-o", "json").out)["id"] == first.id
 

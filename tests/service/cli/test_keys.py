@@ -31,6 +31,7 @@ def test_a_key_is_shown_once_and_let_in(cli: Cli) -> None:
     rows = json.loads(cli("keys", "ls", "-o", "json").out)
     assert [(row["label"], row["state"]) for row in rows] == [("ann's laptop", "usable"), ("ci", "usable")]
     assert rows[0]["expires_at"].endswith("+00:00")
+    assert f"{known.id},ann's laptop,read,usable,20" in cli("keys", "ls", "-o", "csv").out
     assert cli("keys", "revoke", known.id).code == 0
     with Store.open(Settings().store_url) as store:
         assert [one.state for one in store.api_keys()] == [KeyState.REVOKED, KeyState.USABLE]
@@ -50,7 +51,7 @@ def test_a_key_in_a_file_is_its_owners_alone_and_replaces_nothing(cli: Cli, tmp_
     nowhere = cli("keys", "create", "ci", "--file", tmp_path / "nowhere" / "key")
     assert (nowhere.code, "No such file" in nowhere.err) == (5, True)
     refused = cli("keys", "create", "x" * 300, "--file", tmp_path / "long")
-    assert (refused.code, "at most 200 characters" in refused.err) == (5, True)
+    assert (refused.code, "at most 200 characters" in refused.err) == (2, True)
     assert not (tmp_path / "long").exists(), "no file holds a key that lets nobody in"
     with Store.open(Settings().store_url) as store:
         assert [store.authenticate(key.strip()).label] == [one.label for one in store.api_keys()]

@@ -65,7 +65,9 @@ def test_the_life_of_a_webhook(cli: Cli, url: str, store: Store, receiver: Recei
     assert "job.cancelled" in listed.out
     as_json = cli("webhooks", "ls", "-o", "json")
     assert json.loads(as_json.out)[0]["url"] == receiver.origin
-    assert "whsec_" not in listed.out + as_json.out
+    as_csv = cli("webhooks", "ls", "-o", "csv")
+    assert as_csv.out.startswith(f"id,url,events,enabled,description,created\n{webhook.id},{receiver.origin},")
+    assert "whsec_" not in listed.out + as_json.out + as_csv.out
 
     tested = cli("webhooks", "test", webhook.id)
     assert (tested.code, tested.err) == (0, "delivered: 200\n")
@@ -74,8 +76,8 @@ def test_the_life_of_a_webhook(cli: Cli, url: str, store: Store, receiver: Recei
     store.cancel(queue(store).id)
     events = [one["event"] for one in json.loads(cli("webhooks", "deliveries", webhook.id, "-o", "json").out)]
     assert events == ["job.cancelled", "webhook.test"]
-    assert "webhook.test" in cli("webhooks", "deliveries", webhook.id).out
-    assert "webhook.test" not in cli("webhooks", "deliveries", webhook.id, "--limit", 1).out
+    assert "| webhook.test | delivered |" in cli("webhooks", "deliveries", webhook.id, "-o", "md").out
+    assert "webhook.test" not in cli("webhooks", "deliveries", webhook.id, "-n", 1).out
 
     assert cli("webhooks", "rm", webhook.id).code == 0
     assert store.webhooks() == []

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from benchmark import Spec, SpecError
-from service.client import Client, ClientError, ProblemError, ServerUnreachableError, WaitTimeoutError
+from service.client import Client, ClientError, NotFoundError, ProblemError, ServerUnreachableError, WaitTimeoutError
 from service.states import JobState
 from service.store import Store
 from tests.service.filling import failed, mixed, run_made_up, small_spec, submit
@@ -239,6 +239,26 @@ def test_a_job_tells_itself_in_typed_words(client: Client, store: Store) -> None
     assert (record.status, record.optimizer, record.seed, record.diverged_at_step) == ("diverged", "msam", 1, 7)
     assert record.curve["step"] == (5.0,)
     assert next(job.iter_records()).curve == {}
+
+
+def test_a_record_is_read_alone_with_its_curve(client: Client, store: Store) -> None:
+    job = client.submit(small_spec())
+    run_made_up(store, store.job(job.id))
+    listed = next(job.iter_records(curves=True))
+    alone = client.record(listed.id)
+    assert (alone.config_key, alone.metrics, alone.reused) == (listed.config_key, listed.metrics, None)
+    assert alone.curve == listed.curve
+    with pytest.raises(NotFoundError, match="no record"):
+        client.record("0" * 32)
+    with pytest.raises(ClientError, match="id of a record must not be empty"):
+        client.record("")
+
+
+def test_what_there_is_is_listed(client: Client) -> None:
+    assert {"sam", "gd"} < {one["name"] for one in client.optimizers()}
+    assert "digits-mlp" in {one["name"] for one in client.tasks()}
+    assert "grid_mean" in {one["name"] for one in client.measures()}
+    assert "heatmap" in {one["name"] for one in client.figures()}
 
 
 def test_a_surface_is_a_frame(client: Client, store: Store) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from service.client import (
     Client,
+    ClientError,
     ConflictError,
     NotFoundError,
     ProblemError,
@@ -272,3 +273,9 @@ def test_what_may_have_arrived_without_an_answer_names_its_request(clock: Clock)
     assert str(caught.value).endswith(f"(request {ids[-1]})")
     assert len(ids) > 1
     assert set(ids) == {ids[0]}, "tried again, it is the same request"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8321", "foo", "ftp://a.test", "http://", "http://a.test:port"])
+def test_an_address_of_no_server_is_refused_before_anything_is_sent(url: str) -> None:
+    with pytest.raises(ClientError, match=r"address of a server is like http://127\.0\.0\.1:8321, but got"):
+        Client(url)

@@ -1,5 +1,6 @@
 """Numbers read of many records at once are those that are read one by one."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,3 +26,9 @@ def test_every_form_stands_beside_every_other() -> None:
 def test_of_no_records_there_are_no_numbers() -> None:
     assert unpack_columns([], 2) == [[], []]
     assert unpack_rows([], 0) == []
+
+
+@pytest.mark.parametrize("damaged", [pack_numbers([0.5]), pack_numbers([0.5, 2.0, 1.0])])
+def test_a_damaged_record_takes_nothing_from_the_next(damaged: bytes) -> None:
+    with pytest.raises(ValueError, match="each record must have 2 numbers"):
+        unpack_columns([damaged, pack_numbers([1.0, 2.0]), pack_numbers([3.0, 4.0])], 2)

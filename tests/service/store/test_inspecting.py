@@ -1,7 +1,7 @@
 """A check-up sees which owners went silent and what is damaged, and changes nothing."""
 
-import re
-from pathlib import Path
+import contextlib
+import sqlite3
 
 import pytest
 
@@ -33,11 +33,9 @@ def test_a_row_that_breaks_a_rule_of_its_table_is_damage(database_url: str, stor
     job = running(store)
     write(store, job, [make_record(cell) for cell in range(400)])
     store.close()
-    file = Path(database_url.removeprefix("sqlite:///"))
-    content = file.read_bytes()
-    rows, n_changed = re.subn(rb"(?<!')completed", b"complited", content)  # in quotes it stands in the rules
-    assert n_changed > 300
-    file.write_bytes(rows)
+    with contextlib.closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        assert connection.execute("UPDATE record SET status = 99").rowcount == 400
     with Store.open(database_url) as reopened:
         assert reopened.damage()
 

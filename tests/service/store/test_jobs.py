@@ -120,7 +120,6 @@ def test_an_unknown_job_is_not_found(store: Store, job_id: str) -> None:
         store.retry,
         store.done_keys,
         store.failed_keys,
-        store.fingerprint_keys,
         lambda job_id: next(store.iter_records(job_id)),
     ]
     for call in calls:

@@ -65,7 +65,7 @@ def test_a_stream_sees_what_is_written_meanwhile_but_nothing_twice(store: Store)
 def test_documents_are_found_by_key(store: Store) -> None:
     job = running(store)
     write(store, job, [make_record(0), make_record(1, fingerprint=OTHER_FINGERPRINT)])
-    assert store.fingerprint_keys(job.id) == sorted([FINGERPRINT, OTHER_FINGERPRINT])
+    assert store.progress(job.id).fingerprints == tuple(sorted([FINGERPRINT, OTHER_FINGERPRINT]))
     assert store.fingerprints([FINGERPRINT, key_of(5)]) == {FINGERPRINT: {"torch": "2"}}
     assert store.settings([SETTING]) == {SETTING: {"task": "digits-mlp"}}
     store.register({SETTING: {"task": "another"}}, {})

@@ -3,8 +3,6 @@ import logging
 import re
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,26 +11,12 @@ import pytest
 
 from service.settings import Settings
 from service.telemetry import noted, set_up_logging
-from service.telemetry.messages import HANDLER_NAME, JsonFormatter, TextFormatter
+from service.telemetry.messages import JsonFormatter, TextFormatter
 from tests.service.processes import environment
 
 KEY = "rhb_abc123_" + "S3cr3t-" * 6
 PASSWORD = "a-password-of-nothing"  # noqa: S105  (of nothing)
 FORGED = "2026-01-01T00:00:00.000Z ERROR rhobust: forged"
-
-
-@pytest.fixture(autouse=True)
-def restored_logging(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave logging as it was."""
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
-    root, ours = logging.getLogger(), logging.getLogger("rhobust")
-    levels = root.level, ours.level
-    yield
-    logging.captureWarnings(False)
-    root.handlers[:] = [handler for handler in root.handlers if handler.name != HANDLER_NAME]
-    root.setLevel(levels[0])
-    ours.setLevel(levels[1])
 
 
 def settings(**values: Any) -> Settings:

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from service.keys import Scope, new_key
 from service.settings import Settings
-from service.store import Store
+from service.store import Store, UnavailableError
 from service.web.app import create_app
 from service.web.state import AppState
 from tests.service.filling import small_spec
@@ -113,7 +113,12 @@ def test_what_is_open_stays_open(keyed: httpx.Client, path: str) -> None:
 )
 def test_what_is_not_named_as_open_needs_a_key(keyed: httpx.Client, keys: dict[str, str], path: str) -> None:
     url = str(keyed.base_url).rstrip("/") + path
-    assert keyed.get(url).status_code == 401
+    refused = keyed.get(url)
+    assert refused.status_code == 401
+    assert refused.json()["detail"] == (
+        "an API key is needed. Send it in the header Authorization as `Bearer rhb_...`, with our clients by "
+        "RHOBUST_API_KEY; `rhobust keys create` on the server's machine makes one."
+    )
     assert keyed.get(url, headers=bearer(keys["read"])).status_code in (200, 404)
 
 
@@ -249,3 +254,24 @@ def test_each_key_has_so_many_queued_jobs(
     assert submit("admin").status_code == 202
     store.cancel(first.json()["id"])
     assert submit("submit").status_code == 202
+
+
+def test_a_stranger_is_told_what_to_send_and_not_where_the_database_is(
+    keyed: httpx.Client, store: Store, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "`rhobust keys create` on the server's machine makes one" in keyed.get(JOBS).json()["detail"]
+
+    def away(*_: object) -> None:
+        raise UnavailableError("the database postgresql://db.internal/x cannot be used: nobody answers.")
+
+    admin = bearer(keys["admin"])
+    monkeypatch.setattr(store, "job", away)
+    monkeypatch.setattr(store, "require_schema", away)
+    known = keyed.get(f"{JOBS}/x", headers=admin)
+    assert known.status_code == 503
+    assert "db.internal" in known.json()["detail"], "one of the team is told"
+    monkeypatch.setattr(store, "authenticate", away)
+    for answer in (keyed.get("/readyz"), keyed.get(JOBS, headers=admin), keyed.post("/session", json={"key": "x"})):
+        assert answer.status_code == 503
+        assert "db.internal" not in answer.text
+        assert "its log says why" in answer.json()["detail"]

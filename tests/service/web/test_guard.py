@@ -1,6 +1,8 @@
 import httpx
 import pytest
 
+from service.web.guard import MAX_BODY_BYTES
+
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/api/v1/jobs", "/nowhere", "/static/style.css"])
 def test_every_answer_has_an_id_and_headers_that_browsers_heed(web: httpx.Client, path: str) -> None:
@@ -35,3 +37,26 @@ def test_another_sites_page_may_not_write(web: httpx.Client) -> None:
 def test_nothing_of_the_api_is_cached_by_a_browser(web: httpx.Client) -> None:
     assert web.get("/api/v1/jobs").headers["Cache-Control"] == "no-store"
     assert "max-age" in web.get("/assets/plotly.min.js").headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_large_body_is_a_problem_whatever_it_is_sent_with(web: httpx.Client, method: str) -> None:
+    response = web.request(method, "/api/v1/jobs", content=b" " * (MAX_BODY_BYTES + 1))
+    assert response.status_code == 413
+    assert response.headers["Content-Type"] == "application/problem+json"
+    assert response.json()["request_id"] == response.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize(
+    ("path", "methods"),
+    [
+        ("/api/v1/jobs", "GET, HEAD, POST"),
+        ("/api/v1/jobs/x", "DELETE, GET, HEAD"),
+        ("/api/v1/webhooks/x", "DELETE, GET, HEAD, PATCH"),
+        ("/api/v1/jobs/x/pause", "POST"),
+    ],
+)
+def test_who_uses_another_method_is_told_all_that_there_are(web: httpx.Client, path: str, methods: str) -> None:
+    response = web.put(path, json={})
+    assert response.status_code == 405
+    assert response.headers["Allow"] == methods

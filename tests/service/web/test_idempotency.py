@@ -17,7 +17,7 @@ from tests.service.processes import server
 
 pytestmark = pytest.mark.slow
 JOBS = "/api/v1/jobs"
-N_KEYS, N_POSTS, N_CLIENTS = 100, 10, 16
+N_KEYS, N_POSTS, N_CLIENTS = 100, 10, 100
 N_TORN = 20  # keys under which two bodies are sent
 
 
@@ -42,7 +42,7 @@ def test_each_of_many_keys_makes_one_job_however_often_and_with_whatever_it_is_s
     random.Random(6).shuffle(posts)  # noqa: S311  (an order, not a secret)
     with (
         server(tmp_path / "data", "--no-dispatcher", RHOBUST_DATABASE_URL=own_database_url) as url,
-        httpx.Client(base_url=url, timeout=60.0) as client,
+        httpx.Client(base_url=url, timeout=60.0, limits=httpx.Limits(max_connections=N_CLIENTS)) as client,
         ThreadPoolExecutor(N_CLIENTS) as clients,
     ):
 

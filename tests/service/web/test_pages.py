@@ -147,6 +147,25 @@ def test_the_list_of_jobs_leads_to_each(visit: Visit, store: Store) -> None:
     assert visit.faults == []
 
 
+def test_the_api_is_described_without_a_script_and_without_another_host(visit: Visit) -> None:
+    page = visit.page
+    page.goto("/docs")
+    call = page.locator("#submit_job")
+    call.get_by_text("POST /api/v1/jobs").click()
+    assert call.get_by_role("row", name="dry_run").is_visible()
+    assert call.get_by_role("row", name="Idempotency-Key header").is_visible()
+    call.get_by_role("link", name="JobDetail").first.click()
+    assert page.url.endswith("#model-JobDetail")
+    assert page.locator("details.operation").count() > 35
+    assert page.locator("details.model").count() > 60
+    targets = page.eval_on_selector_all(
+        "main a[href^='#']", "links => [...new Set(links.map(one => one.hash.slice(1)))]"
+    )
+    assert [target for target in sorted(targets) if page.locator(f'[id="{target}"]').count() != 1] == []
+    assert page.locator("main script").count() == 0
+    assert visit.faults == []
+
+
 def test_a_page_of_a_job_that_is_not_there(web: httpx.Client) -> None:
     response = web.get("/jobs/nothing")
     assert response.status_code == 404
@@ -196,3 +215,22 @@ def test_a_page_of_ours_may_change_something_and_signing_out_ends_that(visit: Vi
     assert page.evaluate(forged, f"/api/v1/jobs/{job.id}/retry") == 401
     assert store.job(job.id).state is JobState.CANCELLED
     assert [fault for fault in visit.faults if "40" not in fault] == []
+
+
+HOSTILE = "<img src=x onerror=\"document.title='run'\">\"'</title><script>document.title='run'</script>"
+
+
+def test_markup_in_names_and_errors_is_text(visit: Visit, store: Store) -> None:
+    """The name is whoever's submits; the error may hold what a plug-in was given."""
+
+    def broken(cell: Cell) -> Outcome:
+        return replace(failed(cell), error=HOSTILE)
+
+    job = run_made_up(store, submit(store, small_spec(name=HOSTILE, tags=[HOSTILE])), broken)
+    visit.page.goto("/")
+    visit.page.get_by_text(HOSTILE).wait_for()
+    visit.page.goto(f"/jobs/{job.id}")
+    visit.page.locator("#missing-cells").get_by_text(HOSTILE).first.wait_for()
+    assert visit.page.title() == f"{HOSTILE} · Rhobust"
+    assert visit.page.locator("main img, main script").count() == 0
+    assert visit.faults == []

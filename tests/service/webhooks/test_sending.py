@@ -152,6 +152,22 @@ def test_a_name_that_leads_to_one_private_address_is_refused(
     assert outcome(attempt("https://hooks.example.com/", "hooks.example.com")) == (None, "refused")
 
 
+@pytest.mark.parametrize(
+    "host", ["2130706433", "0x7f000001", "0x7f.1", "127.1", "127.0.1", "0177.0.0.1", "017700000001", "0", "localhost."]
+)
+def test_another_way_to_write_loopback_is_refused(host: str) -> None:
+    """To the allow-list these are names; the system's look-up takes them for addresses."""
+    assert outcome(attempt(f"https://{host}/", "*")) == (None, "refused")
+
+
+@pytest.mark.parametrize("address", ["::ffff:127.0.0.1", "fe80::1", "64:ff9b::7f00:1", "169.254.169.254", "0.0.0.0"])  # noqa: S104
+def test_an_address_that_hides_another_is_refused_even_of_an_origin_that_is_trusted(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    named(monkeypatch, address)
+    assert outcome(attempt("https://hooks.example.com:8443/")) == (None, "refused")
+
+
 def test_a_name_is_looked_up_once_and_the_first_of_its_addresses_that_answers_is_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
