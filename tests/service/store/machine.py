@@ -94,10 +94,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.seen: dict[str, object] = {}
 
     def teardown(self) -> None:
-        for job in self.jobs:
-            self._check_records(job)
-        self.store.close()
-        self.folder.cleanup()
+        try:
+            for job in self.jobs:
+                self._check_records(job)
+        finally:
+            self.store.close()
+            self.folder.cleanup()
 
     @initialize()
     def begin(self) -> None:
