@@ -109,13 +109,14 @@ class Feed:
             while True:
                 waiting, reader.waiting = reader.waiting, {}
                 reader.awake.clear()
+                # noted before it is sent: a look that sees the same revision meanwhile has nothing to tell
+                reader.told |= {event.job_id: event.revision for event in waiting.values()}
                 for event in waiting.values():
                     yield _sent(event, of_all=job_id is None)
-                    reader.told[event.job_id] = event.revision
                     if event.kind == "end":
                         if job_id is not None:
                             return
-                        del reader.told[event.job_id]
+                        reader.told.pop(event.job_id, None)
                 if reader.is_over and not reader.waiting:
                     return
                 await reader.awake.wait()

@@ -134,7 +134,7 @@ def test_a_fault_is_logged_once_with_its_request_and_answered_with_every_header(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr(app.state.rhobust.store, "jobs", broken)
+    monkeypatch.setattr(app.state.rhobust.store, "listed", broken)
     answer = web.get("/api/v1/jobs", headers={"X-Request-ID": "faulty"})
     assert answer.status_code == 500
     assert answer.json()["request_id"] == answer.headers["X-Request-ID"] == "faulty"
