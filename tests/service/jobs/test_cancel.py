@@ -76,6 +76,8 @@ def test_a_cancelled_job_ends_at_once_keeps_its_records_and_leaves_no_process(
     job = submit(store, SPEC)
     with host(own_database_url, tmp_path / "host") as only:
         driver = only.started_driver()
+        # until it has begun its own program, what is seen of it is its parent's
+        until(lambda: "TMPDIR" in driver.environ(), "the driver has its environment", JOB_S)
         scratch = Path(driver.environ()["TMPDIR"])
         assert scratch.is_dir()
         until(lambda: phase(store, job, driver.pid), f"the phase is reached; {only.log.read_text()}", JOB_S)
