@@ -4,9 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TORCH := 2.13.0
+# Each process takes tests that stand beside each other, so that most modules start their server or Ray once. No table of
+# cases may hold anything random: all processes must name the same tests.
+PYTEST := $(BIN)/pytest --numprocesses $(or $(TEST_PROCESSES),2) --dist worksteal --durations 25
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-fast soak lint format bench fuzz openapi lock clean
+.PHONY: browser help install demo test test-all test-ci test-fast soak lint format bench fuzz docs openapi screenshots package lock clean
 
 help: ## say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,14 +28,23 @@ demo: export RHOBUST_DATA_DIR ?= $(CURDIR)/data
 demo: $(STAMP) ## run the quickstart on a server of its own and show its table
 	@$(BIN)/rhobust demo examples/quickstart.yaml
 
-test: $(STAMP) ## the tests, in less than a quarter of an hour
-	$(BIN)/pytest -m "not long"
+# Tests start our programs by the hundred: each would compile our sources anew.
+test test-all test-ci test-fast: export PYTHONDONTWRITEBYTECODE :=
 
-test-all: $(STAMP) ## all tests, also those that take minutes each: what CI runs
-	$(BIN)/pytest
+browser: $(STAMP)
+	@$(BIN)/python -m tests.service.web.dashboard.chromium
+
+test: $(STAMP) browser ## the tests, without those that take minutes each
+	$(PYTEST) -m "not long"
+
+test-all: $(STAMP) browser ## all tests, also those that take minutes each
+	$(PYTEST)
+
+test-ci: $(STAMP) browser ## all tests but those of a night: what CI runs
+	$(PYTEST) -m "not nightly"
 
 test-fast: $(STAMP) ## the tests of every day, without Ray and long training
-	$(BIN)/pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 soak: $(STAMP) ## twenty jobs in one server: nothing is left of them
 	RHOBUST_SOAK_JOBS=20 $(BIN)/pytest tests/service/jobs/test_leaks.py
@@ -53,6 +65,20 @@ bench: $(STAMP) ## print how fast it is
 fuzz: $(STAMP) ## hours of requests that nobody thought of
 	RHOBUST_FUZZ_EXAMPLES=1000 $(BIN)/pytest tests/service/web/test_schemathesis.py
 
+# The notice that it leaves out says that the theme is maintained until May 2027.
+docs: export NO_MKDOCS_2_WARNING := 1
+docs: $(STAMP) ## the documentation as a site in build/docs; a broken link fails
+	$(BIN)/python -m docs.generate build/pages
+	$(BIN)/mkdocs build --quiet --strict
+	@echo "build/docs/index.html"
+
+package: $(STAMP) ## wheel and source distribution, into dist/
+	rm -rf dist
+	$(BIN)/python -m hatchling build --directory dist
+
+screenshots: $(STAMP) browser ## take the pictures of the dashboard anew
+	$(BIN)/python -m docs.screenshots docs/images
+
 openapi: $(STAMP) ## write docs/openapi.json anew
 	$(BIN)/python -m service.web.openapi > docs/openapi.json.new
 	mv docs/openapi.json.new docs/openapi.json
@@ -60,10 +86,10 @@ openapi: $(STAMP) ## write docs/openapi.json anew
 lock: ## renew requirements.lock with the newest versions that pyproject.toml allows
 	rm -rf build/lock
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet --disable-pip-version-check "torch==$(TORCH)" ".[postgres,dev]"
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check "torch==$(TORCH)" ".[postgres,vision,dev]"
 	@# What only a GPU build of torch needs, torch asks for itself. A local version such as 2.13.0+cpu names one index's build; without it the lock resolves on any machine.
 	build/lock/bin/python -m pip freeze --exclude rhobust | grep -vE '^(nvidia-|triton)' \
-		| sed -E 's/\+[A-Za-z0-9.]+$$//' > requirements.lock
+		| sed -E -e 's/\+[A-Za-z0-9.]+$$//' -e 's/^ruptures==.*/&; python_version < "3.14"/' > requirements.lock
 	rm -rf build/lock
 
 clean: ## remove .venv and caches, not the data

@@ -136,8 +136,8 @@ def probe(
     for cell in {cell.setting.key: cell for cell in cells}.values():
         key = timing_key(cell.setting, device_name(device))
         if key not in known:
-            with contextlib.suppress(Exception), _one_thread(device):  # its cells will say so one by one
-                timings[key] = StepTiming(None, _alone_s(cell, device))
+            with contextlib.suppress(Exception), one_thread(device):  # its cells will say so one by one
+                timings[key] = StepTiming(None, alone_s(cell, device))
     return timings
 
 
@@ -188,7 +188,7 @@ def _choose(
         task = load_task(setting.task, setting.task_params)
         if wanted is None and not can_train_together(task, setting):
             return "sequential"
-        with _one_thread(device):
+        with one_thread(device):
             n_bytes = fused.cell_bytes(task, setting, _run(cells[0]), device=device)
             key = timing_key(setting, device_name(device))
             timing = known.get(key) or to.timings.get(key)
@@ -219,7 +219,7 @@ def _faster(timing: StepTiming) -> Execution:
 def _timed(task: Task, cells: Sequence[Cell], device: torch.device, n_bytes: int) -> StepTiming:
     """Train one cell for a few steps, and then as many together as memory, of which each needs so much, allows."""
     setting = cells[0].setting
-    sequential_s = _alone_s(cells[0], device)
+    sequential_s = alone_s(cells[0], device)
     by_memory = MEMORY_SHARE * free_bytes(device) / max(1, n_bytes)
     by_time = PROBE_S / (2 * N_STEPS + 1) / max(sequential_s, 1e-9)  # the steps that are timed are done twice
     n = max(1, int(min(N_FUSED, by_memory, by_time)))
@@ -242,17 +242,28 @@ def _spread(cells: Sequence[Cell], n: int) -> Sequence[Cell]:
 
 def _measure_alone(cell: Cell, device: torch.device, sharpness: Sequence[str], to: Choice) -> None:
     """Write down the memory of a cell of a setting that is trained one cell after another, if it can be trained."""
-    setting = cell.setting
     with contextlib.suppress(Exception):  # its cells will say so one by one
-        with _one_thread(device):
-            task = load_task(setting.task, setting.task_params)
-            n_bytes = training.cell_bytes(
-                task, setting, cell.hyperparameters, cell.seed, device=device, sharpness=sharpness
-            )
-        to.footprints[setting.key] = Footprint(0.0, n_bytes)
+        with one_thread(device):
+            n_bytes = alone_bytes(cell, device, sharpness)
+        to.footprints[cell.setting.key] = Footprint(0.0, n_bytes)
 
 
-def _alone_s(cell: Cell, device: torch.device) -> float:
+def alone_bytes(cell: Cell, device: torch.device, sharpness: Sequence[str]) -> int:
+    """Return the bytes of a cell by the plain loop, and of the measures that it takes at its end.
+
+    Args:
+        cell: what is trained, for a few steps.
+        device: on which.
+        sharpness: measures that the cell takes at its end.
+    """
+    setting = cell.setting
+    task = load_task(setting.task, setting.task_params)
+    given = task, setting, cell.hyperparameters, cell.seed
+    return training.cell_bytes(*given, device=device, sharpness=sharpness)
+
+
+def alone_s(cell: Cell, device: torch.device) -> float:
+    """Return the seconds of a step of a cell by the plain loop: the least of a few short measurements."""
     setting = cell.setting
     task = load_task(setting.task, setting.task_params)
     given = task, setting, cell.hyperparameters, cell.seed
@@ -283,7 +294,7 @@ def _run(cell: Cell) -> Run:
 
 
 @contextlib.contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
+def one_thread(device: torch.device) -> Iterator[None]:
     """Run a block on one thread, as a worker has it, and leave no memory of the device taken."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)

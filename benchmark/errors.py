@@ -7,6 +7,7 @@ BenchmarkError
 ├── TaskFaultError    a task of a user's own whose code fails
 ├── TableError        runs from which no robustness table can be made
 ├── ComparisonError   a baseline and a candidate that cannot be compared, or limits that cannot be set
+├── RerunError        packs that cannot be trained again as they were
 ├── FusionError       cells that are to be trained together and cannot be
 ├── PluginError       plug-ins that are allowed and cannot be loaded
 └── RayUnavailableError  Ray cannot be started or reached
@@ -22,10 +23,17 @@ class BenchmarkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One broken rule of a spec: where (a JSON pointer, RFC 6901) and what."""
+    """One broken rule of a spec.
+
+    Attributes:
+        pointer: to where (a JSON pointer, RFC 6901).
+        detail: what is wrong there.
+        line: of the text that the spec was read from, counted from 1; None where it is not known.
+    """
 
     pointer: str
     detail: str
+    line: int | None = None
 
     def __str__(self) -> str:
         return f"{self.pointer or 'the spec'}: {self.detail}"
@@ -57,6 +65,10 @@ class TableError(BenchmarkError):
 
 class ComparisonError(BenchmarkError):
     """A baseline and a candidate cannot be compared, or replays cannot set the limits that were asked for."""
+
+
+class RerunError(BenchmarkError):
+    """Records cannot be trained again as they were: they are no results, or some of them are gone."""
 
 
 class FusionError(BenchmarkError):

@@ -25,6 +25,11 @@ def free_bytes(device: torch.device) -> int:
     return min(psutil.virtual_memory().available, container_free_bytes(CGROUP))
 
 
+def room_on(device: torch.device) -> tuple[str, int]:
+    """Return the type of a device, and the bytes that it has to give."""
+    return device.type, free_bytes(device)
+
+
 def container_free_bytes(folder: Path) -> int:
     """Return the bytes left of a control group's limit, or a number beyond all memories where it has none."""
     try:

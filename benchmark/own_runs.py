@@ -7,10 +7,8 @@ import pandas as pd
 
 from benchmark.errors import TableError
 from benchmark.robustness import RobustnessTable, TaskScoring, infer_grids, robustness_table
-from benchmark.robustness.inference import SWEPT
-from benchmark.robustness.scoring import Goal
+from benchmark.robustness.choices import ENDINGS, SWEPT, Goal
 
-ENDINGS = (".csv", ".parquet")
 ON_TRUST = "Runs made elsewhere: that they had equal budgets, and share what a seed decides, is taken on trust."
 ONE_TASK = "runs"  # label of the task of a frame without a column of that name
 

@@ -1,13 +1,10 @@
 """Parsing of specs: strict models, typed numbers, and errors with a pointer and the nearest known name."""
 
-import json
 import math
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Self
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints, model_validator
 from pydantic import ValidationError as PydanticError
 from pydantic.functional_validators import ModelWrapValidatorHandler
@@ -243,101 +240,3 @@ def _key_fault(key: object) -> str | None:
         return None
     shown = f"{key!a:.80}" if isinstance(key, str | float | bool | None) else f"a {type(key).__name__}"
     return f"a key must be a text of at most {MAX_TEXT_LENGTH} printable characters, but got {shown}."
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """Safe YAML in which a key that stands twice is an error; YAML itself keeps the last one without a word.
-
-    Merge keys (`<<`) are errors too: YAML 1.2 has none, and a few lines of them can ask for any amount of memory.
-    """
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
-                raise yaml.composer.ComposerError(None, None, "merge keys (<<) are not supported", key.start_mark)
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    raise yaml.composer.ComposerError(None, None, f"the key {key.value!r} stands twice", key.start_mark)
-                seen.add((key.tag, key.value))
-        return node
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in document if keys.count(key) > 1)
-        raise ValueError(f"the key {twice!a:.80} stands twice")
-    return document
-
-
-def _load_json(text: str) -> Any:
-    return json.loads(text, object_pairs_hook=_unique_keys)
-
-
-def _load(text: str) -> Any:
-    """Return what JSON or YAML text holds; most JSON is YAML, but not all of it, and it is read much faster."""
-    try:
-        return _load_json(text)
-    except json.JSONDecodeError:
-        return yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506  (a SafeLoader)
-
-
-def parse_text(text: str, origin: str) -> Mapping[str, Any]:
-    """Return the mapping that YAML or JSON text holds.
-
-    Args:
-        text: the document.
-        origin: name of its source for the error message.
-
-    Raises:
-        SpecError: when the text is neither, has a key twice, or is no mapping.
-    """
-    return _mapping(text, origin, _load, "YAML or JSON")
-
-
-def parse_json(text: str, origin: str) -> Mapping[str, Any]:
-    """Return the mapping that JSON text holds: a stranger's megabyte is read in milliseconds, as YAML in 20 seconds.
-
-    Args:
-        text: the document.
-        origin: name of its source for the error message.
-
-    Raises:
-        SpecError: when the text is no JSON, has a key twice, or is no mapping.
-    """
-    return _mapping(text, origin, _load_json, "JSON")
-
-
-def _mapping(text: str, origin: str, load: Callable[[str], Any], form: str) -> Mapping[str, Any]:
-    try:
-        document = load(text)
-    # PyYAML lets through whatever a wrong value under an explicit tag (`!!bool x`) trips over
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
-        detail = " ".join(str(error).split())[:500]
-        raise SpecError([Problem("", f"{origin} is not {form}: {detail}")]) from error
-    if not isinstance(document, Mapping):
-        raise SpecError(
-            [Problem("", f"a spec must be a mapping of keys, but {origin} holds {type(document).__name__}.")]
-        )
-    return document
-
-
-def read_text(path: Path) -> str:
-    """Return the text of a spec file.
-
-    Raises:
-        SpecError: when the file cannot be read as UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError([Problem("", f"cannot read {path}: {error.strerror}.")]) from error
-    except UnicodeDecodeError as error:
-        raise SpecError(
-            [Problem("", f"{path} must be UTF-8 text, but {error.reason} at byte {error.start}.")]
-        ) from error
-    except ValueError as error:
-        raise SpecError([Problem("", f"cannot read {str(path)!a}: {error}.")]) from error

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from importlib.metadata import Distribution
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 IGNORED_FOLDERS = frozenset({"__pycache__"})
@@ -26,7 +27,7 @@ def plugin_source(distribution: Distribution, modules: Iterable[str]) -> str:
         OSError: when a file cannot be read.
     """
     files = dict(_installed(distribution))
-    project = _editable_project(distribution)
+    project = editable_project(distribution)
     names = {_package_of(module) for module in (*modules, *_loaded_from(project))}
     for name in sorted(names):
         files |= dict(_of_package(name))
@@ -35,6 +36,12 @@ def plugin_source(distribution: Distribution, modules: Iterable[str]) -> str:
         digest.update(f"{shown}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:32]
+
+
+def noted_commit(distribution: Distribution) -> str | None:
+    """Return the commit of a repository that a distribution was installed from; None where its installer noted none."""
+    commit: str | None = _noted(distribution).get("vcs_info", {}).get("commit_id")
+    return commit
 
 
 def _installed(distribution: Distribution) -> Iterator[tuple[str, Path]]:
@@ -50,12 +57,18 @@ def _installed(distribution: Distribution) -> Iterator[tuple[str, Path]]:
             yield file.as_posix(), path
 
 
-def _editable_project(distribution: Distribution) -> Path | None:
-    """Return the folder that an editable install refers to."""
-    noted = json.loads(distribution.read_text("direct_url.json") or "{}")
+def editable_project(distribution: Distribution) -> Path | None:
+    """Return the folder that an editable install refers to; None for any other install."""
+    noted = _noted(distribution)
     if not noted.get("dir_info", {}).get("editable"):
         return None
     return Path(unquote(urlsplit(noted["url"]).path)).resolve()
+
+
+def _noted(distribution: Distribution) -> dict[str, Any]:
+    """Return what the installer noted of where a distribution came from."""
+    noted: dict[str, Any] = json.loads(distribution.read_text("direct_url.json") or "{}")
+    return noted
 
 
 def _loaded_from(project: Path | None) -> Iterator[str]:

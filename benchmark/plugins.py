@@ -7,11 +7,12 @@ imported, or even looked at, unless its name is given to `load_plugins`.
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
 from benchmark.errors import PluginError
-from benchmark.plugin_source import plugin_source
+from benchmark.plugin_source import editable_project, noted_commit, plugin_source
 from benchmark.tasks import Task, adopt_task, check_task, registered_tasks
 from optimizers import (
     OptimizerInfo,
@@ -32,6 +33,8 @@ class Plugin:
         distribution: name under which it is installed.
         version: of it, as it says.
         source: hash of its files.
+        project: folder of its source, for an editable install; None for any other.
+        commit: of the repository that it was installed from, as its installer noted it; None where it noted none.
         optimizers: names of those that it adds.
         tasks: names of those that it adds.
     """
@@ -39,6 +42,8 @@ class Plugin:
     distribution: str
     version: str
     source: str
+    project: Path | None
+    commit: str | None
     optimizers: tuple[str, ...]
     tasks: tuple[str, ...]
 
@@ -162,7 +167,15 @@ def _load(name: str) -> Plugin:
         adopt_optimizer(info, source)
     for task in tasks.values():
         adopt_task(task, source)
-    return Plugin(distribution.name, distribution.version, source, tuple(sorted(optimizers)), tuple(sorted(tasks)))
+    return Plugin(
+        distribution.name,
+        distribution.version,
+        source,
+        editable_project(distribution),
+        noted_commit(distribution),
+        tuple(sorted(optimizers)),
+        tuple(sorted(tasks)),
+    )
 
 
 def _imported(point: EntryPoint, where: str) -> object:

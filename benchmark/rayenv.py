@@ -28,10 +28,12 @@ MAX_FOLDER_LENGTH = 20
 
 _OWN_TOKEN = "RAY_AUTH_TOKEN"  # noqa: S105  (the name of the variable)
 
+# Whether other machines belong to it: documented for other systems, and heeded on Linux. A local Ray has every port on
+# loopback only, while a driver of a cluster must find the Ray node of its machine by the address that others know.
+_IS_CLUSTER = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+
 # Ray reads these once, on import.
 _ENVIRONMENT = {
-    # Every port of a local Ray on loopback only; documented for other systems, and heeded on Linux.
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     # An explicit address does not turn token authentication on by itself.
     "RAY_AUTH_MODE": "token",
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -60,11 +62,12 @@ def prepare_ray_environment(options: RayOptions, environment: MutableMapping[str
     Raises:
         RayUnavailableError: when this process has imported Ray before, under other settings.
     """
-    if environment is os.environ and "ray" in sys.modules and not _ENVIRONMENT.items() <= environment.items():
+    wanted = {**_ENVIRONMENT, _IS_CLUSTER: "0" if options.address is None else "1"}
+    if environment is os.environ and "ray" in sys.modules and not wanted.items() <= environment.items():
         raise RayUnavailableError(
             "Ray reads its settings when it is imported, and this process imported it before the first run; "
             "run something first and import ray after it, in a notebook after a restart of its kernel."
         )
-    environment.update(_ENVIRONMENT)
+    environment.update(wanted)
     if options.address is None and _OWN_TOKEN not in environment:
         environment[_OWN_TOKEN] = secrets.token_hex(32)

@@ -1,12 +1,10 @@
-"""Ray: starting or joining it, and training packs as Ray Tune trials. The only module that imports Ray."""
+"""Training packs as trials of Ray Tune, and what its cluster offers."""
 
-import contextlib
 import logging
 import math
-import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -21,71 +19,19 @@ from benchmark.adaptive import AdaptiveSearch
 from benchmark.errors import BenchmarkError, PluginError, RayUnavailableError
 from benchmark.execution import Execution, cell_fingerprint, device_for, failed_record, train_cells
 from benchmark.fingerprint import Fingerprint
-from benchmark.memory import free_bytes, gpu_share
+from benchmark.memory import gpu_share, room_on
 from benchmark.packs import PACK_S, Pack, PackQueue, cut
 from benchmark.plugins import NOTHING_ADDED, Added, added, adopt
-from benchmark.rayenv import RayOptions, short_folder
 from benchmark.raysearch import TpeSearch
+from benchmark.raysession import Session
 from benchmark.records import PackPlace, Record, Scalar
 from benchmark.replay import n_threads, replay_number, replaying
 from benchmark.scratch import scratch_folder
 from benchmark.sink import Sink
 from benchmark.spec import Cell, Grid, Spec
 
-CONNECT_S = 5.0
 REPORT_S = 0.25
-OBJECT_STORE_BYTES = 150 * 1024**2
 logger = logging.getLogger("rhobust")
-
-
-@contextlib.contextmanager
-def ray_session(options: RayOptions) -> Iterator[None]:
-    """Join the cluster at `options.address`, or start a local Ray; leave it, and its folders, at the end.
-
-    Call it in the main thread: a local Ray dies with the thread that started it.
-
-    Raises:
-        RayUnavailableError: when Ray does not start or answer, or when this process uses Ray already.
-    """
-    if ray.is_initialized():  # what somebody else started is not ours to use or to shut down
-        raise RayUnavailableError("this process is connected to a Ray already; call ray.shutdown() first.")
-    with scratch_folder("ray-", short_folder()) as folder:
-        try:
-            with _translated(options):
-                if options.address:
-                    _knock(options.address)
-                    ray.init(address=options.address, log_to_driver=False, logging_level=logging.ERROR)
-                else:
-                    ray.init(
-                        address="local",
-                        num_cpus=options.n_cpus,
-                        include_dashboard=False,
-                        log_to_driver=False,
-                        logging_level=logging.ERROR,
-                        object_store_memory=OBJECT_STORE_BYTES,
-                        _node_ip_address="127.0.0.1",
-                        _temp_dir=folder,
-                    )
-            yield
-        finally:
-            ray.shutdown()
-
-
-def _knock(address: str) -> None:
-    """Raise OSError where nothing listens at a `host:port`; Ray itself would try it for a quarter of an hour."""
-    host, _, port = address.rpartition(":")
-    if host and "/" not in host and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_S).close()
-
-
-@contextlib.contextmanager
-def _translated(options: RayOptions) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, OverflowError, RuntimeError, ValueError) as error:
-        where = f"reach Ray at {options.address}" if options.address else "start a local Ray"
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise RayUnavailableError(f"cannot {where}: {reason}") from error
 
 
 @dataclass
@@ -103,7 +49,9 @@ class _Run:
     should_drain: Callable[[], bool]
     use_gpu: bool
     limits: Mapping[str, int]
+    company: frozenset[int] = frozenset()
     fingerprints: set[str] = field(default_factory=set)
+    device: torch.device | None = None
     n_planned: int = 0
     suggested: list[tuple[int, dict[str, Scalar]]] = field(default_factory=list)
 
@@ -136,6 +84,7 @@ class _Run:
         for key in fingerprints.keys() - self.fingerprints:
             self.sink.on_fingerprint(fingerprints[key])
             self.fingerprints.add(key)
+            self.device = torch.device(fingerprints[key].device)  # which nodes of a cluster have, and we may not
         self.sink.on_records(records)
         for record in records:
             for search in self.searches:
@@ -157,6 +106,7 @@ def train_packs(
     limits: Mapping[str, int] = MappingProxyType({}),
     *,
     gpus: float | None = None,
+    company: frozenset[int] = frozenset(),
 ) -> None:
     """Train packs as trials of Ray Tune, inside a `ray_session`, and hand over records as cells finish.
 
@@ -172,6 +122,8 @@ def train_packs(
         searches: the adaptive searches of the spec, in their order.
         limits: the most cells of a pack of theirs, by the key of the setting; all of a configuration by default.
         gpus: that a pack takes; None for what the spec says.
+        company: places in the plan of cells that are trained for the sake of those beside them: no record is made of
+            them.
 
     Raises:
         BenchmarkError: when Tune ends before every cell has a record although nobody asked to drain.
@@ -189,6 +141,7 @@ def train_packs(
             sharpness=spec.sharpness,
             use_gpu=gpus > 0,
             replay=replay_number(),
+            company=company,
         ),
         {"cpu": spec.resources.cpus_per_pack, "gpu": gpus},
     )
@@ -202,6 +155,7 @@ def train_packs(
         should_drain,
         gpus > 0,
         limits,
+        company,
         n_planned=len(cells),
     )
     try:
@@ -232,20 +186,41 @@ def train_packs(
         raise BenchmarkError("Ray Tune ended before every pack was trained; the job's log says why.")
 
 
-def gpus_per_pack(spec: Spec, wanted_bytes: int = 0) -> float:
+def gpus_per_pack(spec: Spec, wanted_bytes: int = 0, free: int = 0) -> float:
     """Return how many GPUs a pack takes: what the spec says, or a fraction sized by memory; 0 where there is none.
 
     Args:
         spec: its resources hold.
         wanted_bytes: of the largest pack; 0 where that is not known.
+        free: bytes that a GPU has to give.
     """
     asked = spec.resources.gpus_per_pack
     if asked != "auto":
         return asked
     if not _cluster_resources().get("GPU", 0) > 0:
         return 0.0
-    device = device_for(use_gpu=True)
-    return gpu_share(0 if device.type == "cpu" else wanted_bytes, free_bytes(device))
+    return gpu_share(wanted_bytes, free)
+
+
+def sized(session: Session, spec: Spec, wanted_bytes: int) -> tuple[float, int]:
+    """Return how many GPUs a pack takes, and the bytes that its device, or this or a node's memory, has to give.
+
+    Args:
+        session: in which it is asked.
+        spec: its resources hold.
+        wanted_bytes: of the largest pack; 0 where that is not known.
+
+    Raises:
+        RayUnavailableError: when there is no room for a single pack.
+    """
+    least = gpus_per_pack(spec)
+    n_workers(spec, gpus=least)  # a node that has no room would be waited for without end
+    kind, free = session.there(spec.resources.cpus_per_pack, least, _room, least > 0)
+    return gpus_per_pack(spec, 0 if kind == "cpu" else wanted_bytes, free), free
+
+
+def _room(use_gpu: bool) -> tuple[str, int]:
+    return room_on(device_for(use_gpu=use_gpu))
 
 
 def n_workers(spec: Spec, *, gpus: float | None = None) -> int:
@@ -303,8 +278,8 @@ class _PackSearcher(Searcher):
             run.queue.end(trial_id)
             return
         given_up = run.queue.die(trial_id)
-        if given_up is not None:
-            cell, device = run.cells[given_up], device_for(use_gpu=run.use_gpu)
+        if given_up is not None and given_up not in run.company:
+            cell, device = run.cells[given_up], run.device or device_for(use_gpu=run.use_gpu)
             execution = run.executions[cell.setting.key]
             made_by = cell_fingerprint(cell, device, execution)
             reason = "the process that trained this cell alone died three times; the job's log says more"
@@ -332,7 +307,8 @@ class _RecordCallback(tune.Callback):
         records: Sequence[Record] = result["records"]
         if records:
             run.take(records, result["fingerprints"])
-            run.queue.report(trial.trial_id, len(records))
+        if result["n_cells"]:
+            run.queue.report(trial.trial_id, result["n_cells"])
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: object) -> None:
         _runs[self._run_id].sink.on_records(())
@@ -354,6 +330,7 @@ class _PackTrainable(tune.Trainable):
         sharpness: Sequence[str] = (),
         use_gpu: bool = False,
         replay: int = 0,
+        company: frozenset[int] = frozenset(),
     ) -> None:
         try:
             adopt(known)
@@ -361,7 +338,7 @@ class _PackTrainable(tune.Trainable):
             logger.exception("a plug-in is missing on this node")
         self._planned, self._grids, self._seeds = cells, grids, seeds
         self._executions, self._limit_s, self._sharpness = executions, limit_s, sharpness
-        self._device, self._replay = device_for(use_gpu=use_gpu), replay
+        self._device, self._replay, self._company = device_for(use_gpu=use_gpu), replay, company
         with replaying(replay):
             torch.set_num_threads(n_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1))))
         self.reset_config(config)
@@ -383,11 +360,12 @@ class _PackTrainable(tune.Trainable):
         # The last report carries no records: Tune keeps it for every trial. A pack trains one cell at the very least.
         is_late = self._next > self._pack.start and time.monotonic() > self._deadline
         if self._next == self._pack.stop or is_late:
-            return {"records": (), "fingerprints": {}, "done": True}
+            return {"records": (), "n_cells": 0, "fingerprints": {}, "done": True}
         until = time.monotonic() + REPORT_S
         records: list[Record] = []
         fingerprints: dict[str, Fingerprint] = {}
-        while self._next < self._pack.stop and (not records or time.monotonic() < until):
+        start = self._next
+        while self._next < self._pack.stop and (self._next == start or time.monotonic() < until):
             setting = self._cells[self._next - self._first].setting
             execution = self._executions[setting.key]
             stop = self._pack.stop if execution == "fused" else self._next + 1
@@ -396,7 +374,7 @@ class _PackTrainable(tune.Trainable):
                 PackPlace(self.trial_id, self._pack.size, position - self._pack.start)
                 for position in range(self._next, stop)
             ]
-            records += train_cells(
+            trained = train_cells(
                 cells,
                 places,
                 device=self._device,
@@ -404,7 +382,9 @@ class _PackTrainable(tune.Trainable):
                 execution=execution,
                 sharpness=self._sharpness,
             )
+            records += [one for place, one in enumerate(trained, self._next) if place not in self._company]
             made_by = cell_fingerprint(cells[0], self._device, execution)
             fingerprints[made_by.key] = made_by
             self._next = stop
-        return {"records": tuple(records), "fingerprints": fingerprints, "done": False}
+        n_cells = self._next - start
+        return {"records": tuple(records), "n_cells": n_cells, "fingerprints": fingerprints, "done": False}

@@ -1,8 +1,10 @@
-"""One robustness table over several jobs: rows that do not collide, cells that stand once, seeds that pair."""
+"""Several jobs as one, for a table or figures: rows that do not collide, cells that stand once, seeds that pair."""
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -11,7 +13,7 @@ from benchmark.canonical import content_hash
 from benchmark.errors import TableError
 from benchmark.frame import results_frame
 from benchmark.records import Record
-from benchmark.robustness import GridInfo, RobustnessTable, robustness_table
+from benchmark.robustness import GridInfo, RobustnessTable, TaskScoring, robustness_table
 from benchmark.seconds import NOTE, probed_seconds
 from benchmark.spec import Grid, Spec
 from benchmark.tables import about_tasks, grid_infos, is_mixed, scorings
@@ -35,8 +37,87 @@ class Source:
     step_s: Mapping[str, float] = field(default_factory=dict)
 
 
-def several_table(sources: Sequence[Source]) -> RobustnessTable:
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """The runs of several jobs, put together.
+
+    Attributes:
+        frame: a row a run; the optimizers go by the labels of their rows.
+        scorings: how each task is scored.
+        grids: what was planned, one a row and task.
+        settings: of each row, as (task, label of the row, key of the setting).
+        used: the records behind the frame.
+        notes: sentences by task on how the runs were put together.
+    """
+
+    frame: pd.DataFrame
+    scorings: tuple[TaskScoring, ...]
+    grids: tuple[GridInfo, ...]
+    settings: tuple[tuple[str, str, str], ...]
+    used: tuple[Record, ...]
+    notes: Mapping[str, Sequence[str]]
+
+    def labels(self, optimizers: Sequence[str]) -> tuple[str, ...]:
+        """Return the labels of rows; a label without its job stands for those of all jobs, in the order of the jobs."""
+        found: list[str] = []
+        for asked in optimizers:
+            found += [asked] if asked in self._known else self._by_optimizer.get(asked, [asked])
+        return tuple(dict.fromkeys(found))
+
+    def pairs(self, optimizers: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """Return the pairs of rows of one optimizer in two jobs, in the order of the jobs.
+
+        Args:
+            optimizers: labels without their jobs; none for all. Of rows that are named themselves there are none: those
+                are compared with each other.
+        """
+        if set(optimizers) & self._known.keys():
+            return ()
+        alike = (own for name, own in self._by_optimizer.items() if not optimizers or name in optimizers)
+        return tuple(pair for own in alike for pair in itertools.combinations(own, 2))
+
+    @cached_property
+    def _known(self) -> dict[str, None]:
+        """The labels of all rows, in the order of the jobs."""
+        return dict.fromkeys(grid.optimizer for grid in self.grids)
+
+    @cached_property
+    def _by_optimizer(self) -> dict[str, list[str]]:
+        """The labels of rows that name their job, by the labels of their optimizers."""
+        found: dict[str, list[str]] = {}
+        for label in self._known:
+            optimizer, at, _ = label.partition("@")  # the name of a job may have one too
+            if at:
+                found.setdefault(optimizer, []).append(label)
+        return found
+
+
+def several_table(sources: Sequence[Source], *, apart: bool = False) -> RobustnessTable:
     """Return one table over several jobs.
+
+    Args:
+        sources: at least one.
+        apart: as for `joined`.
+
+    Raises:
+        TableError: as `joined` does.
+    """
+    found = joined(sources, apart=apart)
+    step_s = {key: s for source in sources for key, s in source.step_s.items()}
+    frame, probed = probed_seconds(found.frame, found.settings, step_s)
+    return robustness_table(
+        frame,
+        found.scorings,
+        found.grids,
+        view=budget_view(*(source.spec for source in sources)),
+        fingerprints={record.fingerprint for record in found.used},
+        mixed=is_mixed(found.used),
+        notes={task: (*notes, *([NOTE] if task in probed else [])) for task, notes in found.notes.items()},
+    )
+
+
+def joined(sources: Sequence[Source], *, apart: bool = False) -> Joined:
+    """Return the runs of several jobs as those of one.
 
     An optimizer that has the same label, setting and grid in several jobs is one row, over the seeds of them all; one
     that has the same label and another setting or grid is a row for each, `label@job`. A cell that several jobs have
@@ -45,6 +126,7 @@ def several_table(sources: Sequence[Source]) -> RobustnessTable:
 
     Args:
         sources: at least one.
+        apart: whether each job has rows of its own, with what it recorded itself, also where optimizers are the same.
 
     Raises:
         TableError: where a task of one label is not the same in all jobs, with what differs, and where its rows have
@@ -55,34 +137,30 @@ def several_table(sources: Sequence[Source]) -> RobustnessTable:
     if twice or not sources:
         raise TableError(f"a table needs jobs that differ, but {f'{twice[0]} stands twice' if twice else 'got none'}.")
     _check_tasks(sources)
-    records, told = _winners(sources)
-    rows = _rows(sources)
+    records, told = ({}, []) if apart else _winners(sources)
+    rows = _rows(sources, apart=apart)
     seeds = _common_seeds(rows)
-    frames, grids, keys = [], {}, []
+    frames, grids, settings, used = [], {}, [], []
     for source in sources:
-        frame = _frame(source, records)
+        mine = source.records if apart else records
+        frame = _frame(source, mine)
         for info, grid in zip(grid_infos(source.spec), source.spec.grids, strict=True):
             row = next(row for row in rows if row.holds(source.name, grid))
-            mine = (frame["task"] == grid.task) & (frame["optimizer"] == grid.optimizer)
-            kept = frame[mine & frame["seed"].isin(seeds[grid.task])]
+            is_own = (frame["task"] == grid.task) & (frame["optimizer"] == grid.optimizer)
+            kept = frame[is_own & frame["seed"].isin(seeds[grid.task])]
             frames.append(kept.assign(optimizer=row.label))
-            keys.append((grid.task, row.label, grid.setting.key))
+            settings.append((grid.task, row.label, grid.setting.key))
             n_planned = info.n_planned // source.spec.seeds.count * len(seeds[grid.task])
             grids[grid.task, row.label] = replace(info, optimizer=row.label, n_planned=n_planned)
+            used += [mine[key] for key in kept["config_key"] if key in mine]
     every = pd.concat(frames, ignore_index=True).drop_duplicates(["task", "optimizer", "config_key"], ignore_index=True)
-    every, probed = probed_seconds(every, keys, {key: s for source in sources for key, s in source.step_s.items()})
-    used = [records[key] for key in every["config_key"] if key in records]
-    return robustness_table(
-        every,
-        list({scoring.task: scoring for source in sources for scoring in scorings(source.spec)}.values()),
-        _by_task(grids),
-        view=budget_view(*(source.spec for source in sources)),
-        fingerprints={record.fingerprint for record in used},
-        mixed=is_mixed(used),
-        notes={
-            task: (*_notes(sources, rows, task, seeds[task]), *told, *([NOTE] if task in probed else []))
-            for task in seeds
-        },
+    return Joined(
+        frame=every,
+        scorings=tuple({scoring.task: scoring for source in sources for scoring in scorings(source.spec)}.values()),
+        grids=tuple(_by_task(grids)),
+        settings=tuple(settings),
+        used=tuple(used),
+        notes={task: (*_notes(sources, rows, task, seeds[task]), *told) for task in seeds},
     )
 
 
@@ -100,7 +178,7 @@ class _Row:
         return job in self.jobs and (self.task, self.optimizer) == (grid.task, grid.optimizer)
 
 
-def _key(grid: Grid, job: str) -> str:
+def _key(grid: Grid, job: str, *, apart: bool) -> str:
     """Return a hash of what an optimizer is and tries: one row is of one of them."""
     document: dict[str, Any] = {
         "setting": grid.setting.key,
@@ -108,16 +186,16 @@ def _key(grid: Grid, job: str) -> str:
         "fixed": dict(grid.fixed),
         "axes": [[axis.name, list(axis.values)] for axis in grid.axes],
         "design": None if grid.design is None else [grid.design.method, grid.design.n_configurations, grid.design.seed],
-        "job": job if grid.is_adaptive else None,  # no two searches try the same
+        "job": job if apart or grid.is_adaptive else None,  # no two searches try the same
     }
     return content_hash(document)
 
 
-def _rows(sources: Sequence[Source]) -> list[_Row]:
+def _rows(sources: Sequence[Source], *, apart: bool) -> list[_Row]:
     found: dict[tuple[str, str], dict[str, list[Source]]] = defaultdict(lambda: defaultdict(list))
     for source in sources:
         for grid in source.spec.grids:
-            found[grid.task, grid.optimizer][_key(grid, source.name)].append(source)
+            found[grid.task, grid.optimizer][_key(grid, source.name, apart=apart)].append(source)
     rows = []
     for (task, optimizer), by_key in found.items():
         for jobs in by_key.values():

@@ -6,8 +6,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from benchmark.robustness.cells import Cells, TaskCells, read_cells
-from benchmark.robustness.inference import infer_grids
+from benchmark.robustness.cells import Cells, TaskCells
+from benchmark.robustness.columns import STATUSES
+from benchmark.robustness.inference import tasks_of
 from benchmark.robustness.scoring import BoolArray, FloatArray, GridInfo, TaskScoring
 
 Split = Literal["validation", "test"]
@@ -35,9 +36,7 @@ def surfaces(
     Raises:
         TableError: where the runs allow no surface, with what is wrong and where.
     """
-    given = (scorings,) if isinstance(scorings, TaskScoring) else tuple(scorings)
-    tasks = read_cells(frame, given, infer_grids(frame, given) if grids is None else grids)
-    return surfaces_of(tasks, split)
+    return surfaces_of(tasks_of(frame, scorings, grids), split)
 
 
 def surfaces_of(tasks: Iterable[TaskCells], split: Split = "test") -> list[dict[str, Any]]:
@@ -71,6 +70,7 @@ def _points(cells: Cells, scores: FloatArray) -> list[dict[str, Any]]:
         "mean": _known(mean, n_results >= 1),
         "sd": _known(sd, n_results >= 2),
         "per_seed": _known(scores, cells.is_result),
+        "status_per_seed": _statuses(cells),
         "n_diverged": cells.diverged.sum(axis=1).tolist(),
         "n_collapsed": [0] * len(scores) if cells.collapsed is None else cells.collapsed.sum(axis=1).tolist(),
         "n_missing": (scores.shape[1] - n_results).tolist(),
@@ -80,6 +80,14 @@ def _points(cells: Cells, scores: FloatArray) -> list[dict[str, Any]]:
         {"hyperparameters": cells.grid.hyperparameters(number), **dict(zip(columns, row, strict=True))}
         for number, row in enumerate(rows)
     ]
+
+
+def _statuses(cells: Cells) -> list[list[str]]:
+    """Return how each run ended, in a word; `collapsed` for one that completed and had learned nothing."""
+    words = np.array(STATUSES, dtype=np.object_)[cells.status]
+    if cells.collapsed is not None:
+        words[cells.collapsed] = "collapsed"
+    return list(words.tolist())
 
 
 def _known(values: FloatArray, known: BoolArray) -> list[Any]:

@@ -1,10 +1,21 @@
 """The robustness table and the surfaces of a spec and its records."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
+import pandas as pd
+
 from benchmark.records import Record
-from benchmark.robustness import AxisInfo, GridInfo, HeldEqual, RobustnessTable, TaskScoring, robustness_table
+from benchmark.robustness import (
+    AxisInfo,
+    GridInfo,
+    HeldEqual,
+    Reading,
+    RobustnessTable,
+    TaskScoring,
+    View,
+    robustness_table,
+)
 from benchmark.seconds import NOTE, probed_seconds
 from benchmark.spec import Grid, Spec
 from benchmark.tasks import task_class
@@ -56,22 +67,51 @@ def spec_table(
     """
     held = view or budget_view(spec)
     frame, readings = view_frame(spec, records, held, step_s)
+    made_by = {(record.setting, record.fingerprint) for record in records.values()}
+    return frame_table(spec, frame, made_by, view=held, readings=readings, step_s=step_s)
+
+
+def frame_table(
+    spec: Spec,
+    frame: pd.DataFrame,
+    made_by: Collection[tuple[str, str]],
+    *,
+    view: View | None = None,
+    readings: Sequence[Reading] = (),
+    step_s: Mapping[str, float] = MappingProxyType({}),
+) -> RobustnessTable:
+    """Return the robustness table of a spec whose records are a frame already.
+
+    Args:
+        spec: its cells, tasks and metrics.
+        frame: as `benchmark.frame.results_frame` makes it.
+        made_by: settings of the records, each with the fingerprints under which they were made.
+        view: what the frame holds equal between optimizers; by default what the budgets do.
+        readings: where the runs were read for that.
+        step_s: as `spec_table` takes them.
+
+    Raises:
+        TableError: where the runs allow no table, with what is wrong and where.
+    """
     frame, probed = probed_seconds(frame, ((one.task, one.optimizer, one.setting.key) for one in spec.grids), step_s)
     return robustness_table(
         frame,
         scorings(spec),
         grid_infos(spec),
-        view=held,
+        view=view or budget_view(spec),
         readings=readings,
-        fingerprints={record.fingerprint for record in records.values()},
-        mixed=is_mixed(records.values()),
+        fingerprints={fingerprint for _, fingerprint in made_by},
+        mixed=_is_mixed(made_by),
         notes={task: (*notes, *([NOTE] if task in probed else [])) for task, notes in about_tasks(spec).items()},
     )
 
 
 def is_mixed(records: Iterable[Record]) -> bool:
     """Whether records that differ in nothing but hyperparameters and seed were made under different fingerprints."""
-    made_by = {(record.setting, record.fingerprint) for record in records}
+    return _is_mixed({(record.setting, record.fingerprint) for record in records})
+
+
+def _is_mixed(made_by: Collection[tuple[str, str]]) -> bool:
     return len(made_by) > len({setting for setting, _ in made_by})
 
 

@@ -1,6 +1,6 @@
 """What it costs to lose nothing: the speed of the store, overhead over a bare sweep, and time to cancel and come back.
 
-    python -m benchmarks.durability            # about six minutes
+    python -m benchmarks.durability            # about half an hour
     python -m benchmarks.durability --smoke    # a minute; shows that it runs, not how fast
 
 Store: jobs that processes claim and finish in a second, together, and records that one process writes, on both

@@ -11,7 +11,7 @@ Every arm trains cells of SAM over (rho, lr) from one seed, none of which diverg
     (d) packs, one cell after another
     (e) packs, fused
 
-Packs go the way of `benchmark.run.train_missing`, and all arms run inside one Ray session: its start counts for none.
+Packs go the way of `benchmark.running.train_missing`, all arms in one Ray session, whose start counts for none of them.
 The clock runs from the first worker's training to the last result; what comes before is `start s`, paid once a job, but
 in (a), which pays it for every cell, it counts. In doubt it is the others' benefit: the workers of (b) and (c) have
 trained a cell before, those of (d) and (e) load the data, look at untrained models and trace on the clock; Tune runs
@@ -229,7 +229,7 @@ class _Clock:
 
 
 def in_packs(spec: Spec, execution: Execution) -> Timed:
-    """Train the cells in packs, as `benchmark.run.train_missing` does inside its session."""
+    """Train the cells in packs, as `benchmark.running.train_missing` does inside its session."""
     from benchmark import raytune  # Ray reads the environment when it is imported
 
     called, clock, cells = time.monotonic(), _Clock(), tuple(expand(spec))
@@ -296,12 +296,12 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     prepare_ray_environment(OPTIONS)
-    from benchmark import raytune
+    from benchmark import raysession
 
     print(f"SAM over (rho, lr), {N_WORKERS} workers of one thread, torch {torch.__version__}")
     n_rounds, n_steps = (1, 1) if arguments.smoke else (N_ROUNDS, 20)
     for work in SMOKE_WORKS if arguments.smoke else WORKS:
-        with raytune.ray_session(OPTIONS):
+        with raysession.ray_session(OPTIONS):
             rates = print_rates(work, rounds_of(work, n_rounds))
         print_choice(work, rates)
         if work.task == "digits-mlp":

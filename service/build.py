@@ -7,8 +7,6 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from service.store.tables import REVISION
-
 STAMP = Path(__file__).with_name("revision.txt")  # written into an image when it is built
 ROOT = Path(__file__).parents[1]
 _HASH = re.compile(r"[0-9a-f]{7,64}")
@@ -41,7 +39,15 @@ class Build:
 @cache
 def build() -> Build:
     """Return what is running; it is looked for once."""
+    from service.store.tables import REVISION  # loads SQLAlchemy, for which to say a version need not wait
+
     return Build(version("rhobust"), source_revision(), platform.python_version(), version("torch"), REVISION)
+
+
+def short_version() -> str:
+    """Return the version and the start of the revision, in a line."""
+    revision = source_revision()
+    return f"rhobust {version('rhobust')} ({revision[:12]})" if revision else f"rhobust {version('rhobust')}"
 
 
 def source_revision(stamp: Path = STAMP, root: Path = ROOT) -> str | None:
@@ -50,6 +56,13 @@ def source_revision(stamp: Path = STAMP, root: Path = ROOT) -> str | None:
     A working copy may have been changed since: only git could tell, and it need not be installed.
     """
     return _hash(_text(stamp)) or _head(root / ".git")
+
+
+def revision_at(folder: Path) -> str | None:
+    """Return the revision of the working copy that a folder is in, as git names it; None where it is in none."""
+    copies = (place / ".git" for place in (folder, *folder.parents))
+    git = next((place for place in copies if place.exists()), None)
+    return None if git is None else _head(git)
 
 
 def _head(git: Path) -> str | None:

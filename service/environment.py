@@ -6,10 +6,13 @@ import socket
 import ssl
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from service.settings import Settings
-from service.store import Store
+
+if TYPE_CHECKING:
+    from service.store import Store
 
 RAY_TIMEOUT_S = 5.0
 
@@ -18,7 +21,7 @@ class EnvironmentProblemError(Exception):
     """This machine does not offer what a role needs; the message says what to do."""
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings) -> "Store":
     """Open the store of the settings; the embedded default is made when it is not there.
 
     Raises:
@@ -26,6 +29,8 @@ def open_store(settings: Settings) -> Store:
         SchemaError: when the database has another schema than this version needs.
         UnavailableError: when the database cannot be reached or written.
     """
+    from service.store import Store  # loads SQLAlchemy
+
     make_data_dir(settings)
     return Store.open(settings.store_url, create=settings.is_embedded)
 
@@ -75,7 +80,8 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise EnvironmentProblemError(f"--host must be an address of this machine, but got {host}: {error}.") from error
     family, *_, address = min(found, key=lambda one: one[0] != socket.AF_INET)  # localhost is 127.0.0.1 to our clients
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # The protocol is named: asyncio leaves Nagle's algorithm on where it is not, and each answer waits 40 ms for that.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)

@@ -1,6 +1,6 @@
 """The plan of a spec: its price, and what of it the dispatcher that would claim it lets one foresee."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -58,8 +58,13 @@ class _Host:
     n_workers: int
 
 
-def estimate(spec: Spec, store: Store) -> Estimate:
+def estimate(spec: Spec, store: Store, kept: Collection[str] = ()) -> Estimate:
     """Return what a job would take if it were submitted now.
+
+    Args:
+        spec: of the job.
+        store: with the dispatchers, and the records of earlier jobs.
+        kept: config_keys of cells that it has already, where it is to be extended.
 
     Raises:
         TaskDataError: when the data of a task is not there.
@@ -78,7 +83,7 @@ def estimate(spec: Spec, store: Store) -> Estimate:
     if None in executions.values():
         found.reasons.append(NOT_MEASURED)
     known = {key: execution for key, execution in executions.items() if execution is not None}
-    left = _left(spec, store, host, known, found)
+    left = _left(spec, store, host, known, frozenset(kept), found)
     _count_packs(spec, host, known, timings, left, found)
     _add_up_seconds(spec, store, host, known, timings, left, found)
     found.reasons = list(dict.fromkeys(found.reasons))
@@ -121,26 +126,34 @@ def _executions(spec: Spec, timings: dict[str, StepTiming]) -> dict[str, Executi
 
 
 def _left(
-    spec: Spec, store: Store, host: _Host, executions: dict[str, Execution], found: Estimate
+    spec: Spec,
+    store: Store,
+    host: _Host,
+    executions: dict[str, Execution],
+    kept: frozenset[str],
+    found: Estimate,
 ) -> dict[tuple[str, str], int]:
     """Count what would be reused; return how many cells are left to each optimizer on each task."""
-    everything = {(one.task, one.optimizer): one.n_cells for one in found.prices}
+    left = {(one.task, one.optimizer): one.n_cells for one in found.prices}
+    if kept:
+        for cell in expand(spec):
+            left[cell.task, cell.optimizer] -= cell.key in kept
     if not spec.reuse:
-        found.reused = 0
-        return everything
+        found.reused = len(kept)
+        return left
     if host.dispatcher.resources.get("made_by") != own_making():
         found.reasons.append(OTHER_SOURCE)
-        return everything
+        return left
     if any(grid.is_adaptive for grid in spec.grids):
         found.reasons.append(ADAPTIVE)
     if any(grid.partner for grid in spec.grids):
         found.reasons.append(CONTROLS)
-    reused, left = 0, dict(everything)
+    reused = len(kept)
     for grid in spec.grids:
         if grid.partner:
             continue
         execution = executions.get(grid.setting.key)
-        cells = list(grid.cells(spec.seeds.values))
+        cells = [cell for cell in grid.cells(spec.seeds.values) if cell.key not in kept]
         if execution is None or not cells:
             continue
         key = cell_fingerprint(cells[0], host.device, execution).key

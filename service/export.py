@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from pyarrow import csv, parquet
 
 from benchmark import Spec
@@ -67,25 +68,28 @@ def _batch(page: Columns, schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch([_array(page.get(field.name), field.type, n_rows) for field in schema], schema=schema)
 
 
-def _array(values: Sequence[Any] | None, kind: pa.DataType, n_rows: int) -> pa.Array:
+def _array(values: NDArray[Any] | None, kind: pa.DataType, n_rows: int) -> pa.Array:
     if values is None:
         return pa.nulls(n_rows, kind)
-    if kind == pa.float64():
-        # through numpy, which takes whole numbers and truth values among fractions
-        return pa.array(np.array(values, dtype=np.float64), from_pandas=True)
     if kind == CURVE:
-        values = [list(curve.items()) for curve in values]
-    return pa.array(values, kind)
+        return pa.array([list(curve.items()) for curve in values], kind)
+    if values.dtype != np.float64:
+        return pa.array(values, kind)
+    if kind == pa.bool_():
+        return pa.array(values == 1.0, mask=np.isnan(values))
+    return pa.array(values, from_pandas=True).cast(kind)
 
 
 def _n_points(curve: Mapping[str, Sequence[float]]) -> int:
     return sum(map(len, curve.values()))
 
 
-def _harmless(values: list[Any]) -> list[Any]:
+def _harmless(values: NDArray[Any]) -> NDArray[Any]:
     """Return a column of texts that are no formulas; most of them stand in many rows."""
-    texts = {value: csv_text(value) for value in set(values) if value is not None}
-    return [texts.get(value, value) for value in values] if any(map(str.__ne__, texts, texts.values())) else values
+    texts = {value: csv_text(value) for value in set(values.tolist()) if value is not None}
+    if not any(map(str.__ne__, texts, texts.values())):
+        return values
+    return np.array([texts.get(value, value) for value in values.tolist()], dtype=object)
 
 
 class _Outlet(io.RawIOBase):

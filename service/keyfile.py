@@ -3,10 +3,14 @@
 import contextlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from service.environment import EnvironmentProblemError
 from service.keys import Scope, key_id_of, new_key
-from service.store import ApiKey, InvalidValueError, Store
+from service.store import InvalidValueError
+
+if TYPE_CHECKING:
+    from service.store import ApiKey, Store
 
 FIRST_LABEL = "first administrator"
 
@@ -30,7 +34,7 @@ def new_key_in_file(path: Path) -> str:
     return key
 
 
-def ensure_admin_key(store: Store, path: Path) -> ApiKey | None:
+def ensure_admin_key(store: "Store", path: Path) -> "ApiKey | None":
     """Make a key for the administrator in a file, unless one that can be used exists already.
 
     A key that the file holds already is let in: an earlier call may have got no further, or the operator chose it.

@@ -1,4 +1,4 @@
-"""The server: the API and what sends webhooks in this process, dispatchers beside it that are kept alive."""
+"""The server: API, schedules and webhooks in this process, dispatchers beside it that are kept alive."""
 
 import asyncio
 import contextlib
@@ -15,11 +15,13 @@ from fastapi import FastAPI
 
 from service.environment import EnvironmentProblemError, is_loopback
 from service.keeping import kept_dispatchers
+from service.schedules.running import running_schedules
 from service.settings import Settings
 from service.store import Store
 from service.web.app import create_app
 from service.web.connections import Connection
 from service.web.guard import LOOPBACK_HOSTS
+from service.web.warming import warming
 from service.webhooks.delivering import delivering
 
 LIMIT_CONCURRENCY = 200
@@ -87,7 +89,8 @@ def serve(
     # what is loaded stays: no collection has to walk half a million objects while requests wait
     gc.collect()
     gc.freeze()
-    asyncio.run(_serve(server, listener, shares, stop, delivering(store, settings.webhook_allow)))
+    workers = delivering(store, settings.webhook_allow), running_schedules(store), warming(app.state.rhobust)
+    asyncio.run(_serve(server, listener, shares, stop, workers))
 
 
 def server_config(app: FastAPI, front: Front) -> uvicorn.Config:
@@ -122,9 +125,11 @@ async def _serve(
     listener: socket.socket,
     shares: Sequence[int | None],
     stop: Callable[[], None],
-    webhooks: AbstractAsyncContextManager[None],
+    workers: Sequence[AbstractAsyncContextManager[None]],
 ) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
-    async with webhooks, kept_dispatchers(shares):
+    async with contextlib.AsyncExitStack() as stack:
+        for worker in (*workers, kept_dispatchers(shares)):
+            await stack.enter_async_context(worker)
         await server.serve(sockets=[listener])

@@ -127,6 +127,11 @@ class Settings(BaseSettings):
         """Folder of the logs of the drivers that ran on this host."""
         return self.data_dir.expanduser().absolute() / "logs"
 
+    @property
+    def rendered_dir(self) -> Path:
+        """Folder of tables and figures that took long to compute; whatever is in it may be deleted."""
+        return self.data_dir.expanduser().absolute() / "rendered"
+
     def log_path(self, job_id: str) -> Path:
         """Return the file that holds the log of a job's drivers."""
         return self.log_dir / f"{job_id}.log"

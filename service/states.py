@@ -45,10 +45,14 @@ class Action(StrEnum):
     CANCEL = "cancel"
     RETRY = "retry"
     EXTEND = "extend"
+    RERUN = "rerun"
     DELETE = "delete"
 
 
-_ASKED = frozenset({Action.PAUSE, Action.RESUME, Action.CANCEL, Action.RETRY, Action.EXTEND, Action.DELETE})
+_ASKED = frozenset(
+    {Action.PAUSE, Action.RESUME, Action.CANCEL, Action.RETRY, Action.EXTEND, Action.RERUN, Action.DELETE}
+)
+_OF_ENDED = (Action.RERUN, Action.DELETE)  # they leave the state as it is
 
 TRANSITIONS: Mapping[JobState, Mapping[Action, JobState]] = MappingProxyType(
     {
@@ -92,8 +96,8 @@ class IllegalTransitionError(Exception):
 
 
 def allowed_actions(state: JobState) -> tuple[Action, ...]:
-    """Return what may be done to a job in `state`; only a finished one may be deleted."""
-    return (*TRANSITIONS[state], *([Action.DELETE] if state.is_terminal else []))
+    """Return what may be done to a job in `state`; only a finished one may be trained again or deleted."""
+    return (*TRANSITIONS[state], *(_OF_ENDED if state.is_terminal else ()))
 
 
 def require_allowed(state: JobState, action: Action) -> None:
@@ -104,6 +108,39 @@ def require_allowed(state: JobState, action: Action) -> None:
     """
     if action not in allowed_actions(state):
         raise IllegalTransitionError(state, action)
+
+
+def require_extensible(state: JobState, *, rerun_of: str | None) -> None:
+    """Raise unless a job may be extended.
+
+    Args:
+        state: of the job.
+        rerun_of: the job that it trains again, if any.
+
+    Raises:
+        IllegalTransitionError: if its state does not allow it, or it is a rerun.
+    """
+    require_allowed(state, Action.EXTEND)
+    if rerun_of is not None:
+        raise IllegalTransitionError(state, Action.EXTEND, f"it trains cells of job {rerun_of} again, and no others")
+
+
+def offered_actions(
+    state: JobState, *, requested: Request | None, n_missing: int, rerun_of: str | None
+) -> tuple[Action, ...]:
+    """Return what people may ask of a job now, as far as the job alone tells.
+
+    Args:
+        state: of the job.
+        requested: what its owner has been asked to do already.
+        n_missing: number of its cells without a result.
+        rerun_of: the job that it trains again, if any.
+    """
+    idle = {Action.RETRY} if state is JobState.COMPLETED and not n_missing else set()
+    idle |= {Action.EXTEND} if rerun_of is not None else set()
+    if requested is not None:
+        idle |= {action for action in (Action.PAUSE, Action.CANCEL) if not Request(action.value).outranks(requested)}
+    return tuple(action for action in allowed_actions(state) if action in _ASKED and action not in idle)
 
 
 def next_state(state: JobState, action: Action, *, n_missing: int | None = None) -> JobState:

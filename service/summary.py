@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from service.states import JobState
+from service.states import JobState, offered_actions
 from service.store.entities import Job, Progress
 
 
@@ -21,6 +21,10 @@ def job_values(job: Job, progress: Progress) -> dict[str, Any]:
         "revision": job.revision,
         "fingerprints": list(progress.fingerprints),
         "execution": job.execution,
+        "rerun_of": job.rerun_of,
+        "actions": list(
+            offered_actions(job.state, requested=job.requested, n_missing=progress.n_missing, rerun_of=job.rerun_of)
+        ),
         "submitted_by": job.submitted_by,
         "created_at": time_text(job.created_at),
         "started_at": time_text(job.started_at),

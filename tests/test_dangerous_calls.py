@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmark import parsing
+from benchmark import documents
 from tests.test_architecture import ROOT, SOURCES, tree_of
 
 # by their full names, however they were imported
@@ -34,7 +34,10 @@ CALLS = (
 METHODS = ("read_pickle", "to_pickle", "eval", "create_subprocess_shell")
 KEYWORDS = {"shell": False, "verify": True, "check_hostname": True, "allow_pickle": False, "weights_only": True}
 ATTRIBUTES = {"check_hostname", "verify_mode"}
-ALLOWED = {("benchmark/parsing.py", "yaml.load"): "its loader is a SafeLoader, as a test below asserts"}
+ALLOWED = {
+    ("benchmark/documents.py", "yaml.load"): "its loader is a SafeLoader, as a test below asserts",
+    ("optimizers/lazy.py", "importlib.import_module"): "what it imports stands in the source of a door of ours",
+}
 IN_PAGES = re.compile(
     r"\.(inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc|javascript:"
     r"|\|\s*safe\b|autoescape|<script(?![^>]*\bsrc=)|<style|\son[a-z]+\s*=\s*[\"']|\sstyle\s*=\s*[\"']"
@@ -145,7 +148,7 @@ def test_each_exception_is_needed_and_yaml_is_read_safely() -> None:
         names = full_names(tree)
         found = [full_name(node.func, names) for node in ast.walk(tree) if isinstance(node, ast.Call)]
         assert found.count(name) == 1
-    assert issubclass(parsing._UniqueKeyLoader, yaml.SafeLoader)
+    assert issubclass(documents._UniqueKeyLoader, yaml.SafeLoader)
 
 
 PAGES = sorted(path for path in (ROOT / "service" / "web").rglob("*") if path.suffix in (".js", ".html"))

@@ -1,6 +1,6 @@
 """What figures are made of: the runs of a spec or of one's own, how they are scored, and their grids."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
@@ -17,6 +17,8 @@ from benchmark.robustness.reference import reference_of
 from benchmark.spec import Spec
 from benchmark.tables import grid_infos, scorings
 
+FindRecords = Callable[[Collection[str]], Mapping[str, Record]]
+
 
 @dataclass(frozen=True, eq=False)
 class FigureData:
@@ -27,25 +29,31 @@ class FigureData:
         grids: what was planned, one an optimizer and task.
         make_frame: returns a row a run; `benchmark.robustness.columns` says which columns.
         spec: whose cells they are; None for runs of one's own.
-        records: by config_key; empty for runs of one's own. With curves where the kind of figure needs them.
+        find: returns the records of cells with their curves, by config_key; None for runs of one's own.
         task: label of the task that was asked for; None where none was.
         optimizers: labels of those that were asked for; empty where none were, which means all.
         given: references by task in raw units, where they do not come from these runs.
+        pairs: labels of optimizers that are compared with each other, first less second; none for all pairs.
     """
 
     scorings: tuple[TaskScoring, ...]
     grids: tuple[GridInfo, ...]
     make_frame: Callable[[], pd.DataFrame]
     spec: Spec | None = None
-    records: Mapping[str, Record] | None = None
+    find: FindRecords | None = None
     task: str | None = None
     optimizers: tuple[str, ...] = ()
     given: Mapping[str, float] | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of_records(cls, spec: Spec, records: Mapping[str, Record]) -> Self:
         """Return the data of a spec and its records by config_key."""
-        return cls(scorings(spec), grid_infos(spec), lambda: results_frame(spec, records), spec, records)
+
+        def find(keys: Collection[str]) -> Mapping[str, Record]:
+            return {key: records[key] for key in keys if key in records}
+
+        return cls(scorings(spec), grid_infos(spec), lambda: results_frame(spec, records), spec, find)
 
     @classmethod
     def of_frame(
@@ -82,12 +90,8 @@ class FigureData:
         """The reference of each task in raw units; without those that have none."""
         if self.given is not None:
             return self.given
-        found = {task.scoring: reference_of(task, {}) for task in self.tasks}
-        return {
-            scoring.task: scoring.raw(reference.score)
-            for scoring, reference in found.items()
-            if reference.score is not None and reference.problem is None
-        }
+        found = {task.scoring: reference_of(task, {}).usable for task in self.tasks}
+        return {scoring.task: scoring.raw(score) for scoring, score in found.items() if score is not None}
 
     def narrowed(self, task: str | None, optimizers: Sequence[str]) -> "FigureData":
         """Return the data of one task, or of some optimizers; the references stay those of all optimizers.
@@ -122,7 +126,10 @@ class FigureData:
         )
 
     def _rows(self, task: str | None, optimizers: Sequence[str]) -> pd.DataFrame:
-        frame = self.frame
-        if task is not None and "task" in frame:
-            frame = frame[frame["task"] == task]
+        frame = self.frame if task is None else rows_of_task(self.frame, task)
         return frame[frame["optimizer"].isin(list(optimizers))] if optimizers else frame
+
+
+def rows_of_task(frame: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Return the runs of a task; a frame that names none is of one."""
+    return frame[frame["task"] == task] if "task" in frame else frame

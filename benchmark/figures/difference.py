@@ -92,7 +92,9 @@ class DifferenceMap:
         return f"difference ({'above' if self.goal == 'maximize' else 'below'} 0: the first is better)"
 
 
-def prepare_difference(task: TaskCells, optimizers: Sequence[str] = ()) -> DifferenceMap:
+def prepare_difference(
+    task: TaskCells, optimizers: Sequence[str] = (), pairs: Sequence[tuple[str, str]] = ()
+) -> DifferenceMap:
     """Return what to draw of one task: for each pair of optimizers the paired difference in every cell.
 
     Along an axis that an optimizer does not have, its scores are repeated; over axes beyond the two that are drawn, the
@@ -102,6 +104,7 @@ def prepare_difference(task: TaskCells, optimizers: Sequence[str] = ()) -> Diffe
         task: its runs; two optimizers at least must lie on a common grid.
         optimizers: labels in the order of the differences, first less second; by default the last of the task less
             those before it.
+        pairs: labels of those that are compared, first less second; by default all pairs.
 
     Raises:
         TableError: where fewer than two optimizers share a grid, with the reason.
@@ -116,8 +119,9 @@ def prepare_difference(task: TaskCells, optimizers: Sequence[str] = ()) -> Diffe
         raise TableError(
             f"a difference map needs two optimizers on a common grid, but {task.scoring.task} has none: {reason}."
         )
-    pairs = list(itertools.combinations(order, 2))
-    shown = pairs if len(pairs) <= MAX_PANELS else [pair for pair in pairs if order[-1] in pair][-MAX_PANELS:]
+    given = [pair for pair in pairs if set(pair) <= set(order)]
+    every = given or list(itertools.combinations(order, 2))
+    shown = every if len(every) <= MAX_PANELS else _some(every, order[-1], are_given=bool(given))
     scores = {label: on_common_grid(by_label[label], common) for label in order}
     weights = weights_for(len(task.seeds))
     rounding = ROUNDING * max(float(np.abs(own).max(initial=0.0, where=np.isfinite(own))) for own in scores.values())
@@ -134,8 +138,8 @@ def prepare_difference(task: TaskCells, optimizers: Sequence[str] = ()) -> Diffe
         notes.append(f"Averaged over {', '.join(further)}.")
     if elsewhere := [cells.grid.optimizer for cells in task.optimizers if cells.grid.optimizer not in by_label]:
         notes.append(f"Not on the common grid: {', '.join(elsewhere)}.")
-    if len(shown) < len(pairs):
-        notes.append(f"{len(shown)} of {len(pairs)} pairs; name optimizers to see others.")
+    if len(shown) < len(every):
+        notes.append(f"{len(shown)} of {len(every)} pairs; name optimizers to see others.")
     metric = task.scoring.metric
     return DifferenceMap(
         task=task.scoring.task,
@@ -147,6 +151,11 @@ def prepare_difference(task: TaskCells, optimizers: Sequence[str] = ()) -> Diffe
         panels=panels,
         note=" ".join(notes),
     )
+
+
+def _some(pairs: Sequence[tuple[str, str]], last: str, *, are_given: bool) -> Sequence[tuple[str, str]]:
+    """Return as many pairs as there is room for: the first that were given, else those of the last optimizer."""
+    return pairs[:MAX_PANELS] if are_given else [pair for pair in pairs if last in pair][-MAX_PANELS:]
 
 
 def _by_cell(differences: FloatArray, common: CommonGrid, names: tuple[str | None, str | None]) -> FloatArray:

@@ -6,18 +6,18 @@ on axes that all such panels share.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import TableError
 from benchmark.figures.axes import FigureAxis, chosen_names, figure_axis, sharing_limits
+from benchmark.figures.planes import Surface, View, numbers_of, on_grid, places_of, shaped
 from benchmark.robustness.levels import is_good
 from benchmark.robustness.scoring import BoolArray, FloatArray, IntArray, TaskScoring
 
-Surface = Mapping[str, Any]
-Item = TypeVar("Item", bound=np.generic)
+Segment = tuple[tuple[float, float], tuple[float, float]]
 COUNTS = ("n_diverged", "n_collapsed", "n_missing")
 NO_POINTS = "no points yet"  # what a panel says of an adaptive search that has not begun
 
@@ -34,11 +34,12 @@ class Panel:
         ys: value along y, likewise.
         further: values of further axes by name: of a grid those of the best cell, at which the panel cuts through it;
             of a design those of each point, all of which are projected onto the panel.
+        points: what the surface says of each, seed by seed.
+        seeds: in the order of a point's.
         mean: seed means in raw units; NaN where no run has a result.
         n_diverged: number of seeds that diverged.
         n_collapsed: number of seeds that learned nothing.
         n_missing: number of seeds without a result.
-        n_seeds: number of seeds.
         good: which are within the tolerance of the reference.
         best: which is the best; none where none has a result.
     """
@@ -49,13 +50,24 @@ class Panel:
     xs: FloatArray
     ys: FloatArray
     further: Mapping[str, FloatArray]
+    points: NDArray[np.object_]
+    seeds: tuple[int, ...]
     mean: FloatArray
     n_diverged: IntArray
     n_collapsed: IntArray
     n_missing: IntArray
-    n_seeds: int
     good: BoolArray
     best: BoolArray
+
+    def point(self, place: tuple[int, ...]) -> Mapping[str, Any]:
+        """Return what the surface says of one of them."""
+        found: Mapping[str, Any] = self.points[place]
+        return found
+
+    @property
+    def n_seeds(self) -> int:
+        """Number of seeds."""
+        return len(self.seeds)
 
     @property
     def is_grid(self) -> bool:
@@ -98,7 +110,7 @@ class Panel:
         """Which have diverged runs and others."""
         return np.asarray((self.n_diverged > 0) & ~self.all_diverged)
 
-    def outline(self) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+    def outline(self) -> list[Segment]:
         """Return the line segments around the good cells of a grid, each from (x, y) to (x, y)."""
         padded = np.pad(self.good, 1)
         rows, columns = np.nonzero(padded[1:, 1:-1] != padded[:-1, 1:-1])
@@ -204,56 +216,17 @@ def _matching(shown: Sequence[Surface], selection: Sequence[Surface]) -> list[Su
     by_label = {(surface["task"], surface["optimizer"]): surface for surface in selection}
     chosen = [by_label.get((surface["task"], surface["optimizer"])) for surface in shown]
     for surface, other in zip(shown, chosen, strict=True):
-        if other is None or _places(other) != _places(surface):
+        if other is None or places_of(other) != places_of(surface):
             raise TableError(
                 f"the selection must have the same configurations, but that of {surface['optimizer']} has not."
             )
     return [surface for surface in chosen if surface is not None]
 
 
-def _places(surface: Surface) -> list[dict[str, float]]:
-    return [point["hyperparameters"] for point in surface["points"]]
-
-
 def _of_all_seeds(surface: Surface, scoring: TaskScoring) -> FloatArray:
     """Return the oriented means of the configurations that have a result of every seed; NaN for the others."""
-    scores = scoring.orient(_numbers(surface, "mean"))
-    return np.where(_numbers(surface, "n_missing") == 0, scores, np.nan)
-
-
-def _numbers(surface: Surface, name: str) -> FloatArray:
-    return _shaped(surface, [point[name] for point in surface["points"]])
-
-
-def _shaped(surface: Surface, values: Sequence[float | None]) -> FloatArray:
-    """Return a value of each point, in the shape of the grid where the surface is one."""
-    numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    is_grid = surface["design"] == "grid"
-    return numbers.reshape([len(axis["values"]) for axis in surface["axes"]]) if is_grid else numbers
-
-
-@dataclass(frozen=True)
-class _View:
-    """What a panel shows of a surface: all points of a design, or the plane of two axes through a grid's best cell."""
-
-    surface: Surface
-    plane: tuple[str | None, str | None]
-    best: BoolArray
-
-    def of(self, values: NDArray[Item]) -> NDArray[Item]:
-        """Return the values that are shown: of a grid in the shape (y, x)."""
-        if self.surface["design"] != "grid":
-            return values
-        names = [axis["name"] for axis in self.surface["axes"]]
-        through = np.unravel_index(int(np.argmax(self.best)), self.best.shape)
-        pairs = zip(names, through, strict=True)
-        cut = np.asarray(values[tuple(slice(None) if name in self.plane else place for name, place in pairs)])
-        x, y = self.plane
-        if x not in names:
-            return cut.reshape(-1, 1)
-        if y not in names:
-            return cut.reshape(1, -1)
-        return cut if names.index(y) < names.index(x) else cut.T
+    scores = scoring.orient(numbers_of(surface, "mean"))
+    return np.where(numbers_of(surface, "n_missing") == 0, scores, np.nan)
 
 
 def _panel(
@@ -271,13 +244,13 @@ def _panel(
     good = np.zeros(known.shape, dtype=np.bool_)
     if reference > scoring.oriented_floor:
         good = is_good(known, reference, scoring.tolerance)
-    axes, places = surface["axes"], _places(surface)
-    view = _View(surface, plane, best)
-    mean = view.of(_numbers(surface, "mean"))
-    along = {axis["name"]: view.of(_shaped(surface, [place[axis["name"]] for place in places])) for axis in axes}
+    axes, places = surface["axes"], places_of(surface)
+    view = View(surface, plane, best)
+    mean = view.of(numbers_of(surface, "mean"))
+    along = {axis["name"]: view.of(shaped(surface, [place[axis["name"]] for place in places])) for axis in axes}
     xs, ys = (along.pop(name or "", np.zeros(mean.shape)) for name in plane)
     x, y = (figure_axis(axes, name, None if surface["design"] == "grid" else designs) for name in plane)
-    counts = {name: view.of(_numbers(surface, name)).astype(np.int64) for name in COUNTS}
+    counts = {name: view.of(numbers_of(surface, name)).astype(np.int64) for name in COUNTS}
     return Panel(
         optimizer=surface["optimizer"],
         x=x,
@@ -286,8 +259,9 @@ def _panel(
         ys=ys,
         further=along,
         mean=mean,
+        points=view.of(on_grid(surface, np.array(surface["points"], dtype=np.object_))),
+        seeds=tuple(surface["seeds"]),
         **counts,
-        n_seeds=len(surface["seeds"]),
         good=view.of(good),
         best=view.of(best),
     )

@@ -8,31 +8,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import pandas as pd
+
 from benchmark.errors import TableError
+from benchmark.figures.curves import prepare_curves
 from benchmark.figures.data import FigureData
 from benchmark.figures.difference import DifferenceMap, prepare_difference
+from benchmark.figures.frames import (
+    difference_frame,
+    heatmap_frame,
+    lines_frame,
+    ranks_frame,
+    sharpness_frame,
+    trajectories_frame,
+)
 from benchmark.figures.heatmap import Heatmap, prepare_heatmap
 from benchmark.figures.lines import LineFigure, rows_note
 from benchmark.figures.matplotlib_difference import difference_matplotlib
 from benchmark.figures.matplotlib_heatmap import heatmap_matplotlib
 from benchmark.figures.matplotlib_image import METADATA, Format
 from benchmark.figures.matplotlib_lines import lines_matplotlib
+from benchmark.figures.matplotlib_ranks import ranks_matplotlib
 from benchmark.figures.matplotlib_sharpness import sharpness_matplotlib
 from benchmark.figures.matplotlib_trajectories import trajectories_matplotlib
 from benchmark.figures.plotly_difference import difference_plotly
 from benchmark.figures.plotly_heatmap import heatmap_plotly
 from benchmark.figures.plotly_lines import lines_plotly
+from benchmark.figures.plotly_ranks import ranks_plotly
 from benchmark.figures.plotly_sharpness import sharpness_plotly
 from benchmark.figures.plotly_trajectories import trajectories_plotly
 from benchmark.figures.profiles import prepare_profiles
+from benchmark.figures.ranks import RanksFigure, prepare_ranks
 from benchmark.figures.sharpness import SharpnessFigure, prepare_sharpness
 from benchmark.figures.slices import prepare_slices
-from benchmark.figures.trajectories import Trajectories, prepare_trajectories
+from benchmark.figures.trajectories import Trajectories, grids_on_landscape, prepare_trajectories
 from benchmark.figures.tuning import prepare_tuning
 from benchmark.parsing import unknown_name
+from benchmark.robustness.curves import tuning_curves_of
 from benchmark.robustness.marginal import slices_of
 from benchmark.robustness.profiles import profiles_of
-from benchmark.robustness.tuning_curves import tuning_curves_of
+from benchmark.robustness.rendering.files import csv_of
 from benchmark.surface import surfaces_of
 
 Prepared = TypeVar("Prepared")
@@ -48,6 +63,7 @@ class FigureKind(Generic[Prepared]):
         prepare: returns what is drawn; raises TableError where the runs do not allow it.
         draw: returns it as an image.
         plot: returns it as a Plotly figure, `{data, layout}` of plain values.
+        tabulate: returns what is drawn as a data frame, a row a cell, a point or a run.
         needs_curves: whether it is made of records with their curves.
     """
 
@@ -56,6 +72,7 @@ class FigureKind(Generic[Prepared]):
     prepare: Callable[[FigureData], Prepared]
     draw: Callable[..., bytes]
     plot: Callable[[Prepared], dict[str, Any]]
+    tabulate: Callable[[Prepared], pd.DataFrame]
     needs_curves: bool = False
 
 
@@ -87,16 +104,27 @@ class Figure:
         """Return it as a Plotly figure: `{data, layout}` of plain values that JSON can hold."""
         return self.kind.plot(self.prepared)
 
+    def to_pandas(self) -> pd.DataFrame:
+        """Return what is drawn: a row a cell, a point or a run."""
+        return self.kind.tabulate(self.prepared)
+
+    def csv(self) -> str:
+        """Return what is drawn as csv."""
+        return csv_of(self.to_pandas())
+
     def save(self, file: str | Path) -> None:
-        """Write it into a file, whose ending says how: .svg, .png or .pdf.
+        """Write it into a file, whose ending says how: .svg, .png, .pdf, or .csv for what is drawn.
 
         Raises:
             TableError: for another ending.
         """
-        image_format = Path(file).suffix.removeprefix(".")
-        if image_format not in METADATA:
-            raise TableError(f"the file must end in .{', .'.join(METADATA)}, but got {Path(file).name!r}.")
-        Path(file).write_bytes(self.image(image_format))
+        ending = Path(file).suffix.removeprefix(".")
+        if ending == "csv":
+            Path(file).write_text(self.csv(), encoding="utf-8")
+        elif ending in METADATA:
+            Path(file).write_bytes(self.image(ending))
+        else:
+            raise TableError(f"the file must end in .{', .'.join((*METADATA, 'csv'))}, but got {Path(file).name!r}.")
 
     def __repr__(self) -> str:
         return f"<Figure {self.kind.name}>"
@@ -144,17 +172,29 @@ def _heatmap(data: FigureData) -> Heatmap:
 
 
 def _difference(data: FigureData) -> DifferenceMap:
-    return prepare_difference(data.tasks[0], data.optimizers)
+    return prepare_difference(data.tasks[0], data.optimizers, data.pairs)
 
 
 def _trajectories(data: FigureData) -> Trajectories:
-    if data.spec is None or data.records is None:
+    if data.spec is None or data.find is None:
         raise TableError("trajectories need the records of a spec with their curves, but got a frame of runs.")
-    return prepare_trajectories(data.spec, data.records, task=data.task, optimizers=data.optimizers)
+    grids = grids_on_landscape(data.spec, data.task, data.optimizers)
+    records = data.find([cell.key for grid in grids for cell in grid.cells(data.spec.seeds.values)])
+    return prepare_trajectories(data.spec, records, task=data.task, optimizers=data.optimizers)
+
+
+def _curves(data: FigureData) -> LineFigure:
+    if data.find is None:
+        raise TableError("learning curves need records with their curves, but got a frame of runs.")
+    return prepare_curves(data.tasks, data.frame, data.find, rows_note(data.tasks))
 
 
 def _sharpness(data: FigureData) -> SharpnessFigure:
     return prepare_sharpness(data.frame, data.scorings[0])
+
+
+def _ranks(data: FigureData) -> RanksFigure:
+    return prepare_ranks(data.tasks, data.y_ref)
 
 
 def _profiles(data: FigureData) -> LineFigure:
@@ -170,8 +210,10 @@ def _tuning(data: FigureData) -> LineFigure:
     return prepare_tuning(curves, data.scorings, rows_note(data.tasks))
 
 
-def _lines(name: str, description: str, prepare: Callable[[FigureData], LineFigure]) -> FigureKind[LineFigure]:
-    return FigureKind(name, description, prepare, lines_matplotlib, lines_plotly)
+def _lines(
+    name: str, description: str, prepare: Callable[[FigureData], LineFigure], *, needs_curves: bool = False
+) -> FigureKind[LineFigure]:
+    return FigureKind(name, description, prepare, lines_matplotlib, lines_plotly, lines_frame, needs_curves)
 
 
 _KINDS: tuple[FigureKind[Any], ...] = (
@@ -181,6 +223,7 @@ _KINDS: tuple[FigureKind[Any], ...] = (
         _heatmap,
         heatmap_matplotlib,
         heatmap_plotly,
+        heatmap_frame,
     ),
     FigureKind(
         "difference",
@@ -188,16 +231,32 @@ _KINDS: tuple[FigureKind[Any], ...] = (
         _difference,
         difference_matplotlib,
         difference_plotly,
+        difference_frame,
     ),
     _lines("profiles", "The share of runs that reach a score, over the score, a line an optimizer.", _profiles),
     _lines("slices", "The score along each hyperparameter through the best of each optimizer, with bands.", _slices),
     _lines("tuning", "The expected best score of k trials, over k, a line an optimizer, with bands.", _tuning),
+    _lines(
+        "curves",
+        "Score and training loss over the steps at the best configuration of each optimizer, median over the seeds.",
+        _curves,
+        needs_curves=True,
+    ),
+    FigureKind(
+        "ranks",
+        "The rank of each optimizer by grid mean, with the ranks that the seeds do not rule out.",
+        _ranks,
+        ranks_matplotlib,
+        ranks_plotly,
+        ranks_frame,
+    ),
     FigureKind(
         "sharpness",
         "Each measure of sharpness that a spec asks for against the test score, with rank correlations.",
         _sharpness,
         sharpness_matplotlib,
         sharpness_plotly,
+        sharpness_frame,
     ),
     FigureKind(
         "trajectories",
@@ -205,6 +264,7 @@ _KINDS: tuple[FigureKind[Any], ...] = (
         _trajectories,
         trajectories_matplotlib,
         trajectories_plotly,
+        trajectories_frame,
         needs_curves=True,
     ),
 )

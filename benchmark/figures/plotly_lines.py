@@ -11,7 +11,7 @@ from plotly.subplots import make_subplots
 from benchmark.figures.lines import Line, LineFigure, LinePanel
 from benchmark.figures.matplotlib_image import INK
 from benchmark.figures.matplotlib_lines import BAND_ALPHA, MAX_MARKED_POINTS
-from benchmark.figures.plotly_page import document_of
+from benchmark.figures.plotly_page import add_note, document_of
 from benchmark.figures.styles import style_of
 from benchmark.robustness.scoring import FloatArray
 
@@ -32,9 +32,7 @@ def lines_plotly(shown: LineFigure) -> dict[str, Any]:
         is_first = column == 1 or panel.y_title != shown.panels[column - 2].y_title
         title = {"text": html.escape(panel.y_title) if is_first else ""}
         figure.update_yaxes(title=title, range=list(shown.y_range(panel)), **axis, row=1, col=column)
-    if shown.note:
-        place = {"xref": "paper", "yref": "paper", "x": 0.0, "y": -0.22, "xanchor": "left", "yanchor": "top"}
-        figure.add_annotation(text=html.escape(shown.note), showarrow=False, font={"size": 10}, **place)
+    add_note(figure, shown.note, y=-0.22)
     return document_of(
         figure,
         shown.title,

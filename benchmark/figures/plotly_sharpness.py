@@ -2,7 +2,6 @@
 
 import html
 import math
-import textwrap
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,12 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from benchmark.figures.matplotlib_image import INK, PAPER
-from benchmark.figures.plotly_page import document_of
+from benchmark.figures.plotly_page import add_note, document_of
 from benchmark.figures.sharpness import SharpnessFigure
 from benchmark.figures.styles import style_of
 
 MAX_COLUMNS = 3
 PANEL_PIXELS, LINE_PIXELS = 260, 20
-NOTE_LETTERS = 130
 
 
 def sharpness_plotly(shown: SharpnessFigure) -> dict[str, Any]:
@@ -55,9 +53,7 @@ def sharpness_plotly(shown: SharpnessFigure) -> dict[str, Any]:
         figure.update_yaxes(title={"text": html.escape(shown.y_title) if column == 0 else ""}, **line, **cell)
         x, y = (figure.get_subplot(row + 1, column + 1)[axis].domain for axis in (0, 1))
         legends[legend] = {"x": x[0], "y": y[0] - 45 / height, "xanchor": "left", "yanchor": "top"}
-    note = "<br>".join(map(html.escape, textwrap.wrap(shown.note, NOTE_LETTERS)))
-    place_of_note = {"xref": "paper", "yref": "paper", "x": 0.0, "y": -(below + 10) / height, "yanchor": "top"}
-    figure.add_annotation(text=note, showarrow=False, font={"size": 10}, align="left", xanchor="left", **place_of_note)
+    add_note(figure, shown.note, y=-(below + 10) / height)
     return document_of(
         figure,
         shown.title,

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import kendalltau
 
 from benchmark.errors import TableError
 from benchmark.figures.axes import LOG_FROM
+from benchmark.figures.data import rows_of_task
 from benchmark.robustness.scoring import BoolArray, FloatArray, TaskScoring
 from benchmark.sharpness import ASCENT_RHO, COLUMNS
 
@@ -89,7 +89,7 @@ def prepare_sharpness(frame: pd.DataFrame, scoring: TaskScoring) -> SharpnessFig
     Raises:
         TableError: where the frame has no score, or no completed run of the task with a measure of sharpness.
     """
-    own = frame[frame["task"] == scoring.task] if "task" in frame else frame
+    own = rows_of_task(frame, scoring.task)
     score = next((name for name in (f"test_{scoring.metric}", scoring.metric) if name in own), None)
     if score is None:
         raise TableError(f"the frame must have a column test_{scoring.metric} or {scoring.metric}.")
@@ -127,4 +127,6 @@ def rank_correlation(x: FloatArray, y: FloatArray) -> float | None:
     """Return Kendall's tau-b of paired values, None for fewer than four pairs, or where either is constant."""
     if len(x) < MIN_CELLS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
+    from scipy.stats import kendalltau  # takes a second, and few processes draw this
+
     return float(kendalltau(x, y).statistic)

@@ -1,7 +1,7 @@
 """What a figure of trajectories on a landscape shows, prepared from the records: panels, groups of runs, the view."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -140,8 +140,7 @@ def prepare_trajectories(
         TableError: where the task is no landscape of one or two dimensions, nothing of it is recorded, or there are
             more panels than a figure has room for.
     """
-    grids, landscape = _on_landscape(spec, task)
-    grids = [grid for grid in grids if not optimizers or grid.optimizer in optimizers]
+    grids, landscape = _on_landscape(spec, task, optimizers)
     label, n_dimensions = grids[0].task, landscape.params.n_dimensions
     if n_dimensions > 2:
         raise TableError(f"trajectories are drawn in one or two dimensions, but {label} has {n_dimensions}.")
@@ -172,8 +171,22 @@ class _Configuration:
         return ", ".join([self.optimizer, *values])
 
 
-def _on_landscape(spec: Spec, label: str | None) -> tuple[list[Grid], Landscape]:
-    """Return the grids of the chosen task, and its landscape."""
+def grids_on_landscape(spec: Spec, label: str | None, optimizers: Collection[str]) -> list[Grid]:
+    """Return the grids that are drawn.
+
+    Args:
+        spec: whose they are.
+        label: of the task; by default the first landscape.
+        optimizers: labels of those to show; none for all.
+
+    Raises:
+        TableError: where there is none of that label, or it is no landscape.
+    """
+    return _on_landscape(spec, label, optimizers)[0]
+
+
+def _on_landscape(spec: Spec, label: str | None, optimizers: Collection[str]) -> tuple[list[Grid], Landscape]:
+    """Return the grids that are drawn, and the landscape of their task."""
     by_label: dict[str, list[Grid]] = {}
     for grid in spec.grids:
         by_label.setdefault(grid.task, []).append(grid)
@@ -182,7 +195,7 @@ def _on_landscape(spec: Spec, label: str | None) -> tuple[list[Grid], Landscape]
     for grids in by_label.values() if label is None else [by_label[label]]:
         landscape = load_task(grids[0].setting.task, grids[0].setting.task_params)
         if isinstance(landscape, Landscape):
-            return grids, landscape
+            return [grid for grid in grids if not optimizers or grid.optimizer in optimizers], landscape
     names = ", ".join(by_label) if label is None else label
     raise TableError(f"trajectories are drawn on landscapes, such as banana, but {names} is none.")
 

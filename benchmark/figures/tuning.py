@@ -7,9 +7,9 @@ import numpy as np
 from benchmark.errors import TableError
 from benchmark.figures.lines import Line, LineFigure, LinePanel, bands_note
 from benchmark.figures.styles import numbered
+from benchmark.robustness.curves import TuningCurve
 from benchmark.robustness.marginal import Numbers
 from benchmark.robustness.scoring import FloatArray, TaskScoring
-from benchmark.robustness.tuning_curves import TuningCurve
 
 
 def prepare_tuning(curves: Sequence[TuningCurve], scorings: Sequence[TaskScoring], rows: str = "") -> LineFigure:

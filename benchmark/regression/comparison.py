@@ -1,15 +1,16 @@
 """A baseline and a candidate compared: every measure of every optimizer, paired by configuration and seed."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 from typing import Any, Self
 
 from benchmark.errors import ComparisonError
-from benchmark.regression.changes import Change, judged
+from benchmark.regression.changes import Change
 from benchmark.regression.limits import Limits
 from benchmark.regression.measuring import measured
 from benchmark.regression.sides import Pairs, Side, read_both
+from benchmark.regression.spreads import judged
 from benchmark.regression.verdicts import Verdict
 from benchmark.robustness.intervals import LEVEL
 
@@ -70,6 +71,8 @@ def compare(
     *,
     y_ref: Mapping[str, float] = MappingProxyType({}),
     limits: Limits | None = None,
+    factor: float | None = None,
+    only: Collection[str] | None = None,
 ) -> Comparison:
     """Return what changed from a baseline to a candidate.
 
@@ -78,7 +81,8 @@ def compare(
     With limits the margin of a measure is `limits.factor` yardsticks of it, which holds the rate of false alarms over
     all measures together. Without, it is one yardstick, and the intervals are Bonferroni's for the number of measures
     that are tested. The yardstick of a score is the tolerance of its task, of a share one configuration, of decades
-    half a step of the axis.
+    half a step of the axis. Limits are of all seeds of the baseline: a candidate without some of them is judged as
+    if there were none.
 
     Args:
         baseline: what was.
@@ -86,15 +90,21 @@ def compare(
         y_ref: reference by task, in raw units, as the baseline's table had it; of a task without one the best
             validation mean of the baseline's runs.
         limits: as replays of the baseline set them.
+        factor: yardsticks that a margin is to have, whatever the limits are; positive.
+        only: names of the measures that are tested; None for all that can be.
 
     Raises:
-        ComparisonError: where the two have no task, or no seed, in common.
+        ComparisonError: where the two have no task, or no seed, in common, and where the baseline has learned nothing
+            on a task.
     """
     both = read_both(baseline, candidate, y_ref)
-    found = list(measured(both))
+    found = [one if only is None else one.restricted(only) for one in measured(both)]
+    if factor is not None or both.n_seeds < baseline.spec.seeds.count:
+        limits = None
     n_tests = sum(len(one.tests) for one in found)
     level = LEVEL if limits is not None or not n_tests else 1 - (1 - LEVEL) / n_tests
-    factor = 1.0 if limits is None else limits.factor
+    if factor is None:
+        factor = 1.0 if limits is None else limits.factor
     changes = [
         change
         for one in found
@@ -122,7 +132,10 @@ def compare(
 
 
 def worst_change(baseline: Side, replay: Side, *, y_ref: Mapping[str, float] = MappingProxyType({})) -> float:
-    """Return the statistic of a replay: its largest worsening of any measure, in yardsticks.
+    """Return the statistic of a replay: of all measures, the largest lower end of an interval of the worsening.
+
+    In yardsticks. It is what `compare` holds against the margin: with this factor, or a larger one, the replay would
+    not be said to have regressed.
 
     Args:
         baseline: what was.
@@ -130,12 +143,16 @@ def worst_change(baseline: Side, replay: Side, *, y_ref: Mapping[str, float] = M
         y_ref: as for `compare`.
 
     Raises:
-        ComparisonError: where there is nothing to compare.
+        ComparisonError: where there is nothing to compare, or the replay lacks a result.
     """
-    tests = [test for one in measured(read_both(baseline, replay, y_ref)) for test in one.tests]
+    both = read_both(baseline, replay, y_ref)
+    lacking = [one.grid.title for one in both.after.cells.values() if one.n_missing and not one.grid.is_adaptive]
+    if lacking:
+        raise ComparisonError(f"every cell of a replay must have a result, but some of {lacking[0]} have none.")
+    tests = [test for one in measured(both) for test in one.tests]
     if not tests:
         raise ComparisonError("a replay must have a measure that can be judged, but none of its measures can.")
-    return max(test.worsening for test in tests)
+    return max(test.least_worsening for test in tests)
 
 
 def _correction(limits: Limits | None, n_tests: int) -> str:

@@ -1,15 +1,18 @@
 """What is compared of one optimizer on one task: differences with their spread, before any margin."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Self
 
 from benchmark.errors import ComparisonError
-from benchmark.regression.changes import Change, Spread, spread_of, with_interval
+from benchmark.regression.changes import Change
+from benchmark.regression.costs import cost_changes
 from benchmark.regression.edges import divergence_edge, place_of_best, step_decades
 from benchmark.regression.sides import Both, Key, Pairs, paired
+from benchmark.regression.spreads import Spread, spread_of, with_interval
 from benchmark.robustness.intervals import LEVEL, Sample
 from benchmark.robustness.registry import BY_NAME
-from benchmark.robustness.scoring import FloatArray
+from benchmark.robustness.scoring import FloatArray, GridInfo, TaskScoring
 
 EDGE = "divergence_edge"
 PLACES = {"best_lr": "lr", "best_rho": "rho"}  # neither direction of theirs is worse
@@ -48,9 +51,10 @@ class Judgeable:
     yardstick: float
 
     @property
-    def worsening(self) -> float:
-        """The difference in yardsticks, more of it the worse."""
-        return (-1.0 if self.less_is_worse else 1.0) * (self.change.difference or 0.0) / self.yardstick
+    def least_worsening(self) -> float:
+        """The lower end of the interval of the worsening, in yardsticks: what a margin is compared with."""
+        worsening = (-1.0 if self.less_is_worse else 1.0) * (self.change.difference or 0.0)
+        return (worsening - self.spread.half(LEVEL)) / self.yardstick
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +71,26 @@ class Measured:
     tests: tuple[Judgeable, ...]
     untested: tuple[Change, ...]
 
+    def restricted(self, only: Collection[str]) -> Self:
+        """Return it with these measures alone to be judged, by name."""
+        others = [test.change for test in self.tests if test.change.name not in only]
+        left_out = tuple(replace(change, reason="it is not among the measures that are asked for") for change in others)
+        tests = tuple(test for test in self.tests if test.change.name in only)
+        return replace(self, tests=tests, untested=(*self.untested, *left_out))
+
 
 def measured(both: Both) -> Iterator[Measured]:
     """Yield what is compared of each optimizer on each task of the baseline."""
-    for row in both.before.table.rows:
-        key = row.task, row.optimizer
+    for key in dict.fromkeys((*both.before.rows, *both.before.cells)):
+        costs = tuple(cost_changes(key, both.before.costs.get(key), both.after.costs.get(key)))
         pairs, problem = paired(both, key)
         if problem is not None:
             names = (*TESTED, *PLACES)
-            yield Measured(pairs, (), tuple(Change(*key, name, reason=problem) for name in names))
+            yield Measured(pairs, (), (*(Change(*key, name, reason=problem) for name in names), *costs))
             continue
         found = [_tested(both, key, name) for name in TESTED] + [_place(both, key, name) for name in PLACES]
         tests = tuple(one for one in found if isinstance(one, Judgeable))
-        yield Measured(pairs, tests, tuple(one for one in found if isinstance(one, Change)))
+        yield Measured(pairs, tests, (*(one for one in found if isinstance(one, Change)), *costs))
 
 
 def _tested(both: Both, key: Key, name: str) -> Judgeable | Change:
@@ -89,12 +100,13 @@ def _tested(both: Both, key: Key, name: str) -> Judgeable | Change:
     spread = spread_of(sample)
     if not isinstance(spread, Spread):
         return replace(change, reason=spread.reason)
-    less_is_worse = name == EDGE or BY_NAME[name].direction == "higher"
-    return Judgeable(change, spread, less_is_worse, _yardstick(both, key, name))
+    reference = both.before.y_ref.get(key[0])
+    unit = yardstick(name, both.before.cells[key].grid, both.scorings[key[0]], reference)
+    return Judgeable(change, spread, less_is_worse(name), unit)
 
 
 def _of_rows(both: Both, key: Key, name: str) -> tuple[Change, Sample | None]:
-    before, after = both.before.row(key), both.after.row(key)
+    before, after = both.before.rows[key], both.after.rows[key]
     first, second = before.measures[name], after.measures[name]
     change = Change(*key, name, first.value, second.value)
     if first.value is None or second.value is None:
@@ -127,15 +139,28 @@ def _by_seed(key: Key, name: str, first: FloatArray | None, second: FloatArray |
     return change, Sample(difference, None, len(difference))
 
 
-def _yardstick(both: Both, key: Key, name: str) -> float:
-    """Return what begins to matter: the tolerance of a score, one configuration of a share, half a step of an axis."""
-    grid, scoring = both.before.cells[key].grid, both.scorings[key[0]]
+def yardstick(name: str, grid: GridInfo, scoring: TaskScoring, reference: float | None) -> float:
+    """Return what begins to matter: the tolerance of a score, one configuration of a share, half a step of an axis.
+
+    Args:
+        name: of the measure.
+        grid: of the optimizer.
+        scoring: of the task.
+        reference: of the task, in raw units.
+
+    Raises:
+        ComparisonError: for a score without a reference.
+    """
     unit = "decades" if name == EDGE else BY_NAME[name].unit
     if unit == "share":
         return 1 / grid.n_configurations
     if unit == "decades":
         return (step_decades(grid, "lr" if name == EDGE else "rho") or 1.0) / 2
-    reference = next(task.y_ref for task in both.before.table.tasks if task.task == scoring.task)
     if reference is None:
         raise ComparisonError(f"{scoring.task} must have a reference to be compared: no configuration is complete.")
     return scoring.tolerance / abs(reference - scoring.floor) or LEAST_TOLERANCE
+
+
+def less_is_worse(name: str) -> bool:
+    """Whether less of a measure is the worse."""
+    return name == EDGE or BY_NAME[name].direction == "higher"

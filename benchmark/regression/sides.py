@@ -1,15 +1,22 @@
 """The two sides of a comparison: read over the seeds that both have, scored alike, and paired cell by cell."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
 from benchmark.errors import ComparisonError
 from benchmark.frame import results_frame
+from benchmark.probes import Probe
 from benchmark.records import Record
-from benchmark.robustness import RobustnessTable, Row, TaskScoring, robustness_table
+from benchmark.regression.costs import CellCost, cell_costs
+from benchmark.robustness import Row, TaskScoring
+from benchmark.robustness.build import rows_of
 from benchmark.robustness.cells import Cells, read_cells
+from benchmark.robustness.common import common_grid
+from benchmark.robustness.intervals import weights_for
+from benchmark.robustness.reference import NOTHING_LEARNED, Reference, reference_of
+from benchmark.robustness.scoring import FloatArray
 from benchmark.spec import Spec
 from benchmark.tables import grid_infos, scorings
 
@@ -23,10 +30,12 @@ class Side:
     Attributes:
         spec: its cells.
         records: by config_key.
+        probes: what a cell took by itself when the job began, by the key of the setting, as far as it was measured.
     """
 
     spec: Spec
     records: Mapping[str, Record]
+    probes: Mapping[str, Probe] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +65,20 @@ class Sided:
     """One side over the seeds that both have.
 
     Attributes:
-        table: of its runs.
+        rows: the measures of what both sides train.
         cells: its runs as arrays.
         config_keys: of its cells.
+        references: of each task, with why it cannot serve, where it cannot.
+        y_ref: those that can serve, in raw units.
+        costs: what a cell takes by itself.
     """
 
-    table: RobustnessTable
+    rows: Mapping[Key, Row]
     cells: Mapping[Key, Cells]
     config_keys: Mapping[Key, frozenset[str]]
-
-    def row(self, key: Key) -> Row:
-        """Return the row of an optimizer on a task."""
-        return self.table.row(*key)
+    references: Mapping[str, Reference]
+    y_ref: Mapping[str, float]
+    costs: Mapping[Key, CellCost]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +107,8 @@ def read_both(baseline: Side, candidate: Side, y_ref: Mapping[str, float]) -> Bo
         y_ref: reference by task, in raw units; of a task without one the best validation mean of the baseline's runs.
 
     Raises:
-        ComparisonError: where the two have no task, or no seed, in common.
+        ComparisonError: where the two have no task, or no seed, in common, and where the baseline has learned nothing
+            on a task.
     """
     tasks = [grid.task for grid in candidate.spec.grids]
     scored = [scoring for scoring in scorings(baseline.spec) if scoring.task in tasks]
@@ -112,21 +124,70 @@ def read_both(baseline: Side, candidate: Side, y_ref: Mapping[str, float]) -> Bo
         raise ComparisonError(
             f"baseline and candidate must share seeds, but the baseline has {first} and the candidate {second}."
         )
-    before = _sided(baseline, scored, seeds, y_ref)
-    references = {task.task: task.y_ref for task in before.table.tasks if task.y_ref is not None}
-    after = _sided(candidate, scored, seeds, references)
+    frames = [_kept(side, scored, seeds) for side in (baseline, candidate)]
+    mine, theirs = map(_config_keys, frames)
+    alike = {key for key in mine if mine[key] == theirs.get(key)}
+    weights = weights_for(len(seeds))
+    before = _sided(baseline, frames[0], scored, mine, y_ref, alike, weights)
+    for scoring in scored:
+        reference = before.references[scoring.task]
+        if reference.score is not None and reference.problem == NOTHING_LEARNED:
+            raise ComparisonError(
+                f"a baseline must have learned something to be compared with, but its best score on {scoring.task} is "
+                f"{scoring.raw(reference.score):g}, and its floor {scoring.floor:g}."
+            )
+    after = _sided(candidate, frames[1], scored, theirs, before.y_ref, alike, weights)
     return Both(before, after, {scoring.task: scoring for scoring in scored}, len(seeds))
 
 
-def _sided(side: Side, scored: list[TaskScoring], seeds: list[int], y_ref: Mapping[str, float]) -> Sided:
+def read_side(side: Side, y_ref: Mapping[str, float]) -> Sided:
+    """Read one side by itself: all of its tasks, optimizers and seeds, without resamples, which values do not need.
+
+    Args:
+        side: its spec and records.
+        y_ref: reference by task, in raw units; of a task without one the best validation mean of its runs.
+    """
+    scored = scorings(side.spec)
+    frame = _kept(side, scored, side.spec.seeds.values)
+    config_keys = _config_keys(frame)
+    return _sided(side, frame, scored, config_keys, y_ref, config_keys, weights=None)
+
+
+def _kept(side: Side, scored: Sequence[TaskScoring], seeds: Sequence[int]) -> pd.DataFrame:
     frame = results_frame(side.spec, side.records)
+    is_kept = frame["task"].isin([scoring.task for scoring in scored]) & frame["seed"].isin(seeds)
+    return frame[is_kept].reset_index(drop=True)
+
+
+def _sided(
+    side: Side,
+    frame: pd.DataFrame,
+    scored: Sequence[TaskScoring],
+    config_keys: Mapping[Key, frozenset[str]],
+    y_ref: Mapping[str, float],
+    alike: Container[Key],
+    weights: FloatArray | None,
+) -> Sided:
+    """Return one side, with rows of what both sides train: others would move the grid that their rows have in common.
+
+    Where both have the same grids they have the same common one, and the same runs have the same measures.
+    """
     tasks = [scoring.task for scoring in scored]
-    kept = frame[frame["task"].isin(tasks) & frame["seed"].isin(seeds)].reset_index(drop=True)
     grids = [grid for grid in grid_infos(side.spec) if grid.task in tasks]
-    given = {task: value for task, value in y_ref.items() if task in tasks}
-    table = robustness_table(kept, scored, grids, y_ref=given)
-    every = [one for task in read_cells(kept, scored, grids) for one in task.optimizers]
-    return Sided(table, {(one.grid.task, one.grid.optimizer): one for one in every}, _config_keys(kept))
+    rows: dict[Key, Row] = {}
+    cells: dict[Key, Cells] = {}
+    references: dict[str, Reference] = {}
+    known: dict[str, float] = {}
+    for task in read_cells(frame, scored, grids):
+        reference = references[task.scoring.task] = reference_of(task, y_ref)
+        if reference.usable is not None:
+            known[task.scoring.task] = task.scoring.raw(reference.usable)
+        own = {(one.grid.task, one.grid.optimizer): one for one in task.optimizers}
+        cells |= own
+        shared = replace(task, optimizers=tuple(one for key, one in own.items() if key in alike))
+        for row in rows_of(shared, reference, common_grid(shared.optimizers), weights):
+            rows[row.task, row.optimizer] = row
+    return Sided(rows, cells, config_keys, references, known, cell_costs(side.spec, side.records, side.probes))
 
 
 def _config_keys(frame: pd.DataFrame) -> dict[Key, frozenset[str]]:

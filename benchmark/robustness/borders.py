@@ -21,16 +21,17 @@ def borders_of(axes: Sequence[AxisInfo], best: Mapping[str, Scalar]) -> tuple[Bo
     """
     found = []
     for axis in axes:
-        if len(axis.values) < 2 or any(isinstance(value, bool) for value in axis.values):
+        if not axis.has_ends:
             continue
         if best[axis.name] == axis.values[0]:
-            found.append(_border(axis, "low"))
+            found.append(border_at(axis, "low"))
         elif best[axis.name] == axis.values[-1]:
-            found.append(_border(axis, "high"))
+            found.append(border_at(axis, "high"))
     return tuple(found)
 
 
-def _border(axis: AxisInfo, end: End) -> Border:
+def border_at(axis: AxisInfo, end: End) -> Border:
+    """Return an end of an axis that has two, with the values to go on with."""
     if end == "low" and axis.values[0] <= 0:
         return Border(axis.name, end, (), "", {})
     further, rule = _further(axis, end)

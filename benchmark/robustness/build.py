@@ -12,14 +12,15 @@ import pandas as pd
 from benchmark.errors import TableError
 from benchmark.robustness.across import across_tasks
 from benchmark.robustness.assemble import assemble_row
-from benchmark.robustness.cells import TaskCells, read_cells
-from benchmark.robustness.common import common_grid, place
+from benchmark.robustness.cells import TaskCells
+from benchmark.robustness.choices import View
+from benchmark.robustness.common import CommonGrid, common_grid, place
 from benchmark.robustness.comparison import Difference, differences_of, mark_leaders, with_ranks
 from benchmark.robustness.evaluate import evaluate
-from benchmark.robustness.inference import infer_grids
+from benchmark.robustness.inference import tasks_of
 from benchmark.robustness.intervals import weights_for
 from benchmark.robustness.reference import Reference, reference_of
-from benchmark.robustness.rows import Row, View
+from benchmark.robustness.rows import Row
 from benchmark.robustness.scoring import FloatArray, GridInfo, TaskScoring
 from benchmark.robustness.table import Missing, MissingCell, Reading, RobustnessTable, TaskSummary
 from benchmark.robustness.wins import Wins, on_common_grid, paired_wins
@@ -57,8 +58,7 @@ def robustness_table(
     Raises:
         TableError: where the runs allow no table, with what is wrong and where.
     """
-    given = (scorings,) if isinstance(scorings, TaskScoring) else tuple(scorings)
-    tasks = read_cells(frame, given, infer_grids(frame, given) if grids is None else grids)
+    tasks = tasks_of(frame, scorings, grids)
     references = {task.scoring.task: reference_of(task, y_ref or {}) for task in tasks}
     unknown = sorted(set(y_ref or {}) - set(references))
     if unknown:
@@ -79,6 +79,23 @@ def robustness_table(
         notes={task.scoring.task: tuple(notes.get(task.scoring.task, ())) for task in tasks},
         version=version("rhobust"),
     )
+
+
+def rows_of(task: TaskCells, reference: Reference, common: CommonGrid, weights: FloatArray | None) -> list[Row]:
+    """Return the rows of a task by their grid means, best first, not yet compared with each other.
+
+    Args:
+        task: its runs.
+        reference: of it.
+        common: grid of its optimizers.
+        weights: of the seeds in each resample; None under ten seeds.
+    """
+    rows = []
+    for cells in task.optimizers:
+        where = place(cells, common)
+        estimates = evaluate(cells, task.scoring, reference, where.repeats, weights)
+        rows.append(assemble_row(cells, task.scoring, reference, where, estimates))
+    return _ordered(rows)
 
 
 class _Resamples:
@@ -122,12 +139,7 @@ def _task(task: TaskCells, reference: Reference, given: Mapping[str, float], res
         n_configurations=None if common.axes is None else common.n_configurations,
     )
     weights = resamples.weights(len(task.seeds))
-    rows = []
-    for cells in task.optimizers:
-        where = place(cells, common)
-        estimates = evaluate(cells, scoring, reference, where.repeats, weights)
-        rows.append(assemble_row(cells, scoring, reference, where, estimates))
-    ordered = with_ranks(mark_leaders(_ordered(rows)))
+    ordered = with_ranks(mark_leaders(rows_of(task, reference, common, weights)))
     ranked = [row.optimizer for row in ordered if row.ranked]
     scores = {
         cells.grid.optimizer: on_common_grid(cells, common)

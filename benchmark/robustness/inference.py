@@ -7,12 +7,30 @@ import numpy as np
 import pandas as pd
 
 from benchmark.errors import TableError
+from benchmark.robustness.cells import TaskCells, read_cells
+from benchmark.robustness.choices import SWEPT
 from benchmark.robustness.columns import read_runs
 from benchmark.robustness.scoring import AxisInfo, FloatArray, GridInfo, Scale, TaskScoring
 
-SWEPT = ("lr", "rho")
 MAX_CELLS = 10_000_000
 EVEN = 0.01  # steps that differ by less than this share are even
+
+
+def tasks_of(
+    frame: pd.DataFrame, scorings: TaskScoring | Sequence[TaskScoring], grids: Sequence[GridInfo] | None
+) -> tuple[TaskCells, ...]:
+    """Arrange the runs of a frame on the grids that were planned, or on those that they span.
+
+    Args:
+        frame: a row a run; `benchmark.robustness.columns` says which columns.
+        scorings: how each task is scored.
+        grids: one an optimizer and task; inferred from the frame where not given.
+
+    Raises:
+        TableError: as `infer_grids` and `read_cells` do.
+    """
+    given = (scorings,) if isinstance(scorings, TaskScoring) else tuple(scorings)
+    return read_cells(frame, given, infer_grids(frame, given) if grids is None else grids)
 
 
 def infer_grids(

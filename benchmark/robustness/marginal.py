@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.records import Scalar
-from benchmark.robustness.cells import Cells, TaskCells, read_cells
-from benchmark.robustness.inference import infer_grids
+from benchmark.robustness.cells import Cells, TaskCells
+from benchmark.robustness.inference import tasks_of
 from benchmark.robustness.intervals import Interval, Sample, band_of, interval_of, weights_for
 from benchmark.robustness.scoring import FloatArray, GridInfo, IntArray, TaskScoring
 
@@ -100,8 +100,7 @@ def slices(
     Raises:
         TableError: where the runs allow no table, with what is wrong and where.
     """
-    given = (scorings,) if isinstance(scorings, TaskScoring) else tuple(scorings)
-    tasks = read_cells(frame, given, infer_grids(frame, given) if grids is None else grids)
+    tasks = tasks_of(frame, scorings, grids)
     return tuple(one for task in tasks for one in slices_of(task))
 
 
@@ -121,7 +120,7 @@ def _rho_first(name: str) -> tuple[bool, bool, str]:
 
 def _is_swept(cells: Cells, name: str) -> bool:
     axis = cells.grid.axis(name)
-    return axis is not None and len(axis.values) > 1 and not isinstance(axis.values[0], bool)
+    return axis is not None and axis.has_ends
 
 
 def _slice(

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from benchmark.errors import TableError
-from benchmark.robustness.cells import Cells, TaskCells, read_cells
-from benchmark.robustness.inference import infer_grids
+from benchmark.robustness.cells import Cells, TaskCells
+from benchmark.robustness.inference import tasks_of
 from benchmark.robustness.intervals import Band, band_of, weights_for
 from benchmark.robustness.reference import reference_of
 from benchmark.robustness.scoring import FloatArray, GridInfo, TaskScoring
@@ -60,8 +60,7 @@ def performance_profiles(
     Raises:
         TableError: where the runs allow none, with what is wrong and where.
     """
-    given = (scorings,) if isinstance(scorings, TaskScoring) else tuple(scorings)
-    return profiles_of(read_cells(frame, given, infer_grids(frame, given) if grids is None else grids), y_ref or {})
+    return profiles_of(tasks_of(frame, scorings, grids), y_ref or {})
 
 
 def profiles_of(tasks: Sequence[TaskCells], y_ref: Mapping[str, float]) -> list[Profile]:

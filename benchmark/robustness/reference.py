@@ -19,6 +19,11 @@ class Reference:
     score: float | None
     problem: str | None
 
+    @property
+    def usable(self) -> float | None:
+        """The score where it can serve."""
+        return self.score if self.problem is None else None
+
 
 def reference_of(task: TaskCells, given: Mapping[str, float]) -> Reference:
     """Return the reference of a task: the given one, else the best validation mean over all optimizers.

@@ -9,8 +9,6 @@ from benchmark.robustness.intervals import Sample
 from benchmark.robustness.ranks import Rank
 from benchmark.robustness.scoring import AxisInfo, Design
 
-HeldEqual = Literal["equal_steps", "equal_gradient_evaluations", "equal_seconds"]
-View = Literal[HeldEqual, "by_budget"]
 End = Literal["low", "high"]
 
 

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from benchmark.errors import TableError
 from benchmark.records import Scalar
+from benchmark.robustness.choices import Goal
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-Goal = Literal["maximize", "minimize"]
 Scale = Literal["log", "linear", "values"]
 Design = Literal["grid", "random", "sobol", "tpe"]
 Points = tuple[tuple[Scalar, ...], ...]
@@ -91,6 +91,11 @@ class AxisInfo:
     def numbers(self) -> FloatArray:
         """The values as numbers, ascending."""
         return np.array(self.values, dtype=np.float64)
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether it leads from a lowest to a highest value: a single one does not, nor do true and false."""
+        return len(self.values) > 1 and not any(isinstance(value, bool) for value in self.values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the axis as plain values that JSON can hold."""

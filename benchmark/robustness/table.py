@@ -8,9 +8,10 @@ import pandas as pd
 
 from benchmark.errors import TableError
 from benchmark.records import Scalar
+from benchmark.robustness.choices import Goal, View
 from benchmark.robustness.comparison import Difference
-from benchmark.robustness.rows import Measure, Row, View
-from benchmark.robustness.scoring import AxisInfo, Design, Goal, TaskScoring
+from benchmark.robustness.rows import Measure, Row
+from benchmark.robustness.scoring import AxisInfo, Design, TaskScoring
 from benchmark.robustness.wins import Wins
 
 FAILURES = (

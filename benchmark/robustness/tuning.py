@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 
 from benchmark.errors import TableError
 from benchmark.robustness.scoring import FloatArray
@@ -30,6 +29,8 @@ def expected_best(validation: FloatArray, test: FloatArray, trials: Sequence[int
     Raises:
         TableError: for k < 1 or k > n.
     """
+    from scipy.stats import rankdata  # takes a second, and few processes make tables
+
     n = validation.shape[0]
     for k in trials:
         if not 1 <= k <= n:

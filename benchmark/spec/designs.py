@@ -14,7 +14,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
 Uint64 = NDArray[np.uint64]
 BITS = 30  # of a Sobol point: 1e-9 of an axis
@@ -43,6 +42,8 @@ def unit_points(
     if method == "random":
         columns = [_uniform(_stream(seed, name), np.arange(n, dtype=np.uint64)) for name in names]
     else:
+        from scipy.stats import qmc  # takes a second, and few processes make such designs
+
         # more than are asked for, so that the sequence begins alike whatever its length, and without a warning
         bits = max(1, math.ceil(math.log2(max(n, 2))))
         places = [all_names.index(name) for name in names]

@@ -205,18 +205,20 @@ class Grid:
 
     def cells_of(self, hyperparameters: Mapping[str, Scalar], seeds: Iterable[int]) -> Iterator[Cell]:
         """Yield the cells of one configuration."""
-        written = canonical_json(dict(hyperparameters))
-        for seed in seeds:
-            partner = _key(self.partner, written, seed) if self.partner else None
+        for seed, key, partner in self._keys(hyperparameters, seeds):
             yield Cell(
                 task=self.task,
                 optimizer=self.optimizer,
                 setting=self.setting,
                 hyperparameters=hyperparameters,
                 seed=seed,
-                key=_key(self.setting, written, seed, partner),
+                key=key,
                 partner=partner,
             )
+
+    def keys_of(self, hyperparameters: Mapping[str, Scalar], seeds: Iterable[int]) -> list[str]:
+        """Return the keys of `cells_of`: a cell takes longer to make than its key."""
+        return [key for _, key, _ in self._keys(hyperparameters, seeds)]
 
     def holds(self, setting_key: str, hyperparameters: Mapping[str, Scalar]) -> bool:
         """Whether a configuration can be one of a design's."""
@@ -237,6 +239,15 @@ class Grid:
             theirs = {tuple(one.items()) for one in other.configurations()}
             return any(tuple(one.items()) in theirs for one in self.configurations())
         return not any(self._values[name].isdisjoint(other._values[name]) for name in self._values)
+
+    def _keys(
+        self, hyperparameters: Mapping[str, Scalar], seeds: Iterable[int]
+    ) -> Iterator[tuple[int, str, str | None]]:
+        """Yield each seed of one configuration with the key of its cell, and that of the partner of a control."""
+        written = canonical_json(dict(hyperparameters))
+        for seed in seeds:
+            partner = _key(self.partner, written, seed) if self.partner else None
+            yield seed, _key(self.setting, written, seed, partner), partner
 
     @cached_property
     def _values(self) -> dict[str, frozenset[Scalar]]:

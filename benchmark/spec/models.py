@@ -42,22 +42,36 @@ def _known_measures(values: tuple[str, ...]) -> tuple[str, ...]:
 
 SharpnessChoice = Annotated[
     tuple[Text, ...],
-    AfterValidator(_known_measures),
     Field(
         max_length=len(MEASURES),
         description="measured where a run ended, on at most 512 training examples",
         json_schema_extra={"items": {"enum": list(MEASURES)}, "uniqueItems": True},
     ),
+    AfterValidator(_known_measures),
 ]
 
 
 class Budget(SpecModel):
     """How long a cell is trained, and on what schedule."""
 
-    epochs: Annotated[Integer, Field(ge=1, le=100_000)] | None = None
-    gradient_evaluations: Annotated[Integer, Field(ge=1, le=1_000_000_000)] | None = None
-    batch_size: Annotated[Integer, Field(ge=1, le=1_000_000)] = 64
-    schedule: Literal["constant", "cosine"] = "constant"
+    epochs: Annotated[Integer, Field(ge=1, le=100_000, description="passes over the training data")] | None = None
+    gradient_evaluations: (
+        Annotated[
+            Integer,
+            Field(
+                ge=1,
+                le=1_000_000_000,
+                description="in place of epochs: what a run may spend; a step of SAM costs two, one of gd one",
+            ),
+        ]
+        | None
+    ) = None
+    batch_size: Annotated[
+        Integer, Field(ge=1, le=1_000_000, description="examples in a step; all of them where there are fewer")
+    ] = 64
+    schedule: Annotated[
+        Literal["constant", "cosine"], Field(description="of the learning rate over the steps of a run")
+    ] = "constant"
     warmup: Annotated[
         Number,
         AfterValidator(round_significant),
@@ -89,7 +103,7 @@ class _Open(SpecModel):
 class BaseEntry(_Open):
     """The base optimizer and its hyperparameters: `{name: sgd, momentum: 0.9}`."""
 
-    name: Text = "sgd"
+    name: Annotated[Text, Field(description="of the base; its hyperparameters stand beside it")] = "sgd"
 
     @property
     def hyperparameters(self) -> dict[str, float | int | bool]:
@@ -100,20 +114,20 @@ class BaseEntry(_Open):
 class MetricChoice(SpecModel):
     """The metric that scores a cell, and the tolerance, in its raw units, within which a score counts as good."""
 
-    name: Text | None = None
-    tolerance: Annotated[Number, Field(gt=0)] | None = None
+    name: Annotated[Text, Field(description="one of the task's metrics; its first where left out")] | None = None
+    tolerance: Annotated[Number, Field(gt=0, description="in raw units; the metric's own where left out")] | None = None
 
 
 class TaskEntry(SpecModel):
     """A task of the job; one that stands twice with other parameters needs a label of its own."""
 
-    name: Text
-    label: Label | None = None
+    name: Annotated[Text, Field(description="of a task that is registered")]
+    label: Annotated[Label, Field(description="unique in the job; the name where left out")] | None = None
     params: dict[Text, Scalar | Text | Annotated[list[Scalar], Field(max_length=MAX_LIST)]] = Field(
-        default_factory=dict
+        default_factory=dict, description="of the task; `rhobust tasks` lists them"
     )
-    budget: Budget | None = None
-    metric: MetricChoice | None = None
+    budget: Annotated[Budget | None, Field(description="in place of the spec's")] = None
+    metric: Annotated[MetricChoice | None, Field(description="in place of the spec's")] = None
 
     @property
     def title(self) -> str:
@@ -124,11 +138,11 @@ class TaskEntry(SpecModel):
 class OptimizerEntry(SpecModel):
     """An optimizer of the job: a rule by name, with a label that is unique in the job."""
 
-    name: Text
-    label: Label | None = None
-    base: BaseEntry | None = None
-    space: Space = Field(default_factory=dict)
-    fixed: Fixed = Field(default_factory=dict)
+    name: Annotated[Text, Field(description="of an optimizer that is registered")]
+    label: Annotated[Label, Field(description="unique in the job; the name where left out")] | None = None
+    base: Annotated[BaseEntry | None, Field(description="in place of the spec's")] = None
+    space: Space = Field(default_factory=dict, description="axes of this optimizer alone, which go before the spec's")
+    fixed: Fixed = Field(default_factory=dict, description="values of this optimizer alone, which go before the spec's")
 
     @property
     def title(self) -> str:
@@ -143,7 +157,7 @@ class Search(SpecModel):
     intervals. `tpe`: one after another, each where those before it promise the most.
     """
 
-    method: Literal["grid", "random", "sobol", "tpe"] = "grid"
+    method: Annotated[Literal["grid", "random", "sobol", "tpe"], Field(description="see above")] = "grid"
     n_configurations: (
         Annotated[
             Integer, Field(ge=1, le=MAX_CONFIGURATIONS, description="of each optimizer; not with grid, where n says it")
@@ -170,8 +184,8 @@ class Search(SpecModel):
 class Seeds(SpecModel):
     """The seeds of every configuration: base, base + 1, ..."""
 
-    count: Annotated[Integer, Field(ge=1, le=MAX_SEEDS)] = 5
-    base: Annotated[Integer, Field(ge=0, le=2**31 - 1 - MAX_SEEDS)] = 0
+    count: Annotated[Integer, Field(ge=1, le=MAX_SEEDS, description="how many")] = 5
+    base: Annotated[Integer, Field(ge=0, le=2**31 - 1 - MAX_SEEDS, description="the first")] = 0
 
     @property
     def values(self) -> range:
@@ -182,14 +196,24 @@ class Seeds(SpecModel):
 class Resources(SpecModel):
     """What a pack may use, and how many run at once."""
 
-    gpus_per_pack: Literal["auto"] | Annotated[Number, Field(ge=0, le=64)] = "auto"
-    cpus_per_pack: Annotated[Number, Field(gt=0, le=1024)] = 1.0
-    pack: Literal["auto", "fused", "sequential"] | Annotated[Integer, Field(ge=1, le=100_000)] = "auto"
-    max_concurrent: Annotated[Integer, Field(ge=1, le=10_000)] | None = None
+    gpus_per_pack: Annotated[
+        Literal["auto"] | Annotated[Number, Field(ge=0, le=64)],
+        Field(
+            description="auto: the share of a GPU whose memory a pack needs, where the cluster declares GPUs; else 0"
+        ),
+    ] = "auto"
+    cpus_per_pack: Annotated[Number, Field(gt=0, le=1024, description="that Ray sets aside for a pack")] = 1.0
+    pack: Annotated[
+        Literal["auto", "fused", "sequential"] | Annotated[Integer, Field(ge=1, le=100_000)],
+        Field(description="how its cells are trained: at once or one after another; a number sets its size alone"),
+    ] = "auto"
+    max_concurrent: (
+        Annotated[Integer, Field(ge=1, le=10_000, description="packs at once; as many as fit where left out")] | None
+    ) = None
 
 
 class Limits(SpecModel):
     """Wall seconds that one cell, and one attempt at the whole job, may take."""
 
-    cell_s: Annotated[Number, Field(gt=0, le=30 * 86_400)] = 3_600.0
-    job_s: Annotated[Number, Field(gt=0, le=365 * 86_400)] = 86_400.0
+    cell_s: Annotated[Number, Field(gt=0, le=30 * 86_400, description="a run beyond it is timed out")] = 3_600.0
+    job_s: Annotated[Number, Field(gt=0, le=365 * 86_400, description="a job beyond it is failed")] = 86_400.0

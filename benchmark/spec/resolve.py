@@ -1,6 +1,7 @@
 """Resolve a spec: names against the registries, every hyperparameter to an axis or a value, entries to grids."""
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -64,6 +65,7 @@ class _Arm:
     base: str
     axes: tuple[GridAxis, ...]
     fixed: Mapping[str, Scalar]
+    n_points: int  # of the grid over its axes, which have their ends alone where these would be too many
     partner: str | None = None  # rule whose radius it takes
 
 
@@ -78,7 +80,7 @@ def resolve(spec: "Spec", max_cells: int) -> tuple[tuple[Grid, ...], list[Proble
     _check_unique(titles, "optimizer", problems)
     _check_unique(((entry.title, ("tasks", index)) for index, entry in enumerate(spec.tasks)), "task", problems)
     tasks = [_task(spec, entry, ("tasks", index), problems) for index, entry in enumerate(spec.tasks)]
-    arms = [_arm(spec, entry, place, problems) for entry, place in entries if len(problems) < MAX_PROBLEMS]
+    arms = [_arm(spec, entry, place, max_cells, problems) for entry, place in entries if len(problems) < MAX_PROBLEMS]
     _check_used(spec, entries, problems)
     problems += control_problems(spec)
     if problems:
@@ -86,10 +88,11 @@ def resolve(spec: "Spec", max_cells: int) -> tuple[tuple[Grid, ...], list[Proble
     found = [part for arm in arms if arm for part in (arm, *_controls(spec, arm))]
     # by the spec alone: which optimizers there are must not change the points of the others
     names = tuple(dict.fromkeys([*spec.space, *(name for entry in spec.optimizers for name in entry.space)]))
-    grids = tuple(_grid(spec, task, arm, names) for task in tasks if task for arm in found)
-    problems += _too_many(grids, spec.seeds.count, max_cells)
+    pairs = [(task, arm) for task in tasks if task for arm in found]
+    problems += _too_many(spec, pairs, max_cells)
     if problems:
         return (), problems
+    grids = tuple(_grid(spec, task, arm, names) for task, arm in pairs)
     problems += _twins(grids)
     if spec.resources.pack == "fused":
         problems += _unfusable(grids)
@@ -110,13 +113,15 @@ def _unfusable(grids: Iterable[Grid]) -> list[Problem]:
     return [Problem("/resources/pack", detail)]
 
 
-def _too_many(grids: Sequence[Grid], n_seeds: int, max_cells: int) -> list[Problem]:
+def _too_many(spec: "Spec", pairs: Sequence[tuple[_Task, _Arm]], max_cells: int) -> list[Problem]:
     """Return a problem where there are more cells than a job may have; nothing that grows with them is done before."""
-    n_cells = sum(grid.n_configurations for grid in grids) * n_seeds
+    n_drawn = None if spec.search.method == "grid" else spec.search.n_configurations or 1
+    sizes = [(task, arm, n_drawn if n_drawn and arm.axes else arm.n_points) for task, arm in pairs]
+    n_cells, n_seeds = sum(n for _, _, n in sizes) * spec.seeds.count, spec.seeds.count
     if n_cells <= max_cells:
         return []
-    parts = " + ".join(f"{grid.title}: {grid.n_configurations:,}" for grid in grids[:8])
-    more = " + ..." if len(grids) > 8 else ""
+    parts = " + ".join(f"{arm.label} on {task.label}: {n:,}" for task, arm, n in sizes[:8])
+    more = " + ..." if len(sizes) > 8 else ""
     detail = (
         f"n_cells <= {max_cells:,} must hold, but this spec has {n_cells:,} cells "
         f"({n_seeds:,} seeds x configurations {parts}{more}). Use fewer points an axis or fewer seeds."
@@ -207,7 +212,7 @@ def _task(spec: "Spec", entry: TaskEntry, place: Place, problems: list[Problem])
     return _Task(entry.title, kind.name, kind.version, params, budget, metric, tolerance)
 
 
-def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Problem]) -> _Arm | None:
+def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, max_cells: int, problems: list[Problem]) -> _Arm | None:
     n_before = len(problems)
     base_entry, base_place = (entry.base, (*place, "base")) if entry.base else (spec.base, ("base",))
     if entry.name not in optimizer_names():
@@ -235,6 +240,8 @@ def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Probl
         detail = unknown_name(f"hyperparameter of {entry.name}{over}", name, known)
         problems.append(Problem(pointer(*inner[name].place), detail))
     sources = {**outer, **inner}
+    swept = [source.values for name, source in sources.items() if name in known and isinstance(source.values, Axis)]
+    n_points = math.prod(axis.n_points for axis in swept)
     axes: list[GridAxis] = []
     fixed: dict[str, Scalar] = {}
     for name, hyperparameter in known.items():
@@ -246,7 +253,8 @@ def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Probl
             fixed[name] = hyperparameter.check(hyperparameter.default)
         elif isinstance(source.values, Axis):
             problems += _unfit(source.values, source.place, spec.search.method)
-            points = _typed_points(source.values, source.place, hyperparameter, problems)
+            axis = source.values if n_points <= max_cells else source.values.of_ends()
+            points = _typed_points(axis, source.place, hyperparameter, problems)
             axes.append(GridAxis(name, source.values.scale, points))
         else:
             fixed |= _typed_value(source.values, source.place, hyperparameter, problems)
@@ -258,7 +266,8 @@ def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, problems: list[Probl
         entry.name, base, axes, fixed, {name: source.place for name, source in sources.items()}, place
     )
     order = {name: index for index, name in enumerate(sources)}
-    return _Arm(entry.title, entry.name, base.name, tuple(sorted(axes, key=lambda axis: order[axis.name])), fixed)
+    in_order = tuple(sorted(axes, key=lambda axis: order[axis.name]))
+    return _Arm(entry.title, entry.name, base.name, in_order, fixed, n_points)
 
 
 def _sources(

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, StrictBool
 from pydantic import ValidationError as PydanticError
 
+from benchmark.documents import parse_text, read_text, with_lines
 from benchmark.errors import SpecError
-from benchmark.parsing import Integer, SpecModel, Text, parse_text, plain_document, problems_of, read_text
+from benchmark.parsing import Integer, SpecModel, Text, plain_document, problems_of
 from benchmark.spec.controls import Controls
 from benchmark.spec.grids import Grid
 from benchmark.spec.models import (
@@ -41,25 +42,35 @@ class Spec(SpecModel):
     pointers. An instance is always valid: its names are registered and its values within their ranges.
     """
 
-    schema_version: Literal[1] = 1
-    name: Text
-    tags: Annotated[tuple[Text, ...], Field(max_length=32)] = ()
-    reuse: StrictBool = True
-    priority: Annotated[Integer, Field(ge=-1000, le=1000)] = 0
-    tasks: Annotated[tuple[TaskEntry, ...], Field(min_length=1, max_length=MAX_ENTRIES)]
-    budget: Budget = Field(default_factory=lambda: Budget(epochs=20))
-    base: BaseEntry = Field(default_factory=BaseEntry)
-    gd: StrictBool = True
+    schema_version: Annotated[Literal[1], Field(description="of the form of specs")] = 1
+    name: Annotated[Text, Field(description="of the job, for people")]
+    tags: Annotated[tuple[Text, ...], Field(max_length=32, description="by which jobs are found")] = ()
+    reuse: Annotated[
+        StrictBool, Field(description="take over records of the same cells, made in the same way, that are there")
+    ] = True
+    priority: Annotated[Integer, Field(ge=-1000, le=1000, description="the highest runs first")] = 0
+    tasks: Annotated[tuple[TaskEntry, ...], Field(min_length=1, max_length=MAX_ENTRIES, description="what is trained")]
+    budget: Budget = Field(
+        default_factory=lambda: Budget(epochs=20), description="of every task that has none; 20 epochs where left out"
+    )
+    base: BaseEntry = Field(default_factory=BaseEntry, description="of every optimizer that names none")
+    gd: Annotated[StrictBool, Field(description="add `gd` on the same base where no entry has it")] = True
     controls: Controls = ()
-    optimizers: Annotated[tuple[OptimizerEntry, ...], Field(max_length=MAX_ENTRIES)] = ()
-    space: Space = Field(default_factory=dict)
-    fixed: Fixed = Field(default_factory=dict)
-    search: Search = Field(default_factory=Search)
-    seeds: Seeds = Field(default_factory=Seeds)
-    metric: MetricChoice = Field(default_factory=MetricChoice)
+    optimizers: Annotated[
+        tuple[OptimizerEntry, ...], Field(max_length=MAX_ENTRIES, description="what is compared")
+    ] = ()
+    space: Space = Field(
+        default_factory=dict, description="axes, by hyperparameter, of every optimizer that has one of that name"
+    )
+    fixed: Fixed = Field(
+        default_factory=dict, description="single values, of every optimizer that has a hyperparameter of that name"
+    )
+    search: Search = Field(default_factory=Search, description="how configurations are chosen from the space")
+    seeds: Seeds = Field(default_factory=Seeds, description="with which every configuration is trained")
+    metric: MetricChoice = Field(default_factory=MetricChoice, description="that scores a run")
     sharpness: SharpnessChoice = ()
-    resources: Resources = Field(default_factory=Resources)
-    limits: Limits = Field(default_factory=Limits)
+    resources: Resources = Field(default_factory=Resources, description="of a pack")
+    limits: Limits = Field(default_factory=Limits, description="of time")
 
     _grids: tuple[Grid, ...] = PrivateAttr(default=())
 
@@ -93,8 +104,12 @@ class Spec(SpecModel):
 
     @classmethod
     def from_text(cls, text: str, *, origin: str = "the text", max_cells: int = DEFAULT_MAX_CELLS) -> Self:
-        """Return the spec that YAML or JSON text describes; raises SpecError as `from_mapping` does."""
-        return cls.from_mapping(parse_text(text, origin), max_cells=max_cells)
+        """Return the spec that YAML or JSON text describes; raises SpecError as `from_mapping` does, with lines."""
+        document = parse_text(text, origin)
+        try:
+            return cls.from_mapping(document, max_cells=max_cells)
+        except SpecError as error:
+            raise SpecError(with_lines(error.problems, text)) from error
 
     @classmethod
     def from_file(cls, path: str | Path, *, max_cells: int = DEFAULT_MAX_CELLS) -> Self:

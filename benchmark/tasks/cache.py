@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +36,17 @@ def cached_arrays(name: str, make: Callable[[], Arrays]) -> Arrays:
     Raises:
         TaskDataError: when the file is not what its checksum says.
     """
-    if not re.fullmatch(r"[\w.-]+", name):
-        raise ValueError(f"a name must consist of letters, digits, '.', '-' and '_', but got {name!r}.")
     try:
         folder = cache_folder()
-        kept = next(iter(sorted(folder.glob(f"{name}.{'[0-9a-f]' * N_CHECKSUM}.npz"))), None)
-        content = kept.read_bytes() if kept else None
+        kept = kept_arrays(folder, name)
     except (OSError, RuntimeError) as error:
         logger.warning("%s cannot be read from the cache: %s", name, error)
         return make()
-    if kept is not None and content is not None:
-        return _checked(kept, content)
+    if kept is not None:
+        return kept.arrays
     arrays = make()
     try:
-        _keep(folder, name, arrays)
+        keep_arrays(folder, name, arrays)
     except OSError as error:
         logger.warning("%s cannot be kept in the cache: %s; set RHOBUST_CACHE_DIR to a writable folder", name, error)
     return arrays
@@ -65,26 +63,67 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rhobust"
 
 
-def _checked(file: Path, content: bytes) -> Arrays:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Arrays from a file, with the checksum of the file."""
+
+    arrays: Arrays
+    checksum: str
+
+
+def kept_arrays(folder: Path, name: str, remedy: str = "Delete this file; it is made again.") -> Kept | None:
+    """Return the arrays that a folder keeps under a name, or None where it keeps none.
+
+    Args:
+        folder: in which they lie.
+        name: as that of `keep_arrays`.
+        remedy: what to do with a file that is damaged.
+
+    Raises:
+        OSError: when the folder or the file cannot be read.
+        TaskDataError: when the file is not what its checksum says.
+    """
+    found = files_of(folder, name)
+    if not found:
+        return None
+    content = found[0].read_bytes()
     got = _checksum(content)
-    if not file.name.endswith(f".{got}.npz"):
-        detail = f"the checksum of a cached file must be that of its name, but got {got} for {file}."
-        raise TaskDataError(f"{detail} Delete this file; it is made again.")
+    if not found[0].name.endswith(f".{got}.npz"):
+        detail = f"the checksum of a cached file must be that of its name, but got {got} for {found[0]}."
+        raise TaskDataError(f"{detail} {remedy}")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return dict(archive)
+        return Kept(dict(archive), got)
 
 
-def _keep(folder: Path, name: str, arrays: Arrays) -> None:
+def files_of(folder: Path, name: str) -> list[Path]:
+    """Return the files that a folder keeps under a name, in the order of their checksums; one, unless it is old."""
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise ValueError(f"a name must consist of letters, digits, '.', '-' and '_', but got {name!r}.")
+    return sorted(folder.glob(f"{name}.{'[0-9a-f]' * N_CHECKSUM}.npz"))
+
+
+def keep_arrays(folder: Path, name: str, arrays: Arrays) -> Path:
+    """Write arrays into a folder, in a file whose name has its checksum, and return its path.
+
+    Args:
+        folder: made where it is not there.
+        name: of the data with its version; letters, digits, dots, dashes and underscores.
+        arrays: none of them of objects.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     content = buffer.getvalue()
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"{name}.{secrets.token_hex(8)}.tmp"
+    temporary, file = folder / f"{name}.{secrets.token_hex(8)}.tmp", folder / f"{name}.{_checksum(content)}.npz"
     try:
         temporary.write_bytes(content)
-        temporary.replace(folder / f"{name}.{_checksum(content)}.npz")
+        temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
+    return file
 
 
 def _checksum(content: bytes) -> str:

@@ -70,8 +70,7 @@ class Classification(Task):
     @functools.cached_property
     def data_version(self) -> str:
         """Checksum of the raw features and labels."""
-        features, labels = self.examples()
-        return hashlib.sha256(features.tobytes() + labels.tobytes()).hexdigest()[:16]
+        return checksum(*self.examples())
 
     def splits(self, seed: int) -> Splits:
         """Return features (n, ...) and labels (n,) of each split; share and noise concern the training split alone."""
@@ -97,6 +96,11 @@ class Classification(Task):
         logits: Tensor = model(features)
         accuracy = (logits.argmax(dim=-1) == labels).to(torch.float32).mean()
         return {"accuracy": accuracy, "loss": cross_entropy(logits, labels)}
+
+
+def checksum(features: Features, labels: Labels) -> str:
+    """Return the version of data: a checksum of raw features and labels."""
+    return hashlib.sha256(features.tobytes() + labels.tobytes()).hexdigest()[:16]
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:

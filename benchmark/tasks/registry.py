@@ -9,15 +9,30 @@ from types import MappingProxyType
 from benchmark.canonical import canonical_json
 from benchmark.errors import UnknownTaskError
 from benchmark.parsing import SpecModel, unknown_name
-from benchmark.tasks.alignment import AlignmentMfeat
 from benchmark.tasks.breast_cancer import BreastCancerMLP
+from benchmark.tasks.charlm import CharlmTransformer
+from benchmark.tasks.cifar import CIFAR10ResNet18
+from benchmark.tasks.clip import ClipAlignment
 from benchmark.tasks.digits import DigitsCNN, DigitsMLP
+from benchmark.tasks.emoji import EmojiAlignment
 from benchmark.tasks.landscapes import LANDSCAPES
+from benchmark.tasks.mfeat import AlignmentMfeat
 from benchmark.tasks.mnist1d import MNIST1DCNN
 from benchmark.tasks.protocol import ParamValue, Task
 from optimizers import source_file_hash
 
-_CLASSES: tuple[type[Task], ...] = (AlignmentMfeat, BreastCancerMLP, DigitsCNN, DigitsMLP, MNIST1DCNN, *LANDSCAPES)
+_CLASSES: tuple[type[Task], ...] = (
+    AlignmentMfeat,
+    BreastCancerMLP,
+    CharlmTransformer,
+    CIFAR10ResNet18,
+    ClipAlignment,
+    DigitsCNN,
+    DigitsMLP,
+    EmojiAlignment,
+    MNIST1DCNN,
+    *LANDSCAPES,
+)
 _OURS: Mapping[str, type[Task]] = MappingProxyType({task.name: task for task in _CLASSES})
 _registered: dict[str, type[Task]] = {}
 _sources: dict[str, str] = {}

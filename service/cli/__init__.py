@@ -1,5 +1,5 @@
 """The command line."""
 
-from service.cli.main import app, main
+from service.cli.entry import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

@@ -2,10 +2,6 @@
 
 import typer
 
-from benchmark import load_plugins
-from benchmark.origins import optimizer_origin, task_origin
-from benchmark.tasks import task_class, task_names
-from optimizers import optimizer_info, optimizer_names
 from service.cli.rows import Form, FormOption, print_rows_as
 from service.settings import Settings
 
@@ -18,6 +14,10 @@ def register(app: typer.Typer) -> None:
 
 def optimizers(output: FormOption = Form.TABLE) -> None:
     """List the optimizers that a spec may name."""
+    from benchmark import load_plugins  # loads torch, as all of the next do
+    from benchmark.origins import optimizer_origin
+    from optimizers import optimizer_info, optimizer_names
+
     load_plugins(Settings().plugins)
     rows = []
     for name in optimizer_names():
@@ -29,6 +29,10 @@ def optimizers(output: FormOption = Form.TABLE) -> None:
 
 def tasks(output: FormOption = Form.TABLE) -> None:
     """List the tasks that a spec may name."""
+    from benchmark import load_plugins
+    from benchmark.origins import task_origin
+    from benchmark.tasks import task_class, task_names
+
     load_plugins(Settings().plugins)
     rows = []
     for name in task_names():

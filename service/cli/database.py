@@ -6,12 +6,8 @@ from typing import Annotated
 import typer
 
 from service.environment import make_data_dir, open_store
-from service.jobs.dispatcher import ALIVE_WITHIN_S
 from service.keyfile import ensure_admin_key
 from service.settings import Settings
-from service.store import backup as copy_database
-from service.store import check, upgrade
-from service.store import restore as restore_copy
 
 app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 
@@ -23,6 +19,8 @@ def upgrade_database(
     ] = None,
 ) -> None:
     """Bring the schema to what this version needs."""
+    from service.store import upgrade
+
     settings = Settings()
     make_data_dir(settings)
     upgrade(settings.store_url)
@@ -37,6 +35,8 @@ def upgrade_database(
 @app.command("check")
 def check_database() -> None:
     """Check that the schema is what this version needs."""
+    from service.store import check
+
     check(Settings().store_url)
     typer.echo("The schema is what this version needs.", err=True)
 
@@ -44,16 +44,27 @@ def check_database() -> None:
 @app.command("backup")
 def back_up_database(file: Annotated[Path, typer.Argument(help="File to write; it must not exist yet.")]) -> None:
     """Copy the embedded database into a file, as it is now; nothing has to stop for that."""
-    copy_database(Settings().store_url, file)
+    from service.store import backup
+
+    backup(Settings().store_url, file)
     typer.echo(f"The database is copied to {file}.", err=True)
 
 
 @app.command("restore")
-def restore_database(file: Annotated[Path, typer.Argument(help="A file that `rhobust db backup` wrote.")]) -> None:
+def restore_database(
+    file: Annotated[Path, typer.Argument(help="A file that `rhobust db backup` wrote.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say whether it could be done.")] = False,
+) -> None:
     """Put a backup in the place of the embedded database, which nobody may be using; what it replaces is kept."""
+    from service.jobs.dispatcher import ALIVE_WITHIN_S
+    from service.store import restore
+
     settings = Settings()
     make_data_dir(settings)
-    kept = restore_copy(settings.store_url, file, ALIVE_WITHIN_S)
+    kept = restore(settings.store_url, file, ALIVE_WITHIN_S, dry_run=dry_run)
+    if dry_run:
+        typer.echo(f"{file} is whole, and could take the place of the database; nothing was changed.", err=True)
+        return
     typer.echo(f"The database is that of {file} now.", err=True)
     if kept is not None:
         typer.echo(f"The one before is kept as {kept}; delete it when nobody misses it.", err=True)

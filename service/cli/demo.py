@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 
-from benchmark.robustness.rendering import render_rich
 from service.background import running_server
 from service.cli.exits import ExitCode
 from service.cli.output import PIPE_WIDTH, stderr
@@ -44,6 +43,8 @@ def demonstrate(spec_path: Path, port: int) -> int:
         if job.state != "completed":
             stderr.print(f"rhobust: the job is {job.state}: {job.error}", markup=False, highlight=False)
             return ExitCode.JOB_FAILED
+        from benchmark.robustness import render_rich
+
         console.print(render_rich(job.table()))
         console.print(_farewell(job, stays=sys.stdout.isatty()), highlight=False, markup=False, soft_wrap=True)
         if sys.stdout.isatty():

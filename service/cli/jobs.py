@@ -17,7 +17,7 @@ from service.cli.output import (
     stderr,
 )
 from service.cli.rows import Form, FormOption, print_facts, print_rows_as
-from service.client import Client, Job, Missing, Owner
+from service.client import Client, Job, Missing, Owner, Plan
 from service.logs import MAX_TAIL_LINES
 from service.states import JobState
 
@@ -52,16 +52,19 @@ def submit(
         if not watch_it:
             typer.echo(job.id)
             return
-        _wait(job)
+        wait_for(job)
         print_table(job.table(), output)
 
 
 def plan(spec: SpecPath, url: UrlOption = None, output: FormOption = Form.TABLE) -> None:
     """Say what a spec would cost, without running it."""
     with Client(url) as client:
-        found = client.plan(spec)
-    frame = found.to_pandas()
-    print_rows_as(output, list(frame.columns), frame.to_numpy().tolist(), documents=found.model_dump(mode="json"))
+        print_plan(client.plan(spec), output)
+
+
+def print_plan(found: Plan, output: Form) -> None:
+    """Print a price: a row an optimizer and task, and the sum on standard error."""
+    print_rows_as(output, found.columns, found.rows, documents=found.model_dump(mode="json"))
     stderr.print(found.facts, highlight=False)
     if found.reason:
         stderr.print(f"not known: {found.reason}", highlight=False, markup=False)
@@ -105,7 +108,7 @@ def watch(job_id: JobId, url: UrlOption = None, output: OutputOption = Output.TA
     """Wait for the end of a job, and print its robustness table."""
     with Client(url) as client:
         job = client.job(job_id)
-        _wait(job)
+        wait_for(job)
         print_table(job.table(), output)
 
 
@@ -130,7 +133,7 @@ def state_of(job: Job) -> str:
     return f"{job.state}, asked to {job.requested}" if job.requested else str(job.state)
 
 
-def _wait(job: Job) -> None:
+def wait_for(job: Job) -> None:
     """Wait for the end of a job; exit 3 unless it completed."""
     job.wait(progress=True)
     if job.state != "completed":
@@ -181,6 +184,7 @@ def _facts(job: Job) -> dict[str, Any]:
         "run by": _owner(job.owner),
         "attempt": _attempt(job),
         "tags": ", ".join(job.tags) or None,
+        "rerun of": job.rerun_of,
         "submitted": job.created_at,
         "started": job.started_at,
         "ended": job.finished_at,

@@ -44,7 +44,7 @@ def create_key(
     where = "above, and nowhere else" if file is None else f"in {file}"
     stderr.print(f"The key {added.id} ({scope}) is {where}. Clients take it from RHOBUST_API_KEY.", soft_wrap=True)
     if is_first:
-        first = "It is the first: from now on every call of the API needs a key, on this machine too."
+        first = "It is the first: within a second every call of the API needs a key, on this machine too."
         stderr.print(first, soft_wrap=True)
 
 

@@ -4,16 +4,18 @@ import json
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmark.robustness import HeldEqual, RobustnessTable
-from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_parquet, render_rich
+from benchmark.robustness import HeldEqual
 from service.logs import visible
+
+if TYPE_CHECKING:
+    from benchmark.robustness import RobustnessTable
 
 PIPE_WIDTH = 120
 stderr = Console(stderr=True)
@@ -50,8 +52,10 @@ def stdout() -> Console:
     return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
 
-def print_table(table: RobustnessTable, output: Output) -> None:
+def print_table(table: "RobustnessTable", output: Output) -> None:
     """Print a robustness table."""
+    from benchmark.robustness import render_csv, render_latex, render_markdown, render_parquet, render_rich
+
     if output is Output.TABLE:
         stdout().print(render_rich(table))
     elif output is Output.JSON:

@@ -5,10 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark import table as own_table
-from benchmark.own_runs import ENDINGS
-from benchmark.robustness.inference import SWEPT
-from benchmark.robustness.scoring import Goal
+from benchmark.robustness.choices import ENDINGS, SWEPT, Goal
 from service.cli.jobs import JobId, UrlOption
 from service.cli.output import Output, OutputOption, ViewOption, print_table, refuse_terminal, stderr
 from service.cli.rows import Form, FormOption, print_rows_as
@@ -17,7 +14,7 @@ from service.client.exporting import ExportFormat, format_of, require_new
 from service.client.results import Split, surface_frame
 
 PANEL = "Results"
-IMAGE_ENDINGS = (".svg", ".png", ".pdf")
+FIGURE_ENDINGS = (".svg", ".png", ".pdf", ".csv")
 
 
 def register(app: typer.Typer) -> None:
@@ -53,6 +50,8 @@ def table(
             raise typer.BadParameter("a table is of jobs, or of one file; put the runs of several files into one.")
         if metric is None or tolerance is None or floor is None:
             raise typer.BadParameter("a file of runs needs --metric, --tolerance and --floor, to be scored.")
+        from benchmark import table as own_table
+
         found = own_table(
             sources[0],
             metric=metric,
@@ -135,7 +134,10 @@ def export(
 
 def plot(
     job_id: JobId,
-    file: Annotated[Path, typer.Option("--output", "-o", help="File; its ending says how: .svg, .png or .pdf.")],
+    file: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="File; its ending says how: .svg, .png, .pdf, or .csv for what is drawn."),
+    ],
     kind: Annotated[str, typer.Option(help="What to draw; `rhobust figures` lists the kinds.")] = "heatmap",
     task: Annotated[str | None, typer.Option(help="Label of the task; by default the first, or all.")] = None,
     optimizer: Annotated[
@@ -145,8 +147,8 @@ def plot(
 ) -> None:
     """Draw a figure of a job, of what is recorded so far, into a file."""
     image_format = file.suffix.removeprefix(".")
-    if file.suffix not in IMAGE_ENDINGS:
-        raise typer.BadParameter(f"the file must end in {', '.join(IMAGE_ENDINGS)}, but got {file.name!r}.")
+    if file.suffix not in FIGURE_ENDINGS:
+        raise typer.BadParameter(f"the file must end in {', '.join(FIGURE_ENDINGS)}, but got {file.name!r}.")
     with Client(url) as client:
         image = client.job(job_id).figure(kind, task=task, optimizers=optimizer or (), image_format=image_format)
     try:

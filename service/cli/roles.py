@@ -4,34 +4,16 @@ import ipaddress
 import logging
 import os
 import re
-import signal
-import time
-from contextlib import suppress
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
-from benchmark import Spec, load_plugins
-from service.cli.demo import demonstrate
-from service.cli.exits import ExitCode
-from service.cli.output import Output, OutputOption, ViewOption, print_table, stderr
+from service.cli.output import Output, OutputOption, ViewOption
 from service.environment import bind, check_certificate, check_ray, open_store
-from service.jobs import Dispatcher
-from service.jobs.child import end_with_parent
-from service.keeping import cpu_shares, keep_until_stopped
-from service.progress import progress_bar
-from service.results import job_table
 from service.settings import DEFAULT_PORT, Settings
-from service.states import JobState
-from service.store import Job, Store, UnavailableError
-from service.submission import new_job
-from service.summary import progress_values
 from service.telemetry import set_up_logging
-from service.web.shapes import ProgressShape
 
-SHOW_EVERY_S = 0.5
 logger = logging.getLogger("rhobust.serve")
 Cpus = Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs that a local Ray offers; all by default.")]
 SharedCpus = Annotated[
@@ -80,9 +62,9 @@ def serve(
     parent: Parent = None,
 ) -> None:
     """Start the server: API, dashboard, and a dispatcher that runs the jobs, or several."""
-    if parent is not None:
-        end_with_parent(parent)
-    from service.serve import Front, require_key  # the web part takes half a second to load
+    _end_with(parent)
+    from benchmark import load_plugins  # what only this command needs takes seconds to load
+    from service.serve import Front, require_key
     from service.serve import serve as serve_until_stopped
 
     settings = Settings()
@@ -115,8 +97,12 @@ def _announce(message: str, settings: Settings) -> None:
 
 def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> None:
     """Start a dispatcher alone, or several: they claim queued jobs and run them."""
-    if parent is not None:
-        end_with_parent(parent)
+    _end_with(parent)
+    from benchmark import load_plugins
+    from service.cli.foreground import stop_on_signals
+    from service.jobs import Dispatcher
+    from service.keeping import keep_until_stopped
+
     settings = Settings()
     shares = _shares(jobs, cpus, settings)
     set_up_logging(settings)
@@ -127,57 +113,15 @@ def worker(jobs: Jobs = 1, cpus: SharedCpus = None, parent: Parent = None) -> No
             keep_until_stopped(shares)
             return
         dispatcher = Dispatcher(store, settings, n_cpus=cpus)
-        _stop_on_signals(dispatcher)
+        stop_on_signals(dispatcher)
         dispatcher.run()
 
 
 def run(spec: SpecPath, output: OutputOption = Output.TABLE, cpus: Cpus = None, view: ViewOption = None) -> None:
     """Run a spec without a server, and print its robustness table. What is recorded already is not trained again."""
-    settings = Settings()
-    # Messages would stand between the lines of the progress bar; who asks for them gets them.
-    set_up_logging(settings, level=None if "log_level" in settings.model_fields_set else "WARNING")
-    load_plugins(settings.plugins)
-    read = Spec.from_file(spec, max_cells=settings.max_cells)
-    check_ray(settings)
-    with open_store(settings) as store:
-        submitted, _ = store.submit(new_job(read))
-        dispatcher = Dispatcher(store, settings, n_cpus=cpus, only=submitted.id, environment_is_fatal=True)
-        _stop_on_signals(dispatcher)
-        _run_with_bar(dispatcher, store, submitted)
-        job = store.job(submitted.id)
-        if dispatcher.met_environment_error:
-            stderr.print(f"rhobust: {job.error}", markup=False, highlight=False)
-            raise typer.Exit(ExitCode.ENVIRONMENT)
-        if job.state is JobState.QUEUED:
-            # Interrupted. Nobody expects a run in the foreground to go on later in some dispatcher.
-            job = store.cancel(job.id)
-        if job.state is JobState.RUNNING:
-            stderr.print(f"rhobust: job {job.id} goes on in dispatcher {job.owner}", markup=False, highlight=False)
-            raise typer.Exit(ExitCode.JOB_FAILED)
-        if job.state is not JobState.COMPLETED:
-            reason = job.error or "what is recorded stays, and the same command goes on from there"
-            stderr.print(f"rhobust: job {job.id} is {job.state}: {reason}", markup=False, highlight=False)
-            raise typer.Exit(ExitCode.JOB_FAILED)
-        print_table(job_table(store, job.id, view), output)
+    from service.cli.foreground import run_here
 
-
-def _run_with_bar(dispatcher: Dispatcher, store: Store, job: Job) -> None:
-    next_show = 0.0
-    with progress_bar(job.name, job.n_cells) as show:
-
-        def tick() -> None:
-            nonlocal next_show
-            if time.monotonic() >= next_show:
-                next_show = time.monotonic() + SHOW_EVERY_S
-                with suppress(UnavailableError):  # the dispatcher says so, and goes on
-                    show(_progress(store, job.id))
-
-        dispatcher.run(tick)
-        show(_progress(store, job.id))
-
-
-def _progress(store: Store, job_id: str) -> ProgressShape:
-    return ProgressShape(**progress_values(store.job(job_id), store.progress(job_id)))
+    run_here(spec, output=output, n_cpus=cpus, view=view)
 
 
 def demo(
@@ -185,6 +129,8 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the server.")] = DEFAULT_PORT,
 ) -> None:
     """Start a server, submit a spec, show its progress and its table; at a terminal the server goes on until Ctrl-C."""
+    from service.cli.demo import demonstrate
+
     raise typer.Exit(demonstrate(spec, port))
 
 
@@ -192,6 +138,8 @@ def _shares(jobs: int, cpus: int | None, settings: Settings) -> list[int | None]
     """Return the CPUs of each dispatcher's local Ray, None for all of them; those of a cluster are Ray's to split."""
     if jobs == 1 or settings.ray_address:
         return [cpus] * jobs
+    from service.keeping import cpu_shares
+
     n_cpus = cpus or os.cpu_count() or 1
     if jobs > n_cpus:
         raise typer.BadParameter(
@@ -201,9 +149,8 @@ def _shares(jobs: int, cpus: int | None, settings: Settings) -> list[int | None]
     return [*cpu_shares(jobs, n_cpus)]
 
 
-def _stop_on_signals(dispatcher: Dispatcher) -> None:
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  (a signal handler's signature)
-        dispatcher.stop()
+def _end_with(parent: int | None) -> None:
+    if parent is not None:
+        from service.jobs.child import end_with_parent
 
-    signal.signal(signal.SIGINT, stop)
-    signal.signal(signal.SIGTERM, stop)
+        end_with_parent(parent)

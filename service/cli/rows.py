@@ -5,14 +5,17 @@ import io
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+from pydantic import BaseModel
 
 from benchmark.robustness.rendering.escaping import csv_text, latex, markdown
 from service.cli.output import print_json, print_rows
+from service.client import Listing
 
 Rows = Sequence[Sequence[object]]
+T = TypeVar("T", bound=BaseModel)
 
 
 class Form(StrEnum):
@@ -45,6 +48,19 @@ def print_rows_as(form: Form, columns: Sequence[str], rows: Rows, *, documents: 
     else:
         render = {Form.CSV: _csv, Form.MD: _markdown, Form.TEX: _latex}[form]
         typer.echo(render([columns, *([_text(value) for value in row] for row in rows)]), nl=False)
+
+
+def print_listing(form: Form, listing: Listing[T], found: Sequence[T], *, exclude: set[str] | None = None) -> None:
+    """Print items of a list of a server to standard output.
+
+    Args:
+        form: in which.
+        listing: the list.
+        found: those of its items that are printed.
+        exclude: what of them JSON does not show.
+    """
+    documents = [item.model_dump(mode="json", exclude=exclude) for item in found]
+    print_rows_as(form, listing.columns, list(map(listing.row_of, found)), documents=documents)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:

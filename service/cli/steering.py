@@ -7,8 +7,9 @@ import typer
 
 from service.cli.completion import complete_job_ids
 from service.cli.exits import ExitCode
-from service.cli.jobs import PANEL, JobId, SpecPath, UrlOption, state_of
+from service.cli.jobs import PANEL, JobId, SpecPath, UrlOption, print_plan, state_of
 from service.cli.output import stderr
+from service.cli.rows import Form, FormOption
 from service.client import Client, Job, ProblemError, ServerFaultError
 from service.states import Action, IllegalTransitionError, require_allowed
 
@@ -47,10 +48,20 @@ def retry(
     _each(jobs, url, lambda job: _say(job.retry(limits)))
 
 
-def extend(job_id: JobId, spec: SpecPath, url: UrlOption = None) -> None:
+def extend(
+    job_id: JobId,
+    spec: SpecPath,
+    url: UrlOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
+    output: FormOption = Form.TABLE,
+) -> None:
     """Train what a larger spec adds to an ended job; its cells must all be in the spec."""
     with Client(url) as client:
-        _say(client.job(job_id).extend(spec))
+        job = client.job(job_id)
+        if dry_run:
+            print_plan(job.plan_extension(spec), output)
+        else:
+            _say(job.extend(spec))
 
 
 def delete(

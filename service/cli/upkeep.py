@@ -1,16 +1,16 @@
 """Commands that keep the store small."""
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service.cli.output import print_rows, stderr
 from service.cli.quantities import duration_s, in_words, size_in_words
-from service.pruning import Plan, Pruned, plan_pruning
-from service.pruning import prune as prune_store
 from service.settings import Settings
-from service.store import Store
+
+if TYPE_CHECKING:
+    from service.pruning import Plan, Pruned
 
 
 def register(app: typer.Typer) -> None:
@@ -26,6 +26,10 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete jobs that ended long ago, their logs, and the records that no other job uses."""
+    from service.pruning import plan_pruning
+    from service.pruning import prune as prune_store
+    from service.store import Store
+
     older_than_s = duration_s(older_than)
     settings = Settings()
     with Store.open(settings.store_url) as store:
@@ -48,7 +52,7 @@ def _is_agreed() -> bool:
     return typer.confirm("Delete that?", err=True)
 
 
-def _show(plan: Plan) -> None:
+def _show(plan: "Plan") -> None:
     jobs = plan.prunable.jobs
     if jobs:
         rows = [(job.id, job.name, job.state, f"{in_words(job.age_s)} ago") for job in jobs]
@@ -58,13 +62,13 @@ def _show(plan: Plan) -> None:
     stderr.print(f"To be deleted: {counts}, {logs}.", highlight=False)
 
 
-def _say(done: Pruned) -> None:
+def _say(done: "Pruned") -> None:
     counts = f"{done.n_jobs:,} jobs, {done.n_records:,} records, {done.n_keys:,} idempotency keys"
     stderr.print(f"Deleted: {counts}, {size_in_words(done.log_bytes)} of logs.", highlight=False)
     stderr.print(_space(done), highlight=False)
 
 
-def _space(done: Pruned) -> str:
+def _space(done: "Pruned") -> str:
     space = done.space
     if space is None:
         return "PostgreSQL uses the space again by itself (autovacuum)."

@@ -8,13 +8,13 @@ import typer
 from service.cli.exits import ExitCode
 from service.cli.jobs import UrlOption
 from service.cli.output import stderr
-from service.cli.rows import Form, FormOption, print_rows_as
+from service.cli.rows import Form, FormOption, print_listing
 from service.client import Client, Delivery, Webhooks
 from service.client.webhooks import last_word
 
 TEST_S = 15.0
 POLL_S = 0.2
-app = typer.Typer(help="Have the server tell the ends of jobs to other programs.", no_args_is_help=True)
+app = typer.Typer(help="Have the server tell the ends of jobs, and alerts, to other programs.", no_args_is_help=True)
 WebhookId = Annotated[str, typer.Argument(metavar="ID", help="Id of a webhook.")]
 
 
@@ -23,7 +23,11 @@ def add_webhook(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="URL to which messages are posted.")],
     event: Annotated[
         list[str] | None,
-        typer.Option("--event", help="job.completed, job.failed or job.cancelled; again for more. All by default."),
+        typer.Option(
+            "--event",
+            help="job.completed, job.failed, job.cancelled, alert.opened, alert.closed or schedule.run_failed; "
+            "again for more. All by default.",
+        ),
     ] = None,
     description: Annotated[str, typer.Option(help="For people.")] = "",
     url: UrlOption = None,
@@ -41,8 +45,7 @@ def list_webhooks(url: UrlOption = None, output: FormOption = Form.TABLE) -> Non
     with Client(url) as client:
         listing = client.webhooks.list()
         found = list(listing)
-    documents = [webhook.model_dump(mode="json", exclude={"secret"}) for webhook in found]
-    print_rows_as(output, listing.columns, list(map(listing.row_of, found)), documents=documents)
+    print_listing(output, listing, found, exclude={"secret"})
 
 
 @app.command("rm")
@@ -86,5 +89,4 @@ def list_deliveries(
     with Client(url) as client:
         listing = client.webhooks.deliveries(webhook_id)
         found = listing.first(limit)
-    documents = [delivery.model_dump(mode="json") for delivery in found]
-    print_rows_as(output, listing.columns, list(map(listing.row_of, found)), documents=documents)
+    print_listing(output, listing, found)

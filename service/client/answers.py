@@ -2,16 +2,18 @@
 
 import math
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from benchmark import Cost, Diagnostics, Status
 from benchmark.records import Scalar
 from service.client.display import html_table
 from service.client.errors import ProblemError
-from service.states import JobState, Request
+from service.states import Action, JobState, Request
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _with_nan(curve: object) -> object:
@@ -123,6 +125,8 @@ class JobAnswer(Answer):
     revision: int
     fingerprints: tuple[str, ...]
     execution: dict[str, dict[str, str]]
+    rerun_of: str | None = None
+    actions: tuple[Action, ...] = ()
     submitted_by: str
     created_at: datetime
     started_at: datetime | None
@@ -216,10 +220,21 @@ class Plan(Answer):
         parts += [] if self.estimated_s is None else [f"about {self.estimated_s:,.0f} s"]
         return ", ".join(parts)
 
-    def to_pandas(self) -> pd.DataFrame:
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of what a row shows of an optimizer and task."""
+        return *GridPlan.model_fields, "execution"
+
+    @property
+    def rows(self) -> list[tuple[object, ...]]:
+        """One row an optimizer and task."""
+        return [(*grid.model_dump().values(), self.execution_of(grid)) for grid in self.grids]
+
+    def to_pandas(self) -> "pd.DataFrame":
         """Return one row an optimizer and task."""
-        rows = [{**grid.model_dump(), "execution": self.execution_of(grid)} for grid in self.grids]
-        return pd.DataFrame(rows, columns=[*GridPlan.model_fields, "execution"])
+        import pandas as pd
+
+        return pd.DataFrame(self.rows, columns=list(self.columns))
 
     def execution_of(self, grid: GridPlan) -> str | None:
         """Return how the cells of a grid would be trained, as far as that is known."""
@@ -227,6 +242,5 @@ class Plan(Answer):
 
     def _repr_html_(self) -> str:
         """Return the plan for a notebook."""
-        frame = self.to_pandas()
         notes = [self.facts, *([f"not known: {self.reason}"] if self.reason else [])]
-        return html_table(frame.columns, frame.itertuples(index=False), notes=notes)
+        return html_table(self.columns, self.rows, notes=notes)

@@ -1,24 +1,30 @@
 """The client: one server, its jobs, and requests that survive a hiccup."""
 
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
-from benchmark import Spec
-from benchmark.robustness import RobustnessTable
+from service.client.alerts import Alerts
 from service.client.answers import JobRecord, Plan
-from service.client.connection import Connection, path_of, server_address
+from service.client.api_keys import ApiKeys
+from service.client.baselines import Baselines
+from service.client.connection import Connection, path_of, repeatable, server_address
 from service.client.errors import foreign
 from service.client.job import Job, document_of
 from service.client.keys import bearer
 from service.client.listing import Listing
+from service.client.schedules import Schedules
 from service.client.webhooks import Webhooks
 from service.settings import Settings
 from service.states import JobState
+
+if TYPE_CHECKING:
+    from benchmark import Spec
+    from benchmark.robustness import RobustnessTable
+    from service.compared import JobsCompared
 
 TIMEOUT_S = 60.0
 PATIENCE_S = 60.0
@@ -83,11 +89,19 @@ class Client:
         """Close the connections."""
         self._connection.close()
 
-    def submit(self, spec: Spec | Mapping[str, Any] | str | Path, *, idempotency_key: str | None = None) -> Job:
+    def submit(
+        self,
+        spec: "Spec | Mapping[str, Any] | str | Path",
+        *,
+        baseline: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Job:
         """Submit a spec as a job.
 
         Args:
             spec: a spec, a mapping, or the path of a YAML or JSON file.
+            baseline: name of a baseline, or id of a job, with which it will be compared: it is then trained as that
+                was, fused or one cell after another.
             idempotency_key: under which a repeated call gives the same job; a new one by default, so that the
                 client's own retries never submit twice.
 
@@ -95,13 +109,14 @@ class Client:
             ProblemError: when the spec breaks a rule.
             ServerUnreachableError: when the server does not answer.
         """
-        headers = {"Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return self._job(self.json("POST", "/jobs", json=document_of(spec), headers=headers))
+        headers = repeatable(idempotency_key)
+        params = {} if baseline is None else {"baseline": baseline}
+        return self._job(self.json("POST", "/jobs", json=document_of(spec), params=params, headers=headers))
 
-    def plan(self, spec: Spec | Mapping[str, Any] | str | Path) -> Plan:
+    def plan(self, spec: "Spec | Mapping[str, Any] | str | Path") -> Plan:
         """Return the price of a spec without running it; raises as `submit` does."""
         # It stores nothing, so the key is only a leave to send it again.
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        headers = repeatable()
         return Plan.of(self.json("POST", "/jobs", json=document_of(spec), params={"dry_run": True}, headers=headers))
 
     def job(self, job_id: str) -> Job:
@@ -134,16 +149,43 @@ class Client:
         columns = ("id", "name", "state", "done", "cells", "tags", "submitted")
         return Listing(lambda: map(self._job, self.pages("/jobs", params)), columns, _row)
 
-    def table(self, job_ids: Sequence[str]) -> RobustnessTable:
+    def table(self, job_ids: Sequence[str], *, apart: bool = False) -> "RobustnessTable":
         """Return one robustness table over several jobs, of what is recorded so far.
 
         Args:
             job_ids: of a cell that several of them recorded, the first with a result counts.
+            apart: whether each job has rows of its own, `label@job`, also where optimizers are the same.
 
         Raises:
             ProblemError: when there is no job of an id, and where the jobs do not fit together, with what differs.
         """
-        return RobustnessTable.from_dict(self.json("GET", "/tables", params={"job": list(job_ids)}))
+        from benchmark.robustness import RobustnessTable
+
+        return RobustnessTable.from_dict(self.json("GET", "/tables", params={"job": list(job_ids), "apart": apart}))
+
+    def scores(self, job_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the best and the mean score of each optimizer of some jobs that have ended, and what they took.
+
+        Args:
+            job_ids: at most 100; a job that is not there is left out.
+        """
+        return list(self.json("GET", "/scores", params={"job": list(job_ids)})["items"])
+
+    def compare(self, baseline: str, candidate: str) -> "JobsCompared":
+        """Return what changed from a baseline to a job, of what is recorded so far.
+
+        Args:
+            baseline: name of a baseline, or id of a job, which has no limits.
+            candidate: id of a job.
+
+        Raises:
+            NotFoundError: when there is neither a baseline nor a job of that name, or no candidate.
+            ProblemError: when the two have no task, or no seed, in common.
+        """
+        from service.compared import JobsCompared
+
+        params = {"baseline": baseline, "candidate": candidate, "format": "json"}
+        return JobsCompared.from_dict(self.json("GET", "/comparisons", params=params))
 
     def record(self, record_id: str) -> JobRecord:
         """Return a record with its curve; raises NotFoundError when there is none of that id."""
@@ -151,31 +193,48 @@ class Client:
 
     def optimizers(self) -> list[dict[str, Any]]:
         """Return the optimizers that a spec may name, with their hyperparameters and where they come from."""
-        return self._list("/optimizers")
+        return self.items("/optimizers")
 
     def tasks(self) -> list[dict[str, Any]]:
         """Return the tasks that a spec may name, with their parameters, metrics and where they come from."""
-        return self._list("/tasks")
+        return self.items("/tasks")
 
     def measures(self) -> list[dict[str, Any]]:
         """Return the measures of a robustness table, with their definitions and sources."""
-        return self._list("/measures")
+        return self.items("/measures")
 
     def figures(self) -> list[dict[str, Any]]:
         """Return the kinds of figures that `Job.figure` draws."""
-        return self._list("/figures")
+        return self.items("/figures")
 
     def version(self) -> str:
         """Return the version of the server."""
         return str(_answer(self._connection.request("GET", "/version", prefix=""), dict)["version"])
 
     @property
+    def alerts(self) -> Alerts:
+        """The alerts of the server."""
+        return Alerts(self)
+
+    @property
+    def baselines(self) -> Baselines:
+        """The baselines of the server."""
+        return Baselines(self)
+
+    @property
+    def schedules(self) -> Schedules:
+        """The schedules of the server."""
+        return Schedules(self)
+
+    @property
     def webhooks(self) -> Webhooks:
         """The webhooks of the server."""
         return Webhooks(self)
 
-    def _list(self, path: str) -> list[dict[str, Any]]:
-        return list(_answer(self.request("GET", path), list))
+    @property
+    def keys(self) -> ApiKeys:
+        """The API keys of the server."""
+        return ApiKeys(self)
 
     def _job(self, values: Mapping[str, Any]) -> Job:
         return Job(self, path_of("job", str(values["id"])), values)
@@ -211,6 +270,10 @@ class Client:
         """Yield a file in pieces as they come; raises as `lines` does."""
         with self._connection.stream(path, params, read_timeout_s=self._timeout_s) as response:
             yield from response.iter_bytes()
+
+    def items(self, path: str) -> list[dict[str, Any]]:
+        """Return the JSON of a list that comes whole; raises as `request` does."""
+        return _answer(self.request("GET", path), list)
 
     def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Send a request as `request` does and return the JSON of its answer."""

@@ -5,6 +5,7 @@ import itertools
 import random
 import secrets
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -18,6 +19,7 @@ from service.telemetry import current_notes
 
 PREFIX = "/api/v1"
 REQUEST_ID = "X-Request-ID"
+IDEMPOTENCY_KEY = "Idempotency-Key"
 FIRST_PATIENCE_S = 3.0  # for a server that never answered, whose address may well be wrong
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 AWAY = frozenset({httpx.codes.BAD_GATEWAY, httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.GATEWAY_TIMEOUT})
@@ -40,6 +42,11 @@ def path_of(kind: str, one_id: str) -> str:
     if not one_id:
         raise ClientError(f"the id of a {kind} must not be empty.")
     return f"/{kind}s/{quote(one_id, safe='')}"
+
+
+def repeatable(key: str | None = None) -> dict[str, str]:
+    """Return the header of a request that may be sent again: the server knows it by this key, a new one by default."""
+    return {IDEMPOTENCY_KEY: key or uuid.uuid4().hex}
 
 
 class Connection:
@@ -84,7 +91,7 @@ class Connection:
             ServerUnreachableError: when there is no answer.
         """
         options["headers"] = {**_request_id(), **options.get("headers", {})}
-        may_repeat = method == "GET" or "Idempotency-Key" in options.get("headers", {})
+        may_repeat = method == "GET" or IDEMPOTENCY_KEY in options["headers"]
         began = time.monotonic()
         for count in itertools.count():
             pause_s = _pause_s(count)

@@ -108,7 +108,7 @@ def problem_of(response: httpx.Response) -> ProblemError:
             status,
             document["detail"],
             title=document["title"],
-            errors=[Problem(item["pointer"], item["detail"]) for item in document["errors"]],
+            errors=[Problem(item["pointer"], item["detail"], item.get("line")) for item in document["errors"]],
             request_id=document["request_id"],
             retry_after_s=retry_after_s(response),
         )

@@ -1,37 +1,13 @@
 """What a job is and how far it is, as it was when it was last read."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol, Self
-
-import httpx
+from typing import Any, Self
 
 from service.client.answers import JobAnswer, JobDetails, Missing, Owner, Progress
 from service.client.display import html_bar, html_link, html_text
-from service.states import JobState, Request
-
-
-class Server(Protocol):
-    """What a job needs of its client."""
-
-    @property
-    def url(self) -> str:
-        """Address of the server."""
-
-    def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """Send a request and return its answer."""
-
-    def json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        """Send a request and return the JSON of its answer."""
-
-    def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Yield the items of a list, a page at a time."""
-
-    def lines(self, path: str, params: Mapping[str, Any], *, read_timeout_s: float | None = None) -> Iterator[str]:
-        """Yield the lines of a text as they come."""
-
-    def download(self, path: str, params: Mapping[str, Any]) -> Iterator[bytes]:
-        """Yield a file in pieces."""
+from service.client.server import Server
+from service.states import Action, JobState, Request
 
 
 class JobFacts:
@@ -109,6 +85,16 @@ class JobFacts:
     def crashes(self) -> int:
         """How often its driver died since the last retry."""
         return self._answer.crashes
+
+    @property
+    def rerun_of(self) -> str | None:
+        """The job whose packs it trains again; None for one that repeats none."""
+        return self._answer.rerun_of
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """What may be asked of it, as far as it alone tells."""
+        return self._answer.actions
 
     @property
     def submitted_by(self) -> str:

@@ -3,29 +3,33 @@
 import contextlib
 import json
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.console import Console
-
-from benchmark import Spec
-from benchmark.parsing import parse_text, read_text
+from benchmark.documents import parse_text, read_text
+from service.client.answers import Plan
+from service.client.connection import path_of, repeatable
 from service.client.errors import NotFoundError, ServerFaultError, ServerUnreachableError, WaitTimeoutError
 from service.client.results import JobResults
 from service.progress import progress_bar
 from service.states import JobState
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmark import Spec
 
 POLL_S = 0.5
 SILENCE_S = 60.0  # of events: a comment comes every 15 s
 DATA = "data: "
 
 
-def document_of(spec: Spec | Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+def document_of(spec: "Spec | Mapping[str, Any] | str | Path") -> Mapping[str, Any]:
     """Return a spec as plain values. Whether it is valid is the server's to say: it has its own limits and plug-ins."""
     if isinstance(spec, str | Path):
         return parse_text(read_text(Path(spec)), str(spec))
-    return spec.to_dict() if isinstance(spec, Spec) else dict(spec)
+    return dict(spec) if isinstance(spec, Mapping) else spec.to_dict()
 
 
 class Job(JobResults):
@@ -36,7 +40,7 @@ class Job(JobResults):
         *,
         progress: bool = False,
         timeout_s: float | None = None,
-        console: Console | None = None,
+        console: "Console | None" = None,
         on_poll: Callable[["Job"], None] = lambda job: None,
     ) -> Self:
         """Wait until the job has ended or is paused. A server that restarts meanwhile is waited for.
@@ -103,13 +107,51 @@ class Job(JobResults):
         """Train what is missing of the ended job, under new limits if any are given."""
         return self._steer("retry", json={"limits": dict(limits)} if limits else None)
 
-    def extend(self, spec: Spec | Mapping[str, Any] | str | Path) -> Self:
+    def extend(self, spec: "Spec | Mapping[str, Any] | str | Path") -> Self:
         """Train what a larger spec adds to the ended job, whose cells must all be in it.
 
         Raises:
             ProblemError: when a cell of the job is not in the spec, naming the first; or when the job has not ended.
         """
         return self._steer("extend", json=document_of(spec))
+
+    def plan_extension(self, spec: "Spec | Mapping[str, Any] | str | Path") -> Plan:
+        """Return the price of `extend` without changing anything; raises as that does."""
+        # It changes nothing, so the key is only a leave to send it again.
+        headers = repeatable()
+        path, params = f"{self._path}/extend", {"dry_run": True}
+        return Plan.of(self._client.json("POST", path, json=document_of(spec), params=params, headers=headers))
+
+    def spec_text(self) -> str:
+        """Return its spec as YAML for people, without what the defaults say anyway."""
+        return self._client.request("GET", f"{self._path}/spec").text
+
+    def extensions(self, *names: str) -> dict[str, Any]:
+        """Return how the ended job may well be extended: the proposals, and the spec that some of them make.
+
+        Args:
+            names: of the proposals that `spec` and `text` are to hold; `extend` takes the spec as it is.
+
+        Raises:
+            ConflictError: when the job has not ended.
+        """
+        return self._client.json("GET", f"{self._path}/extensions", params={"choose": list(names)})
+
+    def rerun(self, records: Sequence[str] | None = None) -> "Job":
+        """Train packs of the ended job again exactly as they were, as a new job, which is returned.
+
+        Once that has ended, its `rerun_answer` says whether the same came of them.
+
+        Args:
+            records: ids of those that are compared, whose whole packs are trained again; all results by default.
+
+        Raises:
+            ProblemError: when a record is no result of the job, or it has none; or when the job has not ended.
+        """
+        body = {} if records is None else {"records": list(records)}
+        headers = repeatable()
+        values = self._client.json("POST", f"{self._path}/rerun", json=body, headers=headers)
+        return Job(self._client, path_of("job", str(values["id"])), values)
 
     def delete(self) -> None:
         """Delete the ended job and the records that no other job uses."""

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Generic, TypeVar
-
-import pandas as pd
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from service.client.display import html_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 N_SHOWN = 20
 T = TypeVar("T")
@@ -35,8 +36,10 @@ class Listing(Generic[T]):
         """Return the first items, `n` at most; what comes after them is not read."""
         return list(islice(self, n))
 
-    def to_pandas(self) -> pd.DataFrame:
+    def to_pandas(self) -> "pd.DataFrame":
         """Return one row an item; all of them are read."""
+        import pandas as pd
+
         return pd.DataFrame([self.row_of(item) for item in self], columns=list(self.columns))
 
     def _repr_html_(self) -> str:

@@ -1,18 +1,24 @@
 """The results of a job: tables, surfaces, figures, records and logs."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-import pandas as pd
-
 from benchmark import Status
-from benchmark.robustness import HeldEqual, RobustnessTable
+from benchmark.records import Scalar
+from benchmark.robustness import HeldEqual
 from service.client.answers import JobRecord
 from service.client.exporting import ExportFormat, format_of, unfinished, write_optuna
 from service.client.facts import JobFacts
+from service.client.reruns import RerunAnswer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.robustness import RobustnessTable
 
 RECORDS_A_PAGE = 500
 Split = Literal["validation", "test"]
@@ -22,7 +28,7 @@ RecordFormat = Literal["csv", "parquet"]
 class JobResults(JobFacts):
     """What came of a job so far."""
 
-    def table(self, *, view: HeldEqual | None = None) -> RobustnessTable:
+    def table(self, *, view: HeldEqual | None = None) -> "RobustnessTable":
         """Return its robustness table, of what is recorded so far.
 
         Args:
@@ -31,10 +37,20 @@ class JobResults(JobFacts):
         Raises:
             ProblemError: where the view cannot be read off the curves, with the reason and the remedy.
         """
+        from benchmark.robustness import RobustnessTable
+
         params = {} if view is None else {"view": view}
         return RobustnessTable.from_dict(self._client.json("GET", f"{self._path}/table", params=params))
 
-    def surface(self, split: Split = "test") -> pd.DataFrame:
+    def rerun_answer(self) -> RerunAnswer:
+        """Return whether a job that `rerun` made gave the same, of what is recorded so far.
+
+        Raises:
+            NotFoundError: when the job trains no other one again.
+        """
+        return RerunAnswer.of(self._client.json("GET", f"{self._path}/rerun"))
+
+    def surface(self, split: Split = "test") -> "pd.DataFrame":
         """Return the response surface of every optimizer on every task: a row a configuration.
 
         Columns are `task`, `optimizer`, the swept hyperparameters (NaN where an optimizer does not sweep one), the
@@ -72,7 +88,7 @@ class JobResults(JobFacts):
             name: kind of figure; `GET /figures` lists them.
             task: label of the task; by default the first that can be shown, or all.
             optimizers: labels of those to show; by default all.
-            image_format: svg, png or pdf; json for Plotly.
+            image_format: svg, png or pdf; csv for what is drawn, a row a cell, a point or a run; json for Plotly.
 
         Raises:
             ProblemError: for an unknown name, and where the runs do not allow the figure, with the reason.
@@ -81,8 +97,10 @@ class JobResults(JobFacts):
         params |= {} if task is None else {"task": task}
         return self._client.request("GET", f"{self._path}/figures/{quote(name, safe='')}", params=params).content
 
-    def records(self) -> pd.DataFrame:
+    def records(self) -> "pd.DataFrame":
         """Return one row a cell: what it is, how it ended, its scores and cost."""
+        import pandas as pd
+
         return pd.read_parquet(BytesIO(b"".join(self.records_file("parquet"))))
 
     def records_file(self, file_format: RecordFormat) -> Iterator[bytes]:
@@ -128,6 +146,7 @@ class JobResults(JobFacts):
         status: Status | str | None = None,
         optimizer: str | None = None,
         task: str | None = None,
+        at: Mapping[str, Scalar] | None = None,
     ) -> Iterator[JobRecord]:
         """Yield its records, a page at a time as they are consumed.
 
@@ -136,9 +155,11 @@ class JobResults(JobFacts):
             status: only those that ended so.
             optimizer: only those of this optimizer, by its label.
             task: only those of this task, by its label.
+            at: only those of cells with these hyperparameters, in full, as `surface` has them.
         """
         filters = {"status": status, "optimizer": optimizer, "task": task}
         params: dict[str, Any] = {"curves": curves, "page_size": RECORDS_A_PAGE}
+        params["at"] = [f"{name}={json.dumps(value)}" for name, value in (at or {}).items()]
         params |= {name: value for name, value in filters.items() if value is not None}
         yield from map(JobRecord.of, self._client.pages(f"{self._path}/records", params))
 
@@ -160,8 +181,10 @@ class JobResults(JobFacts):
         return self._client.lines(f"{self._path}/logs", {"tail": tail, "follow": True})
 
 
-def surface_frame(documents: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+def surface_frame(documents: Sequence[Mapping[str, Any]]) -> "pd.DataFrame":
     """Return surfaces as the server tells them in one frame, as `JobResults.surface` describes it."""
+    import pandas as pd
+
     shown = ("mean", "sd", "n_diverged", "n_collapsed", "n_missing")
     rows: list[dict[str, Any]] = []
     swept: list[str] = []

@@ -1,20 +1,18 @@
 """The webhooks of a server."""
 
-import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol
 
-import httpx
 from pydantic import Field
 
 from service.client.answers import Answer
-from service.client.connection import path_of
+from service.client.connection import path_of, repeatable
 from service.client.listing import Listing
+from service.client.server import Server
 
 
 class Webhook(Answer):
-    """Where a server tells the ends of jobs.
+    """Where a server tells the ends of jobs, and alerts.
 
     Attributes:
         id: its id.
@@ -75,18 +73,10 @@ class Delivery(Answer):
     attempts: tuple[DeliveryAttempt, ...]
 
 
-class _Server(Protocol):
-    def json(self, method: str, path: str, **options: Any) -> dict[str, Any]: ...
-
-    def request(self, method: str, path: str, **options: Any) -> httpx.Response: ...
-
-    def pages(self, path: str, params: Mapping[str, Any]) -> Iterator[dict[str, Any]]: ...
-
-
 class Webhooks:
     """The webhooks of a server; every call needs the scope admin."""
 
-    def __init__(self, server: _Server) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
 
     def add(self, url: str, *, events: Sequence[str] | None = None, description: str = "") -> Webhook:
@@ -94,14 +84,15 @@ class Webhooks:
 
         Args:
             url: where messages are posted.
-            events: what it is told, of job.completed, job.failed and job.cancelled; all by default.
+            events: what it is told, of job.completed, job.failed, job.cancelled, alert.opened, alert.closed and
+                schedule.run_failed; all by default.
             description: for people.
 
         Raises:
             ProblemError: when the server's operator does not permit the URL.
         """
         body = {"url": url, "description": description} | ({} if events is None else {"events": list(events)})
-        headers = {"Idempotency-Key": uuid.uuid4().hex}
+        headers = repeatable()
         return Webhook.of(self._server.json("POST", "/webhooks", json=body, headers=headers))
 
     def list(self) -> Listing[Webhook]:

@@ -34,6 +34,7 @@ ALLOWED_VARIABLES = frozenset(
         "PATH",
         "PYTHONPATH",
         "RHOBUST_CACHE_DIR",
+        "RHOBUST_DATASETS_DIR",
         "RHOBUST_LOG_FORMAT",
         "RHOBUST_LOG_LEVEL",
         "SSL_CERT_DIR",
@@ -42,6 +43,7 @@ ALLOWED_VARIABLES = frozenset(
         "USER",
         "VIRTUAL_ENV",
         "XDG_CACHE_HOME",
+        "XDG_DATA_HOME",
     }
 )
 ALLOWED_PREFIXES = (
@@ -67,6 +69,7 @@ class DriverExit(IntEnum):
     ENVIRONMENT = 5
     LOST_LEASE = 6
     HOPELESS = 7  # what the job asks for cannot be, here or anywhere
+    NO_DATA = 8  # a task's data is not there, until somebody brings it
 
 
 @dataclass(frozen=True, slots=True)

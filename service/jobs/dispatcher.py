@@ -200,10 +200,10 @@ class Dispatcher:
 
     def _pause_after(self, ended: Ended) -> float:
         """Return how long to claim nothing: longer with every attempt that this machine could not even start."""
+        self.met_environment_error |= ended.lacked_environment or ended.lacked_data
         if not ended.lacked_environment:
             self._environment_pause_s = 0.0
             return 0.0
-        self.met_environment_error = True
         if self._environment_is_fatal:
             return 0.0
         longer = max(2 * self._environment_pause_s, FIRST_ENVIRONMENT_PAUSE_S)

@@ -34,6 +34,11 @@ class Ended:
         """Whether the machine could not run the job at all: no Ray, no process, no folder."""
         return self.why is Ending.BY_ITSELF and self.code == DriverExit.ENVIRONMENT
 
+    @property
+    def lacked_data(self) -> bool:
+        """Whether the data of a task is not there, which is for people to bring and no matter for other jobs."""
+        return self.why is Ending.BY_ITSELF and self.code == DriverExit.NO_DATA
+
 
 def settle(store: Store, job: Job, ended: Ended, *, environment_is_fatal: bool, environment_delay_s: float) -> None:
     """Set the state of a job whose attempt has ended.
@@ -62,7 +67,7 @@ def settle(store: Store, job: Job, ended: Ended, *, environment_is_fatal: bool, 
     elif n_to_do == 0:
         message = f"{n_failed:,} of {job.n_cells:,} cells failed; their records say why, and retry trains them again."
         store.finish(job.id, job.attempt, JobState.FAILED, error=message)
-    elif ended.why is Ending.BY_ITSELF and ended.code == DriverExit.HOPELESS:
+    elif ended.lacked_data or (ended.why is Ending.BY_ITSELF and ended.code == DriverExit.HOPELESS):
         store.finish(job.id, job.attempt, JobState.FAILED, error=ended.words)
     elif ended.why is Ending.STOPPING or (ended.code == DriverExit.DONE and store.job(job.id).requested is not None):
         # Drained for a pause or for a job of higher priority, or this dispatcher ends: the store knows which.

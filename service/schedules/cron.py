@@ -107,3 +107,8 @@ class Cron:
         while at <= now and count < MAX_COUNTED:
             count, at = count + 1, self.next_due(at)
         return count
+
+
+def moment(seconds: float) -> datetime:
+    """Return a time in seconds since 1970, as a database's clock tells it, as a cron expression is asked about."""
+    return datetime.fromtimestamp(seconds, UTC)

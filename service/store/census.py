@@ -10,6 +10,10 @@ from service.states import JobState
 from service.store import checks
 from service.store.part import Part
 from service.store.tables import db_now, dispatcher, job, tally
+from service.store.webhook_entities import DeliveryState
+from service.store.webhook_tables import delivery
+
+DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,9 @@ class Census:
         cells: how many have a record, by its status and whether it was reused.
         cells_per_s: that the running jobs train, each on average since the first record of its attempt.
         n_dispatchers: that are alive.
+        pending: how many messages to webhooks wait, by whether one was tried already.
+        oldest_due_s: seconds since the one that has waited longest was due; 0 while none is.
+        n_given_up: messages to webhooks that were given up in the last day.
     """
 
     jobs: Mapping[JobState, int]
@@ -29,6 +36,9 @@ class Census:
     cells: Mapping[tuple[Status, bool], int]
     cells_per_s: float
     n_dispatchers: int
+    pending: Mapping[bool, int]
+    oldest_due_s: float
+    n_given_up: int
 
 
 class Counting(Part):
@@ -51,6 +61,10 @@ class Counting(Part):
         )
         age = db_now() - dispatcher.c.heartbeat
         alive = select(func.count()).where(age <= checks.seconds("alive_within_s", alive_within_s))
+        tried = func.count().filter(delivery.c.n_attempts > 0)
+        waiting = select(func.count() - tried, tried).where(delivery.c.due_at.is_not(None))
+        overdue = select(db_now() - func.min(delivery.c.due_at))
+        lately = (delivery.c.settled_at > db_now() - DAY_S, delivery.c.state == str(DeliveryState.FAILED))
         with self._database.read() as connection:
             return Census(
                 jobs={JobState(state): n for state, n in connection.execute(by_state)},
@@ -58,4 +72,7 @@ class Counting(Part):
                 cells={(Status(status), reused): int(n) for status, reused, n in connection.execute(by_status)},
                 cells_per_s=sum((n - 1) / age_s for n, age_s in connection.execute(trained) if n > 1 and age_s > 0),
                 n_dispatchers=connection.execute(alive).scalar_one(),
+                pending=dict(zip((False, True), connection.execute(waiting).one(), strict=True)),
+                oldest_due_s=max(0.0, connection.execute(overdue).scalar_one() or 0.0),
+                n_given_up=connection.execute(select(func.count()).select_from(delivery).where(*lately)).scalar_one(),
             )

@@ -1,6 +1,7 @@
 """Numbers of many records at once: what `codec.unpack_numbers` reads one by one, read place by place as arrays."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,12 @@ def unpack_columns(packed: Sequence[bytes], count: int) -> list[list[Number]]:
     Raises:
         ValueError: if those of a record are not `count`; what follows would be taken for them.
     """
-    buffer = np.frombuffer(b"".join(packed), dtype=np.uint8)
-    lengths = np.fromiter(map(len, packed), dtype=np.intp, count=len(packed))
-    ends = np.cumsum(lengths)
-    at = ends - lengths
-    columns = [_next_column(buffer, at) for _ in range(count)]
-    if not np.array_equal(at, ends):
-        n_wrong = np.count_nonzero(at != ends)
-        raise ValueError(f"each record must have {count} numbers, but {n_wrong} have not: the database is damaged.")
-    return columns
+    return [column.tolist() for column in _unpacked(packed, count, np.object_)]
+
+
+def unpack_arrays(packed: Sequence[bytes], count: int) -> list[NDArray[np.float64]]:
+    """Return what `unpack_columns` does as arrays, whole numbers and truth values too; raises as that does."""
+    return _unpacked(packed, count, np.float64)
 
 
 def unpack_rows(packed: Sequence[bytes], count: int) -> list[tuple[Number, ...]]:
@@ -33,18 +31,29 @@ def unpack_rows(packed: Sequence[bytes], count: int) -> list[tuple[Number, ...]]
     return list(zip(*unpack_columns(packed, count), strict=True)) if count else [()] * len(packed)
 
 
-def _next_column(buffer: _Bytes, at: _Places) -> list[Number]:
-    """Return the number at each place, with its type, and move the places behind it."""
+def _unpacked(packed: Sequence[bytes], count: int, kind: type[np.generic]) -> list[NDArray[Any]]:
+    buffer = np.frombuffer(b"".join(packed), dtype=np.uint8)
+    lengths = np.fromiter(map(len, packed), dtype=np.intp, count=len(packed))
+    ends = np.cumsum(lengths)
+    at = ends - lengths
+    columns = [_next_column(buffer, at, kind) for _ in range(count)]
+    if not np.array_equal(at, ends):
+        n_wrong = np.count_nonzero(at != ends)
+        raise ValueError(f"each record must have {count} numbers, but {n_wrong} have not: the database is damaged.")
+    return columns
+
+
+def _next_column(buffer: _Bytes, at: _Places, kind: type[np.generic]) -> NDArray[Any]:
+    """Return the number at each place, with its type where objects are asked for, and move the places behind it."""
     forms = buffer[at]
     at += 1
-    values = np.empty(len(at), dtype=object)
-    for form in map(Form, np.unique(forms).tolist()):
+    values = np.empty(len(at), dtype=kind)
+    for form in map(Form, np.flatnonzero(np.bincount(forms)).tolist()):
         chosen = np.flatnonzero(forms == form)
         places = at[chosen]
         values[chosen] = _READERS[form](buffer, places)
         at[chosen] = places
-    found: list[Number] = values.tolist()
-    return found
+    return values
 
 
 def _fixed(kind: str) -> Callable[[_Bytes, _Places], NDArray[np.float64]]:

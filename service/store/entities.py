@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmark.records import Record
+from benchmark.records import Record, Status
 from service.keys import KeyState, Scope
 from service.states import JobState, Request
 
@@ -23,7 +23,11 @@ class NewJob:
         priority: higher runs first.
         submitted_by: who asked, for attribution and limits.
         max_crashes: how often its driver or dispatcher may die before it is given up.
+        execution: fused or sequential by task and optimizer, where it is to be as in another job.
+        replay: number of the harmless numerical change under which it trains; 0 is none.
         rerun_of: the job that it trains again.
+        rerun: which packs of that job, and which records are compared, as `service.rerunning` writes it; None for a job
+            that repeats none.
     """
 
     name: str
@@ -33,7 +37,10 @@ class NewJob:
     priority: int = 0
     submitted_by: str = "local"
     max_crashes: int = DEFAULT_MAX_CRASHES
+    execution: Mapping[str, Any] = field(default_factory=dict)
+    replay: int = 0
     rerun_of: str | None = None
+    rerun: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +59,12 @@ class Job:
         run_after: when a queued job may be claimed.
         revision: grows with every change that a watcher would see.
         execution: fused or sequential, by task and optimizer.
+        replay: number of the harmless numerical change under which it trains; 0 is none.
+        rerun_of: the job that it trains again, which may be gone.
+        rerun: what of that job; None for one that repeats none.
+        made_by: versions and revisions by which its last attempt trains, by name; None before that began.
+        probes: seconds and bytes that a step of one cell alone took when it began, by the key of the setting; None
+            where nothing was measured.
     """
 
     seq: int
@@ -81,6 +94,37 @@ class Job:
     last_record_at: float | None
     error: str | None
     rerun_of: str | None
+    rerun: Mapping[str, Any] | None
+    replay: int
+    made_by: Mapping[str, str] | None
+    probes: Mapping[str, Any] | None
+
+
+class Standing(NamedTuple):
+    """Where a job stands: as much as tells whether the rest of it is known already."""
+
+    state: JobState
+    revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFilter:
+    """Which of a job's records are meant; by default all.
+
+    Attributes:
+        status: only those that ended so.
+        optimizer: only those of the optimizer with this label.
+        task: only those of the task with this label.
+        config_keys: only those of these cells; a statement has room for some ten thousand.
+    """
+
+    status: Status | None = None
+    optimizer: str | None = None
+    task: str | None = None
+    config_keys: tuple[str, ...] | None = None
+
+
+EVERY = RecordFilter()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +194,14 @@ class WantedCell:
     needs_curve: bool = False
     radius: float | None = None
     needs_metrics: tuple[str, ...] = ()
+
+
+class TrainedPack(NamedTuple):
+    """A pack as it was trained: by which attempt of which job, and its id there."""
+
+    job_id: str
+    attempt: int
+    pack: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,9 +3,12 @@
     StoreError
     ├── SchemaError               the database has another schema than this version needs
     ├── UnavailableError          it cannot be reached, written, locked in time, or is full; trying again may help
-    ├── NotFoundError             no such job, record, key or webhook
+    ├── NotFoundError             no such job, record, key, webhook, baseline, schedule, run or alert
     ├── LostLeaseError            the job was taken over, finished or released: its former owner must stop
     ├── KeyRefusedError           an API key or a session that lets nobody in
+    ├── UnfitJobError             the job cannot be a baseline as it is
+    ├── InUseError                a baseline or a schedule needs the job, which must stay as it is
+    ├── ConflictError             something that is there, or under way, does not allow it
     ├── QueueFullError            who submits has as many queued jobs as one may have
     ├── IdempotencyConflictError  the key was used before with another body
     └── InvalidValueError         a value that no database could keep faithfully
@@ -27,7 +30,15 @@ class UnavailableError(StoreError):
 
 
 class NotFoundError(StoreError):
-    """There is no such job, record, key or webhook."""
+    """There is no such job, record, key, webhook, baseline, schedule, run or alert."""
+
+
+class UnfitJobError(StoreError):
+    """The job cannot be a baseline as it is: it has not ended well, lacks cells, or was not made in one way."""
+
+
+class InUseError(StoreError):
+    """A baseline names the job, or a schedule compares with it: it must neither change nor go."""
 
 
 class LostLeaseError(StoreError):
@@ -36,6 +47,10 @@ class LostLeaseError(StoreError):
 
 class KeyRefusedError(StoreError):
     """An API key or a session is unknown, revoked or expired."""
+
+
+class ConflictError(StoreError):
+    """Something that is there, or under way, does not allow it; the message says what, and what would help."""
 
 
 class QueueFullError(StoreError):

@@ -3,16 +3,18 @@
 import math
 import statistics
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, func, select
 
-from benchmark.choice import StepTiming
 from benchmark.records import Status
-from benchmark.spec import Setting
 from service.store.part import IN_CHUNK, Part, chunks, insert_into
 from service.store.tables import db_now, fingerprint, record, setting, timing
 from service.store.writing import RESULTS, has_metrics
+
+if TYPE_CHECKING:
+    from benchmark.choice import StepTiming
+    from benchmark.spec import Setting
 
 N_PACES = 200  # records from which the seconds of a gradient evaluation are taken
 LOOK_BACK = 100_000  # records among which they are looked for
@@ -21,8 +23,10 @@ LOOK_BACK = 100_000  # records among which they are looked for
 class Estimating(Part):
     """Looking ahead."""
 
-    def timings(self, keys: Collection[str]) -> dict[str, StepTiming]:
+    def timings(self, keys: Collection[str]) -> "dict[str, StepTiming]":
         """Return how long a step takes, by `benchmark.choice.timing_key`; keys that were not measured are left out."""
+        from benchmark.choice import StepTiming  # loads torch, which the rest of the store does not need
+
         found = {}
         with self._database.read() as connection:
             for chunk in chunks(sorted(set(keys)), IN_CHUNK):
@@ -30,7 +34,7 @@ class Estimating(Part):
                     found[row.key] = StepTiming(row.fused_s, row.sequential_s)
         return found
 
-    def remember_timings(self, timings: Mapping[str, StepTiming]) -> None:
+    def remember_timings(self, timings: "Mapping[str, StepTiming]") -> None:
         """Keep timings, in place of older ones of the same keys; one that is not finite is left out."""
         rows = [
             {"key": key, "fused_s": one.fused_s, "sequential_s": one.sequential_s}
@@ -73,7 +77,7 @@ class Estimating(Part):
                 )
         return len(found)
 
-    def seconds_per_evaluation(self, wanted: Setting, device: str, execution: str) -> float | None:
+    def seconds_per_evaluation(self, wanted: "Setting", device: str, execution: str) -> float | None:
         """Return the median seconds of a gradient evaluation in the newest records like these; None without any.
 
         Args:
@@ -97,7 +101,7 @@ class Estimating(Part):
         return statistics.median(paces) if paces else None
 
 
-def _settings_like(connection: Connection, wanted: Setting) -> list[int]:
+def _settings_like(connection: Connection, wanted: "Setting") -> list[int]:
     mine = _what_counts(wanted.to_dict())
     rows = connection.execute(select(setting.c.seq, setting.c.document))
     return [row.seq for row in rows if _what_counts(row.document) == mine]

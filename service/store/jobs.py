@@ -3,18 +3,20 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
-from service.states import Action, JobState, next_request, next_state, require_allowed
+from service.states import Action, JobState, next_request, next_state, require_allowed, require_extensible
 from service.store import checks
 from service.store.entering import enter
-from service.store.entities import Job, Progress
-from service.store.part import IN_CHUNK, Part, chunks, job_from_row, known_form, read_job
+from service.store.entities import Job, Progress, Standing
+from service.store.naming import require_unnamed
+from service.store.part import IN_CHUNK, Part, chunks, has_known_form, job_from_row, known_form, not_found, read_job
 from service.store.submitting import write_facets
 from service.store.tables import db_now, facet, idempotency, job, link, origin, record
-from service.store.tallying import count_progress
+from service.store.tallying import count_progress, progress_of_jobs
 
 RECORDS_LOCK = 0x52486F32  # held shared while records of other jobs are linked, and alone while records are deleted
+_STANDING = select(job.c.state, job.c.revision).where(job.c.id == bindparam("job_id"))
 
 
 class Jobs(Part):
@@ -29,23 +31,22 @@ class Jobs(Part):
         with self._database.read() as connection:
             return read_job(connection, job_id)
 
+    def standing(self, job_id: str) -> Standing:
+        """Return where a job stands; raises as `job` does."""
+        with self._database.read() as connection:
+            row = connection.execute(_STANDING, {"job_id": known_form(job_id)}).first()
+        if row is None:
+            raise not_found(job_id)
+        return Standing(JobState(row.state), row.revision)
+
     def jobs_of(self, job_ids: Collection[str]) -> dict[str, Job]:
         """Return jobs by id; ids without a job are left out."""
         with self._database.read() as connection:
             return {
                 row["id"]: job_from_row(row)
-                for chunk in chunks([known_form(job_id) for job_id in job_ids], IN_CHUNK)
+                for chunk in chunks([job_id for job_id in job_ids if has_known_form(job_id)], IN_CHUNK)
                 for row in connection.execute(select(job).where(job.c.id.in_(chunk))).mappings()
             }
-
-    def count_jobs(self, submitted_by: str | None = None) -> dict[JobState, int]:
-        """Return the number of jobs in each state, of one submitter on demand."""
-        statement = select(job.c.state, func.count()).group_by(job.c.state)
-        if submitted_by is not None:
-            statement = statement.where(job.c.submitted_by == checks.text("submitted_by", submitted_by))
-        with self._database.read() as connection:
-            found = {row[0]: row[1] for row in connection.execute(statement)}
-        return {state: found.get(str(state), 0) for state in JobState}
 
     def delete(self, job_id: str) -> None:
         """Delete a finished job, its links, and its records that no other job uses.
@@ -53,11 +54,13 @@ class Jobs(Part):
         Raises:
             NotFoundError: if there is none of that id.
             IllegalTransitionError: if it is not finished.
+            InUseError: if a baseline names it, or a schedule still needs it.
         """
         with self._database.write() as connection:
             self._database.lock(connection, RECORDS_LOCK)
             found = read_job(connection, job_id, lock=True)
             require_allowed(found.state, Action.DELETE)
+            require_unnamed(connection, found, Action.DELETE)
             connection.execute(delete(job).where(job.c.seq == found.seq))
             connection.execute(delete(idempotency).where(idempotency.c.resource_id == job_id))
             theirs = select(origin.c.seq).where(origin.c.job_id == job_id)
@@ -95,7 +98,13 @@ class Jobs(Part):
         return self._again(job_id, Action.RETRY, limits=checks.document("limits", limits or {}))
 
     def extend(self, job_id: str, spec: Mapping[str, Any], n_cells: int) -> Job:
-        """Queue a finished job again with a larger spec, which includes all of its cells; raises as `retry` does."""
+        """Queue a finished job again with a larger spec, which includes all of its cells.
+
+        Raises:
+            NotFoundError: if there is none of that id.
+            IllegalTransitionError: if it is not finished, or trains another job again: it has no cells but those.
+            InUseError: if a baseline names it, or a schedule still needs it.
+        """
         values = {"spec": checks.document("spec", spec), "n_cells": checks.integer("n_cells", n_cells)}
         return self._again(job_id, Action.EXTEND, values=values)
 
@@ -105,9 +114,13 @@ class Jobs(Part):
         Raises:
             NotFoundError: if there is none of that id.
         """
+        return self.job_and_progress(job_id)[1]
+
+    def job_and_progress(self, job_id: str) -> tuple[Job, Progress]:
+        """Return a job and how far it is, of one moment; raises as `job` does."""
         with self._database.read() as connection:
             found = read_job(connection, job_id)
-            return count_progress(connection, [found.id])[found.id]
+            return found, progress_of_jobs(connection, [found])[found.id]
 
     def progress_of(self, job_ids: Collection[str]) -> dict[str, Progress]:
         """Return how far several jobs are; ids without a job are left out."""
@@ -142,6 +155,9 @@ class Jobs(Part):
     ) -> Job:
         with self._database.write() as connection:
             found = read_job(connection, job_id, lock=True)
+            if action is Action.EXTEND:
+                require_extensible(found.state, rerun_of=found.rerun_of)
+                require_unnamed(connection, found, action)
             n_missing = count_progress(connection, [found.id])[found.id].n_missing
             after = next_state(found.state, action, n_missing=n_missing)
             changed = dict(values or {})

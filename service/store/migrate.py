@@ -15,7 +15,8 @@ from sqlalchemy import Connection, text
 
 from service.store.database import UPGRADE_HINT, Database
 from service.store.errors import SchemaError, StoreError, UnavailableError
-from service.store.tables import REVISION, metadata
+from service.store.schema import metadata
+from service.store.tables import REVISION
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = 0x52486F31

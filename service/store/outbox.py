@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -20,16 +20,27 @@ MAX_ERROR = 2_000  # characters of a job's error: a message stays small whatever
 def announce_end(connection: Connection, ended: Job) -> None:
     """Tell the end of a job to every webhook that wants to hear of it, when this transaction commits."""
     event = f"job.{ended.state}"
-    # A webhook that is deleted meanwhile must not make the end of a job fail.
-    enabled = select(webhook.c.seq, webhook.c.events).where(webhook.c.enabled).order_by(webhook.c.seq)
-    rows = connection.execute(enabled.with_for_update(read=True, key_share=True)).all()
-    hearing = [row.seq for row in rows if event in row.events]
+    hearing = hearing_of(connection, event)
     if not hearing:
         return
     values = job_values(ended, count_progress(connection, [ended.id])[ended.id])
     del values["execution"]  # of many optimizers it is long, and says nothing of the end
     values["error"] = ended.error and ended.error[:MAX_ERROR]
     post(connection, hearing, event, values, at=ended.finished_at)
+
+
+def hearing_of(connection: Connection, event: str, only: Collection[str] | None = None) -> list[int]:
+    """Return the webhooks that want to hear of an event, held so that none is deleted before the transaction ends.
+
+    Args:
+        connection: the transaction in which the event happens.
+        event: its type.
+        only: ids of those that may hear of it; None for all.
+    """
+    # A webhook that is deleted meanwhile must not make what it would be told fail.
+    enabled = select(webhook.c.seq, webhook.c.id, webhook.c.events).where(webhook.c.enabled).order_by(webhook.c.seq)
+    rows = connection.execute(enabled.with_for_update(read=True, key_share=True)).all()
+    return [row.seq for row in rows if event in row.events and (only is None or row.id in only)]
 
 
 def post(

@@ -1,17 +1,19 @@
 """What the parts of the store share: the database, the row of a job, and small numbers for what is kept once."""
 
+import functools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Table, select
+from sqlalchemy import ARRAY, ColumnElement, Connection, RowMapping, Select, Table, bindparam, column, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from service.states import JobState, Request
+from service.store import checks
 from service.store.database import Database
 from service.store.entities import Job
 from service.store.errors import NotFoundError
-from service.store.tables import fingerprint, job, setting, shape
+from service.store.tables import db_now, fingerprint, job, setting, shape
 
 IN_CHUNK = 500  # keys in one IN list: small enough for every database's limit of parameters
 
@@ -79,10 +81,49 @@ def insert_into(connection: Connection, table: Table) -> "postgresql.Insert | sq
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
+def insert_rows(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, clock: str | None = None
+) -> "tuple[postgresql.Insert | sqlite.Insert, Any]":
+    """Return an INSERT of many rows that knows ON CONFLICT, and the parameters to execute it with.
+
+    PostgreSQL takes them as one statement with an array a column: a message a row costs it more than the row itself.
+
+    Args:
+        connection: on which it will be executed.
+        table: into which.
+        rows: at least one; all with the same columns.
+        clock: a further column that gets the database's time.
+    """
+    if connection.dialect.name == "sqlite":
+        return sqlite.insert(table).values(**({clock: db_now()} if clock else {})), rows
+    return _insert_of_arrays(table, tuple(rows[0]), clock), {name: [row[name] for row in rows] for name in rows[0]}
+
+
+@functools.cache
+def _insert_of_arrays(table: Table, names: tuple[str, ...], clock: str | None) -> postgresql.Insert:
+    columns = [table.c[name] for name in names]
+    arrays = [bindparam(one.name, type_=ARRAY(one.type)) for one in columns]
+    given = func.unnest(*arrays).table_valued(*(column(one.name, one.type) for one in columns)).render_derived("given")
+    computed = {clock: db_now()} if clock else {}
+    return postgresql.insert(table).from_select([*names, *computed], select(*given.c, *computed.values()))
+
+
 def chunks(items: Sequence[_Item], size: int) -> Iterator[Sequence[_Item]]:
     """Yield a sequence in pieces of at most `size`."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def oldest_page(statement: Select[Any], seq: ColumnElement[int], limit: int, after: int) -> Select[Any]:
+    """Return a statement that gives at most `limit` rows, oldest first, of those made after the one with a number."""
+    return statement.where(seq > min(after, checks.MAX_SMALL)).order_by(seq).limit(checks.integer("limit", limit))
+
+
+def newest_page(statement: Select[Any], seq: ColumnElement[int], limit: int, before: int | None) -> Select[Any]:
+    """Return a statement that gives at most `limit` rows, newest first, of those made before the one with a number."""
+    if before is not None:
+        statement = statement.where(seq < min(before, checks.MAX_BIG))
+    return statement.order_by(seq.desc()).limit(checks.integer("limit", limit))
 
 
 def job_from_row(row: RowMapping) -> Job:
@@ -119,13 +160,18 @@ def job_seq(connection: Connection, job_id: str) -> int:
     return int(seq)
 
 
+def has_known_form(job_id: str) -> bool:
+    """Whether a text can be the id of a job; any other needs no look into the database."""
+    return bool(_JOB_ID.fullmatch(job_id))
+
+
 def known_form(job_id: str) -> str:
     """Return an id that a job can have.
 
     Raises:
-        NotFoundError: for any other text, which then needs no look into the database.
+        NotFoundError: for any other text.
     """
-    if not _JOB_ID.fullmatch(job_id):
+    if not has_known_form(job_id):
         raise not_found(job_id)
     return job_id
 

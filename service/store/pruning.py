@@ -3,14 +3,16 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Connection, Delete, and_, delete, exists, false, func, select, text
+from sqlalchemy import ColumnElement, Connection, Delete, and_, delete, exists, func, select, text
 
 from service.states import JobState
 from service.store import checks
+from service.store.choosing import choosing_schedules
 from service.store.entities import Prunable, PrunableJob, Space
 from service.store.errors import UnavailableError
 from service.store.jobs import RECORDS_LOCK
 from service.store.part import IN_CHUNK, Part, chunks, known_form
+from service.store.regression_tables import baseline
 from service.store.reserving import IDEMPOTENCY_KEPT_S
 from service.store.tables import db_now, idempotency, job, link, origin, record
 
@@ -31,15 +33,16 @@ class Pruning(Part):
         with self._database.read() as connection:
             now = float(connection.execute(select(db_now())).scalar_one())
             before = now - checks.seconds("older_than_s", older_than_s)
+            is_old = _is_old(connection, before)
             columns = (job.c.id, job.c.name, job.c.state, job.c.finished_at)
-            rows = connection.execute(select(*columns).where(_is_old(before)).order_by(job.c.finished_at)).all()
+            rows = connection.execute(select(*columns).where(is_old).order_by(job.c.finished_at)).all()
             jobs = [PrunableJob(row.id, row.name, JobState(row.state), now - row.finished_at) for row in rows]
-            stays = ~_is_old(before)
+            stays = ~is_old
             without_job = select(origin.c.seq).where(~exists().where(job.c.id == origin.c.job_id, stays))
             used = exists().where(link.c.record_seq == record.c.seq, link.c.job_seq == job.c.seq, stays)
             records = select(func.count()).select_from(record).where(record.c.origin_seq.in_(without_job), ~used)
             keys = select(func.count()).select_from(idempotency)
-            theirs = exists().where(job.c.id == idempotency.c.resource_id, _is_old(before))
+            theirs = exists().where(job.c.id == idempotency.c.resource_id, is_old)
             return Prunable(
                 before=before,
                 jobs=tuple(jobs),
@@ -51,10 +54,13 @@ class Pruning(Part):
         """Delete a job that ended before a time, its links and its keys; its records are left for `prune_records`.
 
         Returns:
-            Whether it was deleted: not where somebody has queued it again, or deleted it first.
+            Whether it was deleted: not where somebody has queued it again, deleted it first, or needs it.
         """
+        mine = job.c.id == known_form(job_id)
         with self._database.write() as connection:
-            if not _deleted(connection, delete(job).where(job.c.id == known_form(job_id), _is_old(before))):
+            # whoever names it a baseline, or compares with it, holds its row, and is seen by the statement after this
+            seq = connection.execute(select(job.c.seq).where(mine).with_for_update()).scalar_one_or_none()
+            if seq is None or not _deleted(connection, delete(job).where(mine, _is_old(connection, before, seq))):
                 return False
             connection.execute(delete(idempotency).where(idempotency.c.resource_id == job_id))
             return True
@@ -109,13 +115,14 @@ class Pruning(Part):
         return page * n_pages, page * n_free
 
 
-def _is_old(before: float) -> ColumnElement[bool]:
-    return and_(job.c.state.in_(_ENDED), job.c.finished_at < before, ~_is_kept())
+def _is_old(connection: Connection, before: float, seq: int | None = None) -> ColumnElement[bool]:
+    """Whether a job ended before a time and nothing keeps it: no baseline names it, and no schedule needs it.
 
-
-def _is_kept() -> ColumnElement[bool]:
-    """Whether something keeps a job however old it is. Nothing does yet; a baseline belongs here."""
-    return false()
+    With `seq` it is right for the job of that number alone, and asks of its schedules alone.
+    """
+    named = exists().where(baseline.c.job_seq == job.c.seq)
+    needed = job.c.seq.in_(choosing_schedules(connection, seq))
+    return and_(job.c.state.in_(_ENDED), job.c.finished_at < before, ~named, ~needed)
 
 
 def _is_stale() -> ColumnElement[bool]:

@@ -92,11 +92,31 @@ class Queue(Part):
         requested: str | None = found[0].requested
         return requested
 
-    def set_execution(self, job_id: str, attempt: int, execution: Mapping[str, Any]) -> None:
-        """Keep how a job's optimizers are executed, by task and optimizer; raises as `renew` does."""
-        document = checks.document("execution", execution)
+    def set_execution(
+        self, job_id: str, attempt: int, execution: Mapping[str, Any], *, made_by: Mapping[str, str] | None = None
+    ) -> None:
+        """Keep how a job's optimizers are executed, by task and optimizer, and what makes its records.
+
+        Args:
+            job_id: which one.
+            attempt: the caller's.
+            execution: fused or sequential, by labels of task and optimizer.
+            made_by: versions and revisions by name; what was kept before stays where it is None.
+
+        Raises:
+            LostLeaseError: if it was taken over, released or finished.
+        """
+        values: dict[str, Any] = {"execution": checks.document("execution", execution)}
+        if made_by is not None:
+            values["made_by"] = checks.document("made_by", made_by)
         with self._database.write() as connection:
-            fence(connection, job_id, attempt, execution=document, revision=job.c.revision + 1)
+            fence(connection, job_id, attempt, **values, revision=job.c.revision + 1)
+
+    def set_probes(self, job_id: str, attempt: int, probes: Mapping[str, Any]) -> None:
+        """Keep what a cell of each setting took by itself, by the key of the setting; raises as `renew` does."""
+        document = checks.document("probes", probes)
+        with self._database.write() as connection:
+            fence(connection, job_id, attempt, probes=document, revision=job.c.revision + 1)
 
     def finish(self, job_id: str, attempt: int, state: JobState, error: str | None = None) -> Job:
         """End a job, or pause it, as its owner.

@@ -1,13 +1,14 @@
 """Reading records: page by page or as a stream, and the documents behind their keys."""
 
+import functools
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, null, or_, select
+from sqlalchemy import Connection, Select, and_, bindparam, null, or_, select
 
 from benchmark.records import Status
 from service.store import checks
-from service.store.entities import StoredRecord
+from service.store.entities import EVERY, RecordFilter, StoredRecord
 from service.store.errors import InvalidValueError, NotFoundError
 from service.store.part import Part, job_seq, read_job
 from service.store.rows import parts_of_rows, record_of
@@ -24,9 +25,7 @@ class Reading(Part):
         job_id: str,
         after: str | None = None,
         limit: int = 100,
-        status: Status | None = None,
-        optimizer: str | None = None,
-        task: str | None = None,
+        which: RecordFilter = EVERY,
         *,
         curves: bool = True,
     ) -> list[StoredRecord]:
@@ -36,24 +35,20 @@ class Reading(Part):
             job_id: the job.
             after: only those after this config_key, to go on after the last one of a page.
             limit: at most so many.
-            status: only those that ended so.
-            optimizer: only those of the optimizer with this label.
-            task: only those of the task with this label.
+            which: of all that there are.
             curves: whether the curves are read.
 
         Raises:
             NotFoundError: if there is no such job.
         """
-        return list(map(_stored, self.parts_of_records(job_id, after, limit, status, optimizer, task, curves=curves)))
+        return list(map(_stored, self.parts_of_records(job_id, after, limit, which, curves=curves)))
 
     def parts_of_records(
         self,
         job_id: str,
         after: str | None = None,
         limit: int = 100,
-        status: Status | None = None,
-        optimizer: str | None = None,
-        task: str | None = None,
+        which: RecordFilter = EVERY,
         *,
         curves: bool = True,
     ) -> list[dict[str, Any]]:
@@ -62,10 +57,10 @@ class Reading(Part):
         Raises:
             NotFoundError: if there is no such job.
         """
+        asked = asked_of_links(after, limit, which)
         with self._database.read() as connection:
-            statement = _records(job_id, curves=curves).where(link.c.job_seq == job_seq(connection, job_id))
-            statement = page_of_links(statement, after, limit, status, optimizer, task)
-            return self._parts(connection, statement)
+            values = {"job_id": job_id, "job_seq": job_seq(connection, job_id), **asked}
+            return self._parts(connection, _page(frozenset(asked), curves=curves), values)
 
     def iter_records(self, job_id: str, *, curves: bool = True) -> Iterator[StoredRecord]:
         """Yield the records that a job uses, by config_key, holding one page and no transaction between pages.
@@ -94,8 +89,8 @@ class Reading(Part):
             raise NotFoundError(f"there is no record {record_id!r}.") from None
         with self._database.read() as connection:
             unlinked = (null().label(name) for name in ("task", "optimizer", "reused"))
-            statement = _plain_records().add_columns(*unlinked).where(record.c.id == record_id)
-            found = self._parts(connection, statement)
+            statement = plain_records().add_columns(*unlinked).where(record.c.id == record_id)
+            found = self._parts(connection, statement, {})
         if not found:
             raise NotFoundError(f"there is no record {record_id!r}.")
         return found[0]
@@ -138,8 +133,9 @@ class Reading(Part):
             )
             return set(connection.execute(statement).scalars())
 
-    def _parts(self, connection: Connection, statement: Select[Any]) -> list[dict[str, Any]]:
-        return parts_of_rows(connection.execute(statement), lambda seq: self._shapes.document(connection, seq))
+    def _parts(self, connection: Connection, statement: Select[Any], values: Mapping[str, Any]) -> list[dict[str, Any]]:
+        rows = connection.execute(statement, values)
+        return parts_of_rows(rows, lambda seq: self._shapes.document(connection, seq))
 
 
 def _stored(parts: Mapping[str, Any]) -> StoredRecord:
@@ -155,35 +151,54 @@ def _stored(parts: Mapping[str, Any]) -> StoredRecord:
     )
 
 
-def page_of_links(
-    statement: Select[Any],
-    after: str | None,
-    limit: int,
-    status: Status | None,
-    optimizer: str | None,
-    task: str | None,
-) -> Select[Any]:
-    """Return a statement on links and their records that gives one page, by config_key, of what is asked for."""
-    statement = statement.order_by(link.c.config_key).limit(checks.integer("limit", limit))
-    if after is not None:
-        statement = statement.where(link.c.config_key > after)
-    if status is not None:
-        statement = statement.where(record.c.status == str(status))
-    if optimizer is not None:
-        statement = statement.where(label.c.optimizer == checks.text("optimizer", optimizer))
-    if task is not None:
-        statement = statement.where(label.c.task == checks.text("task", task))
-    return statement
+def asked_of_links(after: str | None, limit: int, which: RecordFilter) -> dict[str, Any]:
+    """Return the parameters of a page of links and their records, beside `job_seq`: only those that are asked for.
+
+    Args:
+        after: the page begins behind this config_key.
+        limit: at most so many.
+        which: of all that there are.
+    """
+    asked: dict[str, Any] = {"limit": checks.integer("limit", limit), "after": after}
+    asked |= {"status": which.status and str(which.status), "config_keys": which.config_keys}
+    asked |= {
+        name: value and checks.text(name, value)
+        for name, value in (("task", which.task), ("optimizer", which.optimizer))
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
-def _plain_records(*, curves: bool = True) -> Select[Any]:
+def page_of_links(statement: Select[Any], asked: Collection[str]) -> Select[Any]:
+    """Return a statement on links and their records that gives one page of a job's, by config_key.
+
+    To put it together takes as long as to execute it: it is done once for each set of names.
+
+    Args:
+        statement: on all links.
+        asked: the names of `asked_of_links`.
+    """
+    conditions = {
+        "after": link.c.config_key > bindparam("after"),
+        "status": record.c.status == bindparam("status"),
+        "config_keys": link.c.config_key.in_(bindparam("config_keys", expanding=True)),
+    }
+    labels = [label.c[name] == bindparam(name) for name in ("task", "optimizer") if name in asked]
+    chosen = [condition for name, condition in conditions.items() if name in asked]
+    chosen += [link.c.label_seq.in_(select(label.c.seq).where(*labels))] if labels else []
+    ours = statement.where(link.c.job_seq == bindparam("job_seq"), *chosen)
+    return ours.order_by(link.c.config_key).limit(bindparam("limit"))
+
+
+def plain_records(*, curves: bool = True) -> Select[Any]:
+    """Return the statement that reads records, with what is kept beside their rows."""
     columns = [column if curves or column is not record.c.curve else null().label("curve") for column in record.c]
     keys = (fingerprint.c.key.label("fingerprint"), setting.c.key.label("setting"))
     whence = (origin.c.job_id, origin.c.attempt)
     return select(*columns, *keys, *whence).join_from(record, fingerprint).join(setting).join(origin)
 
 
-def _records(job_id: str, *, curves: bool) -> Select[Any]:
-    labels = (label.c.task, label.c.optimizer, (origin.c.job_id != job_id).label("reused"))
-    joined = _plain_records(curves=curves).join(link, link.c.record_seq == record.c.seq).join(label)
-    return joined.add_columns(*labels)
+@functools.cache
+def _page(asked: frozenset[str], *, curves: bool) -> Select[Any]:
+    joined = plain_records(curves=curves).join(link, link.c.record_seq == record.c.seq).join(label)
+    is_reused = (origin.c.job_id != bindparam("job_id")).label("reused")
+    return page_of_links(joined.add_columns(label.c.task, label.c.optimizer, is_reused), asked)

@@ -4,6 +4,9 @@ from types import TracebackType
 from typing import Self
 
 from service.store import migrate
+from service.store.alerts import Alerts
+from service.store.baselines import Baselines
+from service.store.calibrating import Calibrating
 from service.store.census import Counting
 from service.store.database import Database
 from service.store.deliveries import Deliveries
@@ -12,11 +15,15 @@ from service.store.estimating import Estimating
 from service.store.exporting import Exporting
 from service.store.inspecting import Inspecting
 from service.store.jobs import Jobs
+from service.store.judging import Judging
 from service.store.keys import Keys
 from service.store.listing import Listing
 from service.store.pruning import Pruning
 from service.store.queue import Queue
 from service.store.reading import Reading
+from service.store.repeating import Repeating
+from service.store.scheduled_runs import ScheduledRuns
+from service.store.schedules import Schedules
 from service.store.submitting import Submitting
 from service.store.watching import Watching
 from service.store.webhooks import Webhooks
@@ -31,6 +38,7 @@ class Store(
     Queue,
     Writing,
     Reading,
+    Repeating,
     Exporting,
     Dispatchers,
     Estimating,
@@ -40,6 +48,12 @@ class Store(
     Keys,
     Webhooks,
     Deliveries,
+    Schedules,
+    ScheduledRuns,
+    Judging,
+    Alerts,
+    Baselines,
+    Calibrating,
 ):
     """The one place that knows the database. May be used from several threads; each process opens its own.
 

@@ -42,7 +42,7 @@ from service.keys import Scope
 from service.states import JobState, Request
 from service.store.errors import InvalidValueError
 
-REVISION = "0007"  # the schema that this code needs; a test holds it equal to the newest migration
+REVISION = "0008"  # the schema that this code needs; a test holds it equal to the newest migration
 
 KEY_BYTES = 16
 
@@ -53,7 +53,7 @@ STATUS_CODES = {
     str(Status.TIMED_OUT): 3,
     str(Status.FAILED): 4,
 }
-_STATUSES = {code: word for word, code in STATUS_CODES.items()}
+STATUSES = {code: word for word, code in STATUS_CODES.items()}
 
 
 class Key(TypeDecorator[str]):
@@ -93,7 +93,7 @@ class StatusCode(TypeDecorator[str]):
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], str]:
         """Return what gives the word of the number, which is never null."""
-        return _STATUSES.__getitem__
+        return STATUSES.__getitem__
 
 
 def key_bytes(key: str) -> bytes:
@@ -179,6 +179,10 @@ job = Table(
     Column("last_record_at", Double),
     Column("error", Text),
     Column("rerun_of", String(32)),
+    Column("rerun", JSON(none_as_null=True)),
+    Column("replay", Integer, nullable=False, server_default="0"),
+    Column("made_by", JSON(none_as_null=True)),
+    Column("probes", JSON(none_as_null=True)),
     CheckConstraint(one_of("state", JobState), name="state"),
     CheckConstraint(one_of("requested", Request), name="requested"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease"),
@@ -258,7 +262,7 @@ record = Table(  # insert-only; the widest columns first, since PostgreSQL pads 
     Column("curve", LargeBinary),
     Column("error", Text),
     UniqueConstraint("config_key", "fingerprint_seq", "origin_seq"),
-    CheckConstraint(f"status IN ({', '.join(map(str, _STATUSES))})", name="status"),
+    CheckConstraint(f"status IN ({', '.join(map(str, STATUSES))})", name="status"),
 )
 
 label = Table(  # the names by which a job knows the task and the optimizer of a cell

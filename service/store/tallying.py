@@ -1,22 +1,38 @@
 """Tallying: how far jobs are, from the counts of their links."""
 
 from collections.abc import Collection
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Row, bindparam, select
 
 from benchmark.records import Status
-from service.store.entities import Progress
+from service.store.entities import Job, Progress
 from service.store.tables import fingerprint, job, tally
+
+_Row = Row[*tuple[Any, ...]]
+_COUNTS = (
+    select(tally, fingerprint.c.key)
+    .join(fingerprint)
+    .where(tally.c.job_seq.in_(bindparam("job_seqs", expanding=True)), tally.c.n > 0)
+)
 
 
 def count_progress(connection: Connection, job_ids: Collection[str]) -> dict[str, Progress]:
     """Return how far jobs are, by their ids; ids without a job are left out."""
     columns = (job.c.seq, job.c.id, job.c.n_cells, job.c.n_before, job.c.first_record_at, job.c.last_record_at)
-    jobs = connection.execute(select(*columns).where(job.c.id.in_(job_ids))).all()
+    return progress_of_jobs(connection, connection.execute(select(*columns).where(job.c.id.in_(job_ids))).all())
+
+
+def progress_of_jobs(connection: Connection, jobs: Collection[Job | _Row]) -> dict[str, Progress]:
+    """Return how far jobs are, by their ids.
+
+    Args:
+        connection: the transaction.
+        jobs: jobs, or rows with what of them counts.
+    """
     counted: dict[int, dict[str, int]] = {row.seq: {} for row in jobs}
     fingerprints: dict[int, set[str]] = {row.seq: set() for row in jobs}
-    counts = select(tally, fingerprint.c.key).join(fingerprint).where(tally.c.job_seq.in_(counted), tally.c.n > 0)
-    for row in connection.execute(counts):
+    for row in connection.execute(_COUNTS, {"job_seqs": list(counted)}):
         fingerprints[row.job_seq].add(row.key)
         names = [
             str(Status(row.status)),

@@ -12,7 +12,7 @@ from service.store import checks
 from service.store.deliveries import delivery_from_row, give_up
 from service.store.errors import InvalidValueError, NotFoundError
 from service.store.outbox import post
-from service.store.part import Part
+from service.store.part import Part, oldest_page
 from service.store.reserving import reserve
 from service.store.tables import db_now, idempotency
 from service.store.webhook_entities import Delivery, NewWebhook, Webhook
@@ -67,10 +67,9 @@ class Webhooks(Part):
 
     def webhooks(self, limit: int = 50, after: int = 0) -> list[Webhook]:
         """Return webhooks, oldest first, at most `limit` of those made after the one with the `seq` of `after`."""
-        statement = select(webhook).where(webhook.c.seq > min(after, checks.MAX_SMALL)).order_by(webhook.c.seq)
+        statement = oldest_page(select(webhook), webhook.c.seq, limit, after)
         with self._database.read() as connection:
-            rows = connection.execute(statement.limit(checks.integer("limit", limit))).mappings()
-            return [webhook_from_row(row) for row in rows]
+            return [webhook_from_row(row) for row in connection.execute(statement).mappings()]
 
     def change_webhook(self, webhook_id: str, changes: Mapping[str, Any]) -> Webhook:
         """Change the url, events, description or enabled of a webhook.

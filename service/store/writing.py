@@ -13,7 +13,7 @@ from service.store.entities import PlacedRecord, WantedCell
 from service.store.errors import InvalidValueError
 from service.store.jobs import RECORDS_LOCK
 from service.store.leases import fence, lease
-from service.store.part import IN_CHUNK, Part, chunks, insert_into
+from service.store.part import IN_CHUNK, Part, chunks, insert_into, insert_rows
 from service.store.rows import hyperparameters_of, record_values, shape_of
 from service.store.tables import db_now, job, label, link, origin, record, tally
 
@@ -97,8 +97,9 @@ class Writing(Part):
                 row["origin_seq"] = origin_seq
             for start in range(0, len(placed), IN_CHUNK):
                 batch = placed[start : start + IN_CHUNK]
-                statement = insert_into(connection, record).values(created_at=db_now()).on_conflict_do_nothing()
-                connection.execute(statement, values[start : start + IN_CHUNK])
+                rows = values[start : start + IN_CHUNK]
+                statement, parameters = insert_rows(connection, record, rows, clock="created_at")
+                connection.execute(statement.on_conflict_do_nothing(), parameters)
                 _use(connection, owned.seq, _written(connection, origin_seq, batch, labels))
             requested: str | None = owned.requested
         if placed:
@@ -266,10 +267,10 @@ def _use(connection: Connection, job_seq: int, uses: Sequence[_Use]) -> set[str]
             "label_seq": use.label_seq,
         }
     if rows:
-        statement = insert_into(connection, link)
+        statement, parameters = insert_rows(connection, link, list(rows.values()))
         moved = {name: statement.excluded[name] for name in ("record_seq", "label_seq")}
         index = ["job_seq", "config_key"]
-        connection.execute(statement.on_conflict_do_update(index_elements=index, set_=moved), list(rows.values()))
+        connection.execute(statement.on_conflict_do_update(index_elements=index, set_=moved), parameters)
         _count(connection, job_seq, counted)
     return set(rows)
 

@@ -5,6 +5,8 @@
     ADMIN   manages keys and webhooks
 
 They stand in the `dependencies` of a router or a route; where several stand, all must be met. A test walks every call.
+They are coroutines, as all dependencies of ours are: a plain function would be run in a thread, which costs more than
+it does.
 """
 
 import hashlib
@@ -55,7 +57,7 @@ class Principal:
 LOCAL = Principal(LOCAL_NAME, Scope.ADMIN)
 
 
-def _caller(request: Request) -> Principal:
+async def _caller(request: Request) -> Principal:
     principal = getattr(request.state, "principal", None)
     if not isinstance(principal, Principal):
         raise TypeError("a route that asks who calls must not be open to everybody.")
@@ -65,7 +67,7 @@ def _caller(request: Request) -> Principal:
 Caller = Annotated[Principal, Depends(_caller)]
 
 
-def _allowed(
+async def _allowed(
     caller: Caller,
     needed: SecurityScopes,
     _: Annotated[HTTPAuthorizationCredentials | None, Security(_SCHEME)],  # for the OpenAPI document

@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field
 
 from benchmark.records import Scalar
 from benchmark.robustness import AxisInfo, Difference, Measure, Reading, Slice, TuningCurve, View
+from benchmark.robustness.choices import Goal
 from benchmark.robustness.ranks import Rank
 from benchmark.robustness.rows import End, RowGrid
-from benchmark.robustness.scoring import Design, Goal
+from benchmark.robustness.scoring import Design
 from benchmark.robustness.table import AcrossTasks, Missing
 from benchmark.robustness.wins import Wins
 
@@ -64,6 +65,14 @@ class TaskSummaryShape(BaseModel):
     n_configurations: int | None
 
 
+class CaptionShape(BaseModel):
+    """What must stand beside the numbers of one task so that they stand alone, for people."""
+
+    task: str
+    caption: list[str] = Field(description="sentences: seeds, grid, scale, failures, how intervals were made")
+    notes: list[str] = Field(description="what is particular: unranked, on a border, undefined, incomplete")
+
+
 class RobustnessTableShape(BaseModel):
     """How robust each optimizer is to its hyperparameters on each task."""
 
@@ -79,6 +88,7 @@ class RobustnessTableShape(BaseModel):
     wins: list[Wins]
     across_tasks: list[AcrossTasks]
     notes: dict[str, list[str]] = Field(description="sentences by task on how its runs were made and put together")
+    captions: list[CaptionShape] = Field(description="the same for people, as it stands under the table as text")
     failures: str = Field(description="how failed runs are counted")
     version: str = Field(description="of the package, whose definitions of the measures hold")
 
@@ -90,6 +100,10 @@ class SurfacePointShape(BaseModel):
     mean: float | None = Field(description="over the seeds that have a result")
     sd: float | None = Field(description="null under two results")
     per_seed: list[float | None] = Field(description="in the order of the surface's seeds; null where one is missing")
+    status_per_seed: list[str] = Field(
+        description="how each run ended: completed, collapsed (completed, and learned nothing), diverged, timed_out, "
+        "failed, missing"
+    )
     n_diverged: int
     n_collapsed: int
     n_missing: int

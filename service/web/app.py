@@ -7,11 +7,31 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 
 from service.settings import Settings
 from service.store import Store
-from service.web import catalogue, events, health, jobs, keys, logs, pages, records, results, sessions, webhooks
+from service.web import (
+    alerts,
+    baselines,
+    catalogue,
+    comparisons,
+    events,
+    health,
+    jobs,
+    keys,
+    logs,
+    pages,
+    records,
+    reruns,
+    results,
+    schedules,
+    scores,
+    sessions,
+    specs,
+    webhooks,
+)
 from service.web.authentication import Authentication
 from service.web.guard import LOOPBACK_HOSTS, MAX_BODY_BYTES, Guard
 from service.web.openapi import described_app
 from service.web.problems import Faults, install_handlers
+from service.web.queries import KNOWN_QUERY
 from service.web.state import AppState
 from service.web.watch import Watch
 
@@ -29,22 +49,31 @@ def create_app(
     """
     app = described_app()
     app.state.rhobust = AppState(store, settings, is_exposed=is_exposed)
-    api = APIRouter(prefix="/api/v1")
+    api = APIRouter(prefix="/api/v1", dependencies=[KNOWN_QUERY])
     for router in (
         jobs.router,
         logs.router,
         events.router,
         results.router,
         results.tables_router,
+        scores.router,
+        specs.router,
+        specs.of_job_router,
+        results.figures_router,
+        reruns.router,
         records.router,
         records.single_router,
+        baselines.router,
+        comparisons.router,
+        alerts.router,
         catalogue.router,
+        schedules.router,
         webhooks.router,
         keys.router,
     ):
         api.include_router(router)
     app.include_router(api)
-    app.include_router(health.router)
+    app.include_router(health.router, dependencies=[KNOWN_QUERY])
     app.include_router(pages.router)
     app.include_router(sessions.router)
     pages.mount_static(app)

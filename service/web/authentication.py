@@ -1,7 +1,7 @@
 """Authentication: before any route is looked for, every request but the open ones is somebody's, or is refused.
 
-Without any key the server trusts whoever reaches it, which is this machine alone. Once a key was made, or where others
-can reach the server, a request must bring one: as a bearer token, or by the session cookie of the dashboard.
+Without any key the server trusts whoever reaches it, which is this machine alone. Within a second of the first key, or
+where others can reach the server, a request must bring one: as a bearer token, or by the session cookie of a page.
 """
 
 import hmac
@@ -65,7 +65,7 @@ async def _refusal(request: Request, state: AppState) -> Response | None:
     signs_in = (request.method, route_path(request.scope)) == SIGN_IN
     try:
         if not signs_in:
-            principal = await run_in_threadpool(_principal, request, state)
+            principal = LOCAL if state.is_open else await run_in_threadpool(_principal, request, state)
     except KeyRefusedError as error:
         reason = str(error)
     except StoreError as error:

@@ -13,10 +13,12 @@ from service.web.problems import problem
 
 MAX_BODY_BYTES = 1024**2
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-# Plotly sets an empty style attribute on its colour bars: the hash of the empty string allows that and nothing else.
+# Plotly sets two style attributes, whose hashes allow these and nothing else: an empty one on its colour bars, and one
+# on maps of evenly spaced cells that keeps these from being blurred (`image-rendering`, in all its spellings).
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    "style-src-attr 'unsafe-hashes' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='; "
+    "style-src-attr 'unsafe-hashes' 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=' "
+    "'sha256-AR/cKIZjWPcPmBUPDA6oti9XBiTbJvz0Cro2J1VzzS8='; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 STATIC_FOLDERS = ("/static/", "/assets/")

@@ -9,26 +9,31 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from benchmark import Problem, Spec, SpecError
+from benchmark.documents import parse_json
 from benchmark.execution import Execution
 from benchmark.extension import extension_problems
-from benchmark.parsing import parse_json
 from benchmark.spec.models import Limits
+from service.comparing import job_of, named_or_job
 from service.estimates import Estimate, estimate
 from service.logs import remove_log
-from service.states import Action, JobState, require_allowed
-from service.store import Job, JobOrder, JobQuery
+from service.rerunning import new_rerun
+from service.states import JobState, require_extensible
+from service.store import Job, JobOrder, JobQuery, ListedJob, Progress
+from service.store.regression_entities import BASELINE_NAME
 from service.stored_spec import spec_of
 from service.submission import new_job
 from service.web.access import READ, SUBMIT, Caller
 from service.web.conditional import headers_of, unchanged, weak_tag
-from service.web.paging import MAX_TOKEN, job_position, job_token
+from service.web.creation import made
+from service.web.paging import MAX_TOKEN, NEXT_PAGE, PageSize, job_position, job_token
 from service.web.problems import errors
 from service.web.rendered import json_bytes
 from service.web.shapes import JobDetail, JobPage, detail_values
 from service.web.state import AppState, State
 
-MAX_PAGE_SIZE = 500
 MAX_TAGS = 20
+MAX_RECORDS = 1_000
+RECORD_ID = r"^[0-9a-f]{32}$"
 SPEC_BODY = {
     "requestBody": {
         "required": True,
@@ -48,8 +53,6 @@ IdempotencyKey = Annotated[
         description="of one's own choice: for 24 h, the same call under it makes nothing again, another is refused",
     ),
 ]
-PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="so many items at most")]
-NEXT_PAGE = "the next_page_token of the page before; without it the first page is meant"
 
 
 class GridPlan(BaseModel):
@@ -76,7 +79,18 @@ class Plan(BaseModel):
     reason: str | None = Field(default=None, description="why a value is null")
 
 
-class Retry(BaseModel):
+class Rerun(BaseModel, extra="forbid"):
+    """What is trained again."""
+
+    records: (
+        Annotated[list[Annotated[str, Field(pattern=RECORD_ID)]], Field(min_length=1, max_length=MAX_RECORDS)] | None
+    ) = Field(
+        default=None,
+        description="ids of the records that are compared; their whole packs are trained again. All results by default",
+    )
+
+
+class Retry(BaseModel, extra="forbid"):
     """What a retry may change."""
 
     limits: Limits | None = None
@@ -98,7 +112,8 @@ async def _spec_document(request: Request) -> Mapping[str, Any]:
     response_model=JobDetail,
     response_description="the new job",
     responses={
-        200: {"model": Plan | JobDetail, "description": "the price; or the job that this Idempotency-Key made before"}
+        200: {"model": Plan | JobDetail, "description": "the price; or the job that this Idempotency-Key made before"},
+        **errors(HTTPStatus.NOT_FOUND),
     },
     dependencies=[SUBMIT],
     openapi_extra=SPEC_BODY,
@@ -110,21 +125,27 @@ def submit_job(
     document: Annotated[Mapping[str, Any], Depends(_spec_document)],
     idempotency_key: IdempotencyKey = None,
     dry_run: Annotated[bool, Query(description="only tell the price; nothing is stored")] = False,
+    baseline: Annotated[
+        str | None,
+        Query(
+            pattern=f"^{BASELINE_NAME}$",
+            description="name of a baseline, or id of a job, that it will be compared with: what that trained fused is "
+            "trained fused, and the rest one cell after another",
+        ),
+    ] = None,
 ) -> Response:
     """Submit a spec as a job, or ask for its price."""
     spec = Spec.from_mapping(document, max_cells=state.settings.max_cells)
+    execution = {} if baseline is None else job_of(state.store, named_or_job(state.store, baseline)).execution
     if dry_run:
         return JSONResponse(_plan(estimate(spec, state.store)).model_dump())
     job, is_new = state.store.submit(
-        new_job(spec, submitted_by=caller.name),
+        new_job(spec, submitted_by=caller.name, execution=execution),
         principal=caller.name,
         idempotency_key=idempotency_key,
         max_queued=None if caller.is_local else state.settings.max_queued,
     )
-    detail = _detail(state, job)
-    root = request.scope.get("root_path", "")
-    status = HTTPStatus.ACCEPTED if is_new else HTTPStatus.OK
-    return JSONResponse(detail.model_dump(mode="json"), status, {"Location": f"{root}/api/v1/jobs/{job.id}"})
+    return made(request, f"/jobs/{job.id}", _detail(state, job), is_new=is_new, status=HTTPStatus.ACCEPTED)
 
 
 def _plan(found: Estimate) -> Plan:
@@ -151,7 +172,7 @@ def _plan(found: Estimate) -> Plan:
 
 
 @router.get("", response_model=JobPage)
-def list_jobs(
+async def list_jobs(
     state: State,
     job_state: Annotated[list[JobState] | None, Query(alias="state", description="any of these")] = None,
     tag: Annotated[
@@ -178,24 +199,37 @@ def list_jobs(
         limit=page_size + 1,
         after=after,
     )
-    listed = state.store.listed(query)
+
+    def found() -> tuple[list[ListedJob], list[bytes]]:
+        listed = state.store.listed(query)
+        return listed, state.summaries.of(listed[:page_size])
+
+    listed, summaries = await state.read(found)
     page = listed[:page_size]
     token = job_token(page[-1].position, sort) if len(listed) > page_size else None
-    items = b",".join(state.summaries.of(page))
-    content = b'{"items":[%b],"next_page_token":%b}' % (items, json_bytes(token))
+    content = b'{"items":[%b],"next_page_token":%b}' % (b",".join(summaries), json_bytes(token))
     return Response(content, media_type="application/json")
 
 
 @router.get("/{job_id}", response_model=JobDetail, responses=errors(HTTPStatus.NOT_MODIFIED))
-def get_job(request: Request, state: State, job_id: JobId) -> Response:
+async def get_job(request: Request, state: State, job_id: JobId) -> Response:
     """Return a job; its revision is its entity tag."""
-    job = state.store.job(job_id)
-    headers = headers_of(weak_tag(job.revision))
-    if not job.state.is_terminal:
+    job_state, revision = await state.read(state.store.standing, job_id)
+    headers = headers_of(weak_tag(revision))
+    if not job_state.is_terminal:
         # who runs it, and when that was last heard of, changes without a revision: only who asks for 304 gets it
         headers["Cache-Control"] = "no-store"
-    found = unchanged(request, headers)
-    return found or JSONResponse(_detail(state, job).model_dump(mode="json"), headers=headers)
+    if same := unchanged(request, headers):
+        return same
+
+    def render() -> bytes:
+        return json_bytes(_values(state, *state.store.job_and_progress(job_id)))
+
+    if job_state.is_terminal:
+        content = (await state.rendered.get((job_id, revision, "job"), render)).content
+    else:
+        content = await state.read(render)
+    return Response(content, headers=headers, media_type="application/json")
 
 
 @router.delete("/{job_id}", status_code=HTTPStatus.NO_CONTENT, responses=CONFLICT, dependencies=[SUBMIT])
@@ -233,28 +267,75 @@ def retry_job(state: State, job_id: JobId, retry: Retry | None = None) -> JobDet
 @router.post(
     "/{job_id}/extend",
     status_code=HTTPStatus.ACCEPTED,
-    responses=CONFLICT,
+    response_model=JobDetail,
+    response_description="the job, which is queued again",
+    responses={200: {"model": Plan, "description": "the price"}, **CONFLICT},
     dependencies=[SUBMIT],
     openapi_extra=SPEC_BODY,
 )
 def extend_job(
-    state: State, job_id: JobId, document: Annotated[Mapping[str, Any], Depends(_spec_document)]
-) -> JobDetail:
+    state: State,
+    job_id: JobId,
+    document: Annotated[Mapping[str, Any], Depends(_spec_document)],
+    dry_run: Annotated[bool, Query(description="only tell the price; nothing is changed")] = False,
+) -> Response:
     """Train what a larger spec adds to an ended job: denser or wider axes, more seeds, optimizers, tasks.
 
-    The spec replaces the job's, whose cells must all be in it. Name, tags and priority stay those of the job.
+    The spec replaces the job's, whose cells must all be in it. Name, tags and priority stay those of the job. In the
+    price, the cells of which the job has a result count as reused.
     """
     spec = Spec.from_mapping(document, max_cells=state.settings.max_cells)
     job = state.store.job(job_id)
-    require_allowed(job.state, Action.EXTEND)
+    require_extensible(job.state, rerun_of=job.rerun_of)
     problems = extension_problems(spec_of(job), spec)
     if problems:
         raise SpecError(problems)
+    if dry_run:
+        return JSONResponse(_plan(estimate(spec, state.store, state.store.done_keys(job_id))).model_dump())
     kept = {name: job.spec[name] for name in ("name", "tags", "priority")}
-    return _detail(state, state.store.extend(job_id, {**spec.to_dict(), **kept}, spec.n_cells))
+    detail = _detail(state, state.store.extend(job_id, {**spec.to_dict(), **kept}, spec.n_cells))
+    return JSONResponse(detail.model_dump(mode="json"), HTTPStatus.ACCEPTED)
+
+
+@router.post(
+    "/{job_id}/rerun",
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=JobDetail,
+    response_description="the new job",
+    responses={
+        200: {"model": JobDetail, "description": "the job that this Idempotency-Key made before"},
+        **CONFLICT,
+    },
+    dependencies=[SUBMIT],
+)
+def rerun_job(
+    request: Request,
+    state: State,
+    caller: Caller,
+    job_id: JobId,
+    rerun: Rerun | None = None,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Train packs of an ended job again exactly as they were, as a new job.
+
+    The same cells beside each other in the same order, fused or one after another as then, and nothing is reused;
+    `GET /jobs/{job_id}/rerun` of the new job says whether the same came of them.
+    """
+    record_ids = None if rerun is None else rerun.records
+    new = new_rerun(state.store, job_id, record_ids, submitted_by=caller.name)
+    job, is_new = state.store.submit(
+        new,
+        principal=caller.name,
+        idempotency_key=idempotency_key,
+        max_queued=None if caller.is_local else state.settings.max_queued,
+    )
+    return made(request, f"/jobs/{job.id}", _detail(state, job), is_new=is_new, status=HTTPStatus.ACCEPTED)
 
 
 def _detail(state: AppState, job: Job) -> JobDetail:
-    progress = state.store.progress(job.id)
+    return JobDetail(**_values(state, job, state.store.progress(job.id)))
+
+
+def _values(state: AppState, job: Job, progress: Progress) -> dict[str, Any]:
     ownership = state.store.ownership(job.id) if job.state is JobState.RUNNING else None
-    return JobDetail(**detail_values(job, progress, ownership, state.first_missing(job, progress)))
+    return detail_values(job, progress, ownership, state.first_missing(job, progress))

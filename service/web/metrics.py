@@ -136,6 +136,24 @@ class StoreCollector(Collector):
             f"Dispatchers that reported within {ALIVE_WITHIN_S:g} s.",
             value=census.n_dispatchers,
         )
+        pending = GaugeMetricFamily(
+            "rhobust_webhook_deliveries_pending",
+            "Messages to webhooks that are to be sent; tried where that was tried before.",
+            labels=["tried"],
+        )
+        for tried in (False, True):
+            pending.add_metric([str(tried).lower()], census.pending[tried])
+        yield pending
+        yield GaugeMetricFamily(
+            "rhobust_oldest_due_webhook_delivery_age_seconds",
+            "Seconds since the message to a webhook that has waited longest was due; 0 while none is.",
+            value=census.oldest_due_s,
+        )
+        yield GaugeMetricFamily(
+            "rhobust_webhook_deliveries_given_up",
+            "Messages to webhooks that were given up in the last 24 hours.",
+            value=census.n_given_up,
+        )
 
     def _current(self) -> Census | None:
         # Only the first reading of all has to be waited for: afterwards there is something to show.

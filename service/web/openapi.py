@@ -30,9 +30,12 @@ WRITES = frozenset({"post", "put", "patch", "delete"})
 NAMES = {"MissingShape": "JobMissing", "MissingCellShape": "JobMissingCell", "ProblemDocument": "Problem"}
 TAGS = {
     "jobs": "submit, list, follow, steer, delete",
-    "results": "records, robustness tables, surfaces, figures",
+    "results": "records, robustness tables, surfaces, figures, what came of reruns",
+    "alerts": "what has become worse in the runs of schedules, and who knows of it",
+    "baselines": "completed jobs under names, and what changed since",
     "catalogue": "what a spec may name, and what a table tells",
-    "webhooks": "who is told of the end of a job; for administrators",
+    "schedules": "what is run again and again, and what became of it",
+    "webhooks": "who is told of ends of jobs, alerts and runs that failed; for administrators",
     "keys": "who may call; for administrators",
     "server": "health, metrics, version; open to everybody",
 }
@@ -42,7 +45,8 @@ ERRORS = {
     HTTPStatus.FORBIDDEN: "the key's scope does not allow this, or another site's page sent it",
     HTTPStatus.NOT_FOUND: "it is not there",
     HTTPStatus.NOT_ACCEPTABLE: "none of the formats is one that Accept allows",
-    HTTPStatus.CONFLICT: "the state of the job does not allow this",
+    HTTPStatus.CONFLICT: "something does not allow this: the state of the job, a baseline that names it, a name that "
+    "is taken, a run under way, or that the alert is closed",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than 1 MiB",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "the body is not application/json",
     HTTPStatus.MISDIRECTED_REQUEST: "the server does not answer to this host",
@@ -170,6 +174,7 @@ def _add_errors(method: str, path: str, operation: dict[str, Any]) -> None:
     responses = operation["responses"]
     found = {int(status) for status, response in responses.items() if int(status) >= 400}
     found |= {HTTPStatus.MISDIRECTED_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
+    found.add(HTTPStatus.UNPROCESSABLE_ENTITY)  # of a query that names what the call does not have
     scopes = {scope for one in operation.get("security", ()) for scope in one.get("ApiKey", ())}
     if scopes:
         found |= {HTTPStatus.UNAUTHORIZED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
@@ -177,10 +182,6 @@ def _add_errors(method: str, path: str, operation: dict[str, Any]) -> None:
         found.add(HTTPStatus.FORBIDDEN)
     if "{" in path:
         found.add(HTTPStatus.NOT_FOUND)
-    if operation.get("parameters") or "requestBody" in operation:
-        found.add(HTTPStatus.UNPROCESSABLE_ENTITY)
-    else:
-        responses.pop("422", None)
     if method in WRITES:
         found.add(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
     if "requestBody" in operation and REF + "Spec" not in json.dumps(operation["requestBody"]):
@@ -295,9 +296,11 @@ def _distribute_notes(schema: dict[str, Any]) -> None:
     schema["description"] = lead
     for entry in re.split(r"\n(?=\S)", textwrap.dedent(notes.partition("\n\n")[0])):
         name, _, text = entry.partition(": ")
-        if name in schema["properties"]:
-            text = " ".join(text.split()).replace("None", "null").removesuffix(".")
+        text = " ".join(text.split()).replace("None", "null").removesuffix(".")
+        if name in schema.get("properties", ()):
             schema["properties"][name].setdefault("description", text)
+        elif "enum" in schema:  # whose values have no place of their own
+            schema["description"] += f"\n- {name.lower()}: {text}"
 
 
 def _main() -> None:

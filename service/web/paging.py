@@ -1,15 +1,35 @@
-"""Tokens of pages: opaque to clients, and never a fault whatever is sent as one."""
+"""Pages of lists, and their tokens: opaque to clients, and never a fault whatever is sent as one."""
 
 import base64
 import binascii
 import json
 import math
+from collections.abc import Sequence
+from typing import Annotated, Protocol
 
+from fastapi import Query
 from fastapi.exceptions import RequestValidationError
 
 from service.store import JobOrder, JobPosition
 
 MAX_TOKEN = 2_000
+MAX_PAGE_SIZE = 500
+NEXT_PAGE = "the next_page_token of the page before; without it the first page is meant"
+PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE_SIZE, description="so many items at most")]
+PageToken = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description=NEXT_PAGE)]
+
+
+class Numbered(Protocol):
+    """What has a number by which lists are sorted."""
+
+    @property
+    def seq(self) -> int:
+        """The number."""
+
+
+def next_token(found: Sequence[Numbered], page_size: int) -> str | None:
+    """Return the token of the page behind the first items of what was found; None where there is nothing more."""
+    return str(found[page_size - 1].seq) if len(found) > page_size else None
 
 
 def job_token(position: JobPosition, order: JobOrder) -> str:

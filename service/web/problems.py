@@ -19,13 +19,16 @@ from benchmark import Problem as SpecProblem
 from benchmark.parsing import pointer
 from service.states import IllegalTransitionError
 from service.store import (
+    ConflictError,
     IdempotencyConflictError,
+    InUseError,
     InvalidValueError,
     NotFoundError,
     QueueFullError,
     SchemaError,
     StoreError,
     UnavailableError,
+    UnfitJobError,
 )
 from service.stored_spec import ForgottenNameError
 from service.telemetry import redact
@@ -42,6 +45,9 @@ class Detail(BaseModel):
 
     pointer: str
     detail: str
+    line: int | None = Field(
+        default=None, description="of a text that was sent, counted from 1; null where there is none"
+    )
 
 
 class ProblemDocument(BaseModel):
@@ -72,7 +78,9 @@ def problem(
         title=HTTPStatus(status).phrase,
         status=status,
         detail=redact(detail),
-        errors=[Detail(pointer=redact(error.pointer), detail=redact(error.detail)) for error in errors],
+        errors=[
+            Detail(pointer=redact(error.pointer), detail=redact(error.detail), line=error.line) for error in errors
+        ],
         request_id=getattr(request.state, "request_id", ""),
     )
     return JSONResponse(document.model_dump(), status, headers, media_type=MEDIA_TYPE)
@@ -104,6 +112,9 @@ def install_handlers(app: FastAPI) -> None:
         return problem(request, HTTPStatus.NOT_FOUND, str(error))
 
     @app.exception_handler(IllegalTransitionError)
+    @app.exception_handler(ConflictError)
+    @app.exception_handler(InUseError)
+    @app.exception_handler(UnfitJobError)
     @app.exception_handler(ForgottenNameError)
     def _conflict(request: Request, error: Exception) -> JSONResponse:
         return problem(request, HTTPStatus.CONFLICT, str(error))

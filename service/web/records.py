@@ -1,29 +1,36 @@
 """Calls on records: pages of JSON, and files of all of a job's records, however many there are."""
 
-from collections.abc import AsyncIterator, Iterator
+import json
+from collections.abc import Iterator, Sequence
 from http import HTTPStatus
 from itertools import chain
-from typing import Annotated, Literal
+from threading import Semaphore
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
-from starlette.concurrency import iterate_in_threadpool
+from starlette.types import Receive, Scope, Send
 
 from benchmark import Status
+from benchmark.records import Scalar
+from service.cells import keys_of_cells
 from service.export import csv_pieces, export_schema, parquet_pieces
-from service.store import Job
+from service.store import Job, RecordFilter
 from service.stored_spec import spec_of
 from service.web.access import READ
 from service.web.conditional import headers_of, tag_of, unchanged
-from service.web.jobs import NEXT_PAGE, JobId, PageSize
+from service.web.jobs import JobId
 from service.web.negotiation import files, negotiated
+from service.web.paging import NEXT_PAGE, PageSize
 from service.web.problems import errors
 from service.web.shapes import RecordPage, RecordShape, record_values
-from service.web.state import AppState, State
+from service.web.state import MAX_EXPORTS, AppState, State
 
 FORMATS = {"json": "application/json", "csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
-MAX_EXPORTS, EXPORT_LATER_S = 8, 10  # each holds some ten megabytes of rows
+EXPORT_LATER_S = 10
+AT = r"^[a-z][a-z0-9_]{0,39}=(true|false|-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?)$"
+MAX_AT = 20
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=[READ])
 single_router = APIRouter(prefix="/records", tags=["results"], dependencies=[READ])
 
@@ -37,13 +44,21 @@ single_router = APIRouter(prefix="/records", tags=["results"], dependencies=[REA
         **errors(HTTPStatus.NOT_MODIFIED, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.CONFLICT),
     },
 )
-def list_records(
+async def list_records(
     request: Request,
     state: State,
     job_id: JobId,
     status: Annotated[Status | None, Query(description="of these records alone")] = None,
     optimizer: Annotated[str | None, Query(max_length=200, description="label of an optimizer")] = None,
     task: Annotated[str | None, Query(max_length=200, description="label of a task")] = None,
+    at: Annotated[
+        list[Annotated[str, Query(pattern=AT, max_length=100)]] | None,
+        Query(
+            max_length=MAX_AT,
+            description="hyperparameters of the cells that are meant, in full, such as `rho=0.05`: as the points of a "
+            "surface have them; several hold at once",
+        ),
+    ] = None,
     curves: Annotated[bool, Query(description="whether each record comes with its curve; not in csv")] = False,
     page_size: PageSize = 100,
     page_token: Annotated[str | None, Query(pattern=r"^[0-9a-f]{32}$", description=NEXT_PAGE)] = None,
@@ -54,22 +69,36 @@ def list_records(
 ) -> Response:
     """List the records that a job uses, page by page, or stream all of them as csv or parquet."""
     chosen = negotiated(request, record_format, FORMATS)
-    job = state.store.job(job_id)
-    headers = {"Vary": "Accept"}
-    if job.state.is_terminal:
-        asked = (job.id, job.revision, chosen, status, optimizer, task, curves)
-        tag = tag_of(*asked, *((page_size, page_token) if chosen == "json" else ()))
-        headers = headers_of(tag, vary="Accept")
-        if same := unchanged(request, headers):
-            return same
-    if chosen != "json":
-        return _export(state, job, chosen, headers, status, optimizer, task, curves=curves)
-    found = state.store.parts_of_records(job_id, page_token, page_size + 1, status, optimizer, task, curves=curves)
-    page = found[:page_size]
-    items = [record_values(parts, with_curve=curves) for parts in page]
-    more = len(found) > page_size
-    document = {"items": items, "next_page_token": page[-1]["config_key"] if more else None}
-    return Response(to_json(document, inf_nan_mode="null"), headers=headers, media_type=FORMATS["json"])
+
+    def answer() -> Response:
+        job_state, revision = state.store.standing(job_id)
+        keys = None
+        if at:
+            keys = keys_of_cells(state.store, state.store.job(job_id), _values(at), task=task, optimizer=optimizer)
+        which = RecordFilter(status=status, optimizer=optimizer, task=task, config_keys=keys)
+        headers = {"Vary": "Accept"}
+        if job_state.is_terminal:
+            asked = (job_id, revision, chosen, status, optimizer, task, at, curves)
+            tag = tag_of(*asked, *((page_size, page_token) if chosen == "json" else ()))
+            headers = headers_of(tag, vary="Accept")
+            if same := unchanged(request, headers):
+                return same
+        if chosen != "json":
+            return _export(state, state.store.job(job_id), chosen, headers, which, curves=curves)
+        found = state.store.parts_of_records(job_id, page_token, page_size + 1, which, curves=curves)
+        page = found[:page_size]
+        items = [record_values(parts, with_curve=curves) for parts in page]
+        more = len(found) > page_size
+        document = {"items": items, "next_page_token": page[-1]["config_key"] if more else None}
+        return Response(to_json(document, inf_nan_mode="null"), headers=headers, media_type=FORMATS["json"])
+
+    return await state.read(answer)
+
+
+def _values(at: Sequence[str]) -> dict[str, Scalar]:
+    """Return hyperparameters by name."""
+    pairs = (one.split("=", 1) for one in at)
+    return {name: json.loads(value) for name, value in pairs}
 
 
 @single_router.get("/{record_id}")
@@ -85,9 +114,7 @@ def _export(
     job: Job,
     chosen: str,
     headers: dict[str, str],
-    status: Status | None,
-    optimizer: str | None,
-    task: str | None,
+    which: RecordFilter,
     *,
     curves: bool,
 ) -> Response:
@@ -95,22 +122,30 @@ def _export(
     if chosen == "csv" and curves:
         detail = "a line of csv has no place for curves: ask for parquet or json, or leave curves out."
         raise HTTPException(HTTPStatus.UNPROCESSABLE_ENTITY, detail)
-    if state.n_exports >= MAX_EXPORTS:
-        detail = f"{state.n_exports} files are being sent already; try again later."
+    if not state.exports.acquire(blocking=False):
+        detail = f"{MAX_EXPORTS} files are being sent already; try again later."
         raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": str(EXPORT_LATER_S)})
-    schema = export_schema(spec_of(job), curves=curves)
-    pages = state.store.iter_columns(job.id, status, optimizer, task, curves=curves)
-    whole = chain([first] if (first := next(pages, None)) else [], pages)
-    pieces = csv_pieces(whole, schema) if chosen == "csv" else parquet_pieces(whole, schema)
-    disposition = {"Content-Disposition": f'attachment; filename="{job.id}-records.{chosen}"'}
-    return StreamingResponse(_sent(state, pieces), headers=headers | disposition, media_type=FORMATS[chosen])
-
-
-async def _sent(state: AppState, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield the pieces of a file, counted among those that are being sent; a thread is held while one is made."""
-    state.n_exports += 1
     try:
-        async for piece in iterate_in_threadpool(pieces):
-            yield piece
-    finally:
-        state.n_exports -= 1
+        schema = export_schema(spec_of(job), curves=curves)
+        pages = state.store.iter_columns(job.id, which, curves=curves)
+        whole = chain([first] if (first := next(pages, None)) else [], pages)
+        pieces = csv_pieces(whole, schema) if chosen == "csv" else parquet_pieces(whole, schema)
+        disposition = {"Content-Disposition": f'attachment; filename="{job.id}-records.{chosen}"'}
+        return _FileResponse(state.exports, pieces, headers=headers | disposition, media_type=FORMATS[chosen])
+    except BaseException:
+        state.exports.release()
+        raise
+
+
+class _FileResponse(StreamingResponse):
+    """A file that is one of those that are being sent until it has ended, however that was."""
+
+    def __init__(self, exports: Semaphore, pieces: Iterator[bytes], **options: Any) -> None:
+        super().__init__(pieces, **options)
+        self._exports = exports
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._exports.release()

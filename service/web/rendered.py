@@ -3,13 +3,17 @@
 import asyncio
 import hashlib
 import json
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from anyio import CapacityLimiter, to_thread
 
+from service.web.kept import KeptFiles
+
 MAX_KEPT_BYTES = 64 * 1024**2
+LONG_S = 0.2  # what took so long is kept in a file as well
 MAX_COMPUTING = 2  # more at once would only hold threads that short requests need
 
 
@@ -34,15 +38,21 @@ class RenderedCache:
     """Representations by key, the least used of which go first. Belongs to one event loop.
 
     Args:
-        max_bytes: of all that are kept together.
+        files: where what took long is kept when this process has ended; nowhere if None.
+        max_bytes: of all that are kept in memory together.
     """
 
-    def __init__(self, max_bytes: int = MAX_KEPT_BYTES) -> None:
+    def __init__(self, files: KeptFiles | None = None, max_bytes: int = MAX_KEPT_BYTES) -> None:
+        self._files = files
         self._max_bytes = max_bytes
         self._n_bytes = 0
         self._kept: OrderedDict[Hashable, Rendered] = OrderedDict()
         self._computing: dict[Hashable, asyncio.Task[Rendered]] = {}
         self._limiter = CapacityLimiter(MAX_COMPUTING)
+
+    def __contains__(self, key: Hashable) -> bool:
+        """Whether a representation is kept in memory."""
+        return key in self._kept
 
     async def get(self, key: Hashable, render: Callable[[], bytes], *, keep: bool = True) -> Rendered:
         """Return a representation; whoever asks while it is computed waits for the same one.
@@ -71,7 +81,7 @@ class RenderedCache:
 
     async def _compute(self, key: Hashable, render: Callable[[], bytes], *, keep: bool) -> Rendered:
         try:
-            content = await to_thread.run_sync(render, limiter=self._limiter)
+            content = await to_thread.run_sync(self._content, key, render, keep, limiter=self._limiter)
             rendered = Rendered(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
             if keep and len(content) <= self._max_bytes:
                 self._kept[key] = rendered
@@ -82,3 +92,14 @@ class RenderedCache:
             return rendered
         finally:
             del self._computing[key]
+
+    def _content(self, key: Hashable, render: Callable[[], bytes], keep: bool) -> bytes:
+        if self._files is None or not keep:
+            return render()
+        found = self._files.read(key)
+        if found is None:
+            began = time.perf_counter()
+            found = render()
+            if time.perf_counter() - began >= LONG_S:
+                self._files.write(key, found)
+        return found

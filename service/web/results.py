@@ -1,22 +1,22 @@
 """Calls on results: the robustness table, surfaces and figures."""
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import pandas as pd
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
-from starlette.concurrency import run_in_threadpool
 
 from benchmark import Spec
-from benchmark.figures import FigureData, figure_kind, figure_kinds, figure_of
-from benchmark.frame import results_frame
+from benchmark.figures import Figure, FigureData, figure_kind, figure_kinds, figure_of
 from benchmark.robustness import HeldEqual, RobustnessTable, slices, tuning_curves
 from benchmark.robustness.rendering import render_csv, render_latex, render_markdown, render_parquet
+from benchmark.robustness.rendering.layout import sections
 from benchmark.surface import surfaces
 from benchmark.tables import grid_infos, scorings
-from service.results import job_results, jobs_table
+from service.results import figure_data, jobs_table, joined_jobs
 from service.web.access import READ
 from service.web.answers import PlotlyFigure, RobustnessTableShape, Slices, Surfaces, TuningCurves
 from service.web.conditional import headers_of, unchanged
@@ -38,8 +38,13 @@ TableFormat = Annotated[
     Query(alias="format", description="json: the document; csv and parquet: a row a measure"),
 ]
 tables_router = APIRouter(prefix="/tables", tags=["results"], dependencies=[READ])
+figures_router = APIRouter(prefix="/figures", tags=["results"], dependencies=[READ])
 MAX_JOBS = 20
-IMAGE_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf"}
+FIGURE_TYPES = {"svg": "image/svg+xml", "png": "image/png", "pdf": "application/pdf", "csv": "text/csv"}
+SeveralJobs = Annotated[
+    list[Annotated[str, Query(pattern=JOB_ID)]],
+    Query(min_length=1, max_length=MAX_JOBS, description="ids of the jobs; of a cell in several, the first counts"),
+]
 
 
 def _answers(model: type[BaseModel], content: dict[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
@@ -51,6 +56,12 @@ def _answers(model: type[BaseModel], content: dict[str, Any] | None = None) -> d
 
 
 KINDS = [kind.name for kind in figure_kinds()]
+FigureName = Annotated[str, Path(description="kind of figure; /figures tells more", json_schema_extra={"enum": KINDS})]
+FigureTask = Annotated[str | None, Query(max_length=200, description="label of the task; by default the first, or all")]
+FigureFormat = Annotated[
+    Literal["json", "svg", "png", "pdf", "csv"],
+    Query(alias="format", description="json: for Plotly; csv: what is drawn, a row a cell, a point or a run"),
+]
 TABLE = _answers(RobustnessTableShape, files({name: media_type for name, (media_type, _) in RENDERERS.items()}))
 
 
@@ -67,6 +78,12 @@ async def get_table(
     In a view other than that of the budgets, the runs are read on their way, off their curves; 422 where that would not
     be honest, with the reason and the remedy.
     """
+    rendered = await table_of(state, job_id, table_format, view)
+    return _table(request, rendered, table_format, f"{job_id}-table")
+
+
+async def table_of(state: AppState, job_id: str, table_format: str = "json", view: HeldEqual | None = None) -> Rendered:
+    """Return the table of a job, of what is recorded so far."""
     revision = await _revision(state, job_id)
 
     def render() -> bytes:
@@ -74,31 +91,31 @@ async def get_table(
 
     key = (job_id, revision, "table", table_format, view)
     # seconds are those of measurements, which go on without the job
-    rendered = await state.rendered.get(key, render, keep=view != "equal_seconds")
-    return _table(request, rendered, table_format, f"{job_id}-table")
+    return await state.rendered.get(key, render, keep=view != "equal_seconds")
 
 
 @tables_router.get("", responses=TABLE | errors(HTTPStatus.NOT_FOUND))
 async def get_table_of_jobs(
     request: Request,
     state: State,
-    job: Annotated[
-        list[Annotated[str, Query(pattern=JOB_ID)]],
-        Query(min_length=1, max_length=MAX_JOBS, description="ids of the jobs; of a cell in several, the first counts"),
-    ],
+    job: SeveralJobs,
     table_format: TableFormat = "json",
+    apart: Annotated[
+        bool, Query(description="whether each job has rows of its own also where optimizers are the same")
+    ] = False,
 ) -> Response:
     """Return one robustness table over several jobs, of what is recorded so far.
 
-    An optimizer with the same label, setting and grid in several jobs is one row; with another setting or grid it is a
-    row for each, `label@job`. Tasks of one label must be the same, and rows are compared over the seeds that all have.
+    An optimizer with the same label, setting and grid in several jobs is one row; with another setting or grid, or
+    apart, it is a row for each, `label@job`. Tasks of one label must be the same, and rows are compared over the seeds
+    that all have.
     """
     revisions = tuple([(one, await _revision(state, one)) for one in job])
 
     def render() -> bytes:
-        return _rendered_table(jobs_table(state.store, job), table_format)
+        return _rendered_table(jobs_table(state.store, job, apart=apart), table_format)
 
-    rendered = await state.rendered.get((revisions, "tables", table_format), render)
+    rendered = await state.rendered.get((revisions, "tables", table_format, apart), render)
     return _table(request, rendered, table_format, "table")
 
 
@@ -141,40 +158,79 @@ async def get_tuning(request: Request, state: State, job_id: JobId) -> Response:
     return await _of_records(request, state, job_id, "curves", found)
 
 
-@router.get("/figures/{name}", responses=_answers(PlotlyFigure, files(IMAGE_TYPES)))
+@router.get("/figures/{name}", responses=_answers(PlotlyFigure, files(FIGURE_TYPES)))
 async def get_figure(
     request: Request,
     state: State,
     job_id: JobId,
-    name: Annotated[str, Path(description="kind of figure; /figures tells more", json_schema_extra={"enum": KINDS})],
-    task: Annotated[
-        str | None, Query(max_length=200, description="label of the task; by default the first, or all")
-    ] = None,
+    name: FigureName,
+    task: FigureTask = None,
     optimizer: Annotated[list[str] | None, Query(max_length=100, description="labels to show; all by default")] = None,
-    image_format: Annotated[
-        Literal["json", "svg", "png", "pdf"], Query(alias="format", description="json: for Plotly")
-    ] = "svg",
+    figure_format: FigureFormat = "svg",
 ) -> Response:
     """Return a figure of a job, of what is recorded so far."""
-    kind = figure_kind(name)
-    optimizers = tuple(optimizer or ())
+    rendered = await figure_of_job(state, job_id, name, task, tuple(optimizer or ()), figure_format)
+    return _figure(request, rendered, figure_format, f"{job_id}-{name}")
+
+
+async def figure_of_job(
+    state: AppState,
+    job_id: str,
+    name: str,
+    task: str | None,
+    optimizers: tuple[str, ...] = (),
+    figure_format: FigureFormat = "json",
+) -> Rendered:
+    """Return a figure of a job, of what is recorded so far."""
+    figure_kind(name)
     revision = await _revision(state, job_id)
 
     def render() -> bytes:
-        results = job_results(state.store, job_id, curves=kind.needs_curves)
-        data = FigureData.of_records(results.spec, results.records)
-        figure = figure_of(data, name, task=task, optimizers=optimizers)
-        return json_bytes(figure.plotly()) if image_format == "json" else figure.image(image_format)
+        data = figure_data(state.store, job_id, state.frame(job_id, revision))
+        return _rendered_figure(figure_of(data, name, task=task, optimizers=optimizers), figure_format)
 
-    rendered = await state.rendered.get((job_id, revision, "figure", name, task, optimizers, image_format), render)
-    if image_format == "json":
-        return _answer(request, rendered, JSON)
-    return _answer(request, rendered, IMAGE_TYPES[image_format], f"{job_id}-{name}.{image_format}")
+    return await state.rendered.get((job_id, revision, "figure", name, task, optimizers, figure_format), render)
+
+
+@figures_router.get("/{name}", responses=_answers(PlotlyFigure, files(FIGURE_TYPES)) | errors(HTTPStatus.NOT_FOUND))
+async def get_figure_of_jobs(
+    request: Request,
+    state: State,
+    name: FigureName,
+    job: SeveralJobs,
+    task: FigureTask = None,
+    optimizer: Annotated[
+        list[str] | None,
+        Query(
+            max_length=100,
+            description="labels of rows to show, all by default; a label without its job means the rows of all jobs",
+        ),
+    ] = None,
+    figure_format: FigureFormat = "svg",
+) -> Response:
+    """Return a figure over several jobs, of what is recorded so far.
+
+    Each job has rows of its own, as in the table of several jobs apart. The map of differences shows each optimizer in
+    the first job less the same in the second, unless rows are named, which are compared with each other. Of figures of
+    curves there are none over several jobs.
+    """
+    figure_kind(name)
+    optimizers = tuple(optimizer or ())
+    revisions = tuple([(one, await _revision(state, one)) for one in job])
+
+    def render() -> bytes:
+        found = joined_jobs(state.store, job)
+        data = FigureData.of_frame(found.frame, found.scorings, found.grids)
+        data = replace(data, pairs=found.pairs(optimizers))
+        return _rendered_figure(figure_of(data, name, task=task, optimizers=found.labels(optimizers)), figure_format)
+
+    rendered = await state.rendered.get((revisions, "figure", name, task, optimizers, figure_format), render)
+    return _figure(request, rendered, figure_format, name)
 
 
 async def _revision(state: AppState, job_id: str) -> int:
     """Return the revision of a job, which grows with every record: what is kept under it is never out of date."""
-    return (await run_in_threadpool(state.store.job, job_id)).revision
+    return (await state.read(state.store.standing, job_id)).revision
 
 
 async def _of_records(
@@ -189,17 +245,30 @@ async def _of_records(
     revision = await _revision(state, job_id)
 
     def render() -> bytes:
-        results = job_results(state.store, job_id)
-        return json_bytes({name: found(results_frame(results.spec, results.records), results.spec)})
+        results = state.frame(job_id, revision)
+        return json_bytes({name: found(results.frame, results.spec)})
 
     return _answer(request, await state.rendered.get((job_id, revision, name, *asked), render), JSON)
 
 
 def _rendered_table(table: RobustnessTable, table_format: str) -> bytes:
     if table_format == "json":
-        return json_bytes(table.to_dict())
+        captions = [{"task": one.task, "caption": one.caption, "notes": one.notes} for one in sections(table)]
+        return json_bytes({**table.to_dict(), "captions": captions})
     rendered = RENDERERS[table_format][1](table)
     return rendered.encode() if isinstance(rendered, str) else rendered
+
+
+def _rendered_figure(figure: Figure, figure_format: FigureFormat) -> bytes:
+    if figure_format == "json":
+        return json_bytes(figure.plotly())
+    return figure.csv().encode() if figure_format == "csv" else figure.image(figure_format)
+
+
+def _figure(request: Request, rendered: Rendered, figure_format: str, name: str) -> Response:
+    if figure_format == "json":
+        return _answer(request, rendered, JSON)
+    return _answer(request, rendered, FIGURE_TYPES[figure_format], f"{name}.{figure_format}")
 
 
 def _table(request: Request, rendered: Rendered, table_format: str, name: str) -> Response:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from benchmark.canonical import finite_or_none
 from benchmark.records import Scalar
 from service.jobs.dispatcher import host_of
-from service.states import JobState, Request
+from service.states import Action, JobState, Request
 from service.store import Dispatcher, Job, Ownership, Progress, StoredRecord
 from service.summary import job_values
 
@@ -45,6 +45,10 @@ class JobShape(BaseModel):
         description="under which its records were made; each task, and each way of training, has its own"
     )
     execution: dict[str, dict[str, str]] = Field(description="fused or sequential, by task and optimizer")
+    rerun_of: str | None = Field(description="the job whose packs it trains again; null for one that repeats none")
+    actions: list[Action] = Field(
+        description="what may be asked of it now, as far as it alone tells: a baseline that names it forbids some"
+    )
     submitted_by: str
     created_at: Time
     started_at: Time

@@ -4,15 +4,16 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field, StrictBool
 
 from service.store import Delivery, DeliveryState, NewWebhook, Webhook
 from service.summary import time_text
 from service.web.access import ADMIN, Caller
-from service.web.jobs import JOB_ID, NEXT_PAGE, IdempotencyKey, PageSize
+from service.web.creation import made
+from service.web.jobs import JOB_ID, IdempotencyKey
+from service.web.paging import PageSize, PageToken, next_token
 from service.web.shapes import Time
 from service.web.state import AppState, State
 from service.webhooks.signing import new_secret
@@ -20,7 +21,6 @@ from service.webhooks.targets import MAX_URL, RefusedTargetError
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], dependencies=[ADMIN])
 WebhookId = Annotated[str, Path(pattern=JOB_ID, description="id of the webhook")]
-PageToken = Annotated[str | None, Query(pattern=r"^[0-9]{1,18}$", description=NEXT_PAGE)]
 
 
 class Event(StrEnum):
@@ -29,6 +29,9 @@ class Event(StrEnum):
     JOB_COMPLETED = "job.completed"
     JOB_FAILED = "job.failed"
     JOB_CANCELLED = "job.cancelled"
+    ALERT_OPENED = "alert.opened"
+    ALERT_CLOSED = "alert.closed"
+    RUN_FAILED = "schedule.run_failed"
 
 
 Url = Annotated[
@@ -131,7 +134,7 @@ class DeliveryPage(BaseModel):
 def create_webhook(
     request: Request, state: State, caller: Caller, creation: WebhookCreation, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Make a webhook: it is told of the ends of jobs from now on."""
+    """Make a webhook: it is told of what happens from now on: ends of jobs, alerts, runs of schedules that fail."""
     _require_permitted(state, creation.url)
     new = NewWebhook(
         url=creation.url,
@@ -142,9 +145,7 @@ def create_webhook(
     )
     webhook, is_new = state.store.create_webhook(new, principal=caller.name, idempotency_key=idempotency_key)
     created = WebhookCreated(**_shape(webhook).model_dump(), secret=webhook.secret)
-    status = HTTPStatus.CREATED if is_new else HTTPStatus.OK
-    place = f"{request.scope.get('root_path', '')}/api/v1/webhooks/{webhook.id}"
-    return JSONResponse(created.model_dump(mode="json"), status, {"Location": place})
+    return made(request, f"/webhooks/{webhook.id}", created, is_new=is_new)
 
 
 @router.get("")
@@ -152,8 +153,7 @@ def list_webhooks(state: State, page_size: PageSize = 50, page_token: PageToken 
     """List the webhooks, oldest first."""
     found = state.store.webhooks(page_size + 1, int(page_token or 0))
     items = [_shape(webhook) for webhook in found[:page_size]]
-    token = str(found[page_size - 1].seq) if len(found) > page_size else None
-    return WebhookPage(items=items, next_page_token=token)
+    return WebhookPage(items=items, next_page_token=next_token(found, page_size))
 
 
 @router.get("/{webhook_id}")
@@ -191,8 +191,7 @@ def list_deliveries(
     """List what was sent to a webhook and what is to be sent, newest first."""
     found = state.store.deliveries(webhook_id, page_size + 1, int(page_token) if page_token else None)
     items = [_delivery_shape(delivery) for delivery in found[:page_size]]
-    token = str(found[page_size - 1].seq) if len(found) > page_size else None
-    return DeliveryPage(items=items, next_page_token=token)
+    return DeliveryPage(items=items, next_page_token=next_token(found, page_size))
 
 
 def _require_permitted(state: AppState, url: str) -> None:

@@ -1,9 +1,11 @@
 """Packages that offer something to us, as an installer would leave them in a folder."""
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal, get_args
 
 import pytest
 
@@ -11,13 +13,15 @@ import benchmark.plugins
 from benchmark.tasks import registry as tasks_registry
 from optimizers import registry as optimizers_registry
 
+Source = Literal["editable", "of a repository", "of an index"]
+SOURCES: tuple[Source, ...] = get_args(Source)
 RULE = """
 from optimizers import rule_info
 
 def turned(seen):
     return [{factor} * g for g in seen.gradients]
 
-TURNED = rule_info("{name}", turned, title="Turned", rho=0.1)
+TURNED = rule_info("{name}", turned, title="Turned", rho=0.1, normalised={normalised})
 """
 
 
@@ -53,11 +57,30 @@ def write_package(
     (notes / "RECORD").write_text("".join(f"{file},,\n" for file in files))
 
 
-def write_rule(folder: Path, name: str = "turned-rule", rule: str = "turned", factor: float = 1.0) -> None:
-    """Write a package with one rule, in a module of the package's name."""
+def write_rule(
+    folder: Path, name: str = "turned-rule", rule: str = "turned", factor: float = 1.0, *, normalised: bool = True
+) -> None:
+    """Write a package with one rule, in a module of the package's name; a factor counts where it is not normalised."""
     module = name.replace("-", "_")
-    text = RULE.format(name=rule, factor=factor)
+    text = RULE.format(name=rule, factor=factor, normalised=normalised)
     write_package(folder, name, {f"{module}.py": text}, optimizers={rule: f"{module}:TURNED"})
+
+
+def write_source(folder: Path, kind: Source, project: Path, commit: str) -> None:
+    """Write what an installer notes of where the package of `write_rule` came from.
+
+    Args:
+        folder: on the path.
+        kind: of the source.
+        project: folder of the source, of an editable install.
+        commit: that is installed, of a repository.
+    """
+    noted: dict[Source, dict[str, object]] = {
+        "editable": {"url": project.as_uri(), "dir_info": {"editable": True}},
+        "of a repository": {"url": "https://example.com/mine.git", "vcs_info": {"vcs": "git", "commit_id": commit}},
+        "of an index": {},
+    }
+    (folder / "turned_rule-1.0.dist-info" / "direct_url.json").write_text(json.dumps(noted[kind]))
 
 
 @contextmanager

@@ -135,6 +135,7 @@ def play(search: Any, n: int) -> list[float]:
     return scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_tpe_comes_near_the_best_and_tries_it_more_often_than_chance(tpe: Any, seed: int) -> None:
     spec = tpe_spec(60, search={"method": "tpe", "n_configurations": 60, "seed": seed})
@@ -207,6 +208,7 @@ def test_values_of_every_kind_are_typed(tpe: Any) -> None:
             search.take(record_of(cell, 0.5))
 
 
+@pytest.mark.slow
 def test_a_space_in_which_nothing_is_new_ends_with_a_sentence(tpe: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = tpe_spec()
     search = search_of(spec)

@@ -107,6 +107,7 @@ def test_how_cells_are_trained_is_part_of_their_fingerprint() -> None:
     assert cell_fingerprint(cell, CPU, "fused").key != cell_fingerprint(cell, CPU).key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [3, 5, 9])
 @pytest.mark.parametrize("execution", ["fused", "sequential"])
 def test_a_cell_that_raises_takes_no_other_with_it(execution: Execution, seed: int) -> None:
@@ -122,6 +123,7 @@ def test_a_cell_that_raises_takes_no_other_with_it(execution: Execution, seed: i
     assert {record.fingerprint for record in records} == {cell_fingerprint(cells[0], CPU, execution).key}
 
 
+@pytest.mark.slow
 def test_one_cell_that_raises_is_found_by_halves(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 

@@ -6,7 +6,7 @@ import pytest
 from benchmark.execution import failed_record, train_cell
 from benchmark.frame import results_frame
 from benchmark.records import PackPlace, Status
-from benchmark.run import Records
+from benchmark.running import Records
 from benchmark.spec import expand
 from benchmark.tables import grid_infos, scorings, spec_table
 from tests.benchmark.toys import CPU, make_spec

@@ -11,7 +11,7 @@ import torch
 from benchmark import Diagnostics, Outcome, PackPlace, RayOptions, Record, Spec, Status, run
 from benchmark.execution import Execution, cell_fingerprint, failed_record, train_cells
 from benchmark.matching import give_up, match
-from benchmark.run import _Memory
+from benchmark.running import _Memory
 from benchmark.seeding import Stream, seeded_torch
 from benchmark.spec import Cell, expand
 from benchmark.tasks import load_task
@@ -105,6 +105,7 @@ def test_the_radius_is_the_mean_length_of_the_partners_perturbations(warmup: flo
         assert 0 < matched.radius < values["rho"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["sequential", "fused"])
 def test_a_control_is_sam_at_that_radius_from_the_first_step(execution: Execution) -> None:
     spec = controlled(optimizers=[{**MSAM, "fixed": {"rho_warmup": 0.5}}])

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark import Spec, SpecError
+from benchmark.documents import parse_json, parse_text
 from benchmark.parsing import (
     MAX_NODES,
     MAX_PROBLEMS,
-    parse_json,
-    parse_text,
     plain_document,
     pointer,
     unknown_name,

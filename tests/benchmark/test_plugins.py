@@ -21,9 +21,10 @@ from benchmark.records import PackPlace
 from benchmark.spec import Cell, expand
 from benchmark.tasks import register_task, task_names
 from optimizers import optimizer_names, register_optimizer, rule_info
-from tests.benchmark.packages import fresh_process, write_package, write_rule
+from tests.benchmark.packages import SOURCES, Source, fresh_process, write_package, write_rule, write_source
 from tests.benchmark.toys import CPU, Toy, document
 
+pytestmark = pytest.mark.slow
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
 EXAMPLE_POINTS: dict[str, Any] = {
     "optimizers": {
@@ -235,6 +236,16 @@ def test_every_file_of_a_package_counts(tmp_path: Path, is_editable: bool) -> No
     assert source(None) == first
     for change in ("mine/rules.py", "mine/deep/part.py", "mine/table.csv", "mine/later.py"):
         assert source(change) != first
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_the_source_of_a_package_is_known_where_its_installer_noted_one(folder: Path, kind: Source) -> None:
+    project, commit = folder / "project", "b" * 40
+    write_rule(folder)
+    write_source(folder, kind, project, commit)
+    (plugin,) = load_plugins(["turned-rule"])
+    assert plugin.project == (project if kind == "editable" else None)
+    assert plugin.commit == (commit if kind == "of a repository" else None)
 
 
 def test_a_worker_loads_packages_itself_and_takes_over_the_rest(folder: Path) -> None:

@@ -18,6 +18,8 @@ from benchmark.training import batches_of, train
 from optimizers import MSAM, SAM
 from tests.benchmark.toys import CPU, document, make_spec
 
+pytestmark = pytest.mark.slow
+
 
 def cells_in(precision: str, **changes: Any) -> list[Cell]:
     budget = {"epochs": 3, "batch_size": 128, **({} if precision == "default" else {"precision": precision})}

@@ -20,6 +20,8 @@ def test_a_local_ray_has_a_token_of_its_own_and_a_cluster_its_operator_s() -> No
     assert len(first["RAY_AUTH_TOKEN"]) >= 32
     assert first["RAY_AUTH_TOKEN"] != second["RAY_AUTH_TOKEN"]
     assert "RAY_AUTH_TOKEN" not in cluster
+    # its driver is known to the other machines by the address of its own, not by that of loopback
+    assert cluster["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "1"
     again = dict(first)
     prepare_ray_environment(RayOptions(), again)
     assert again == first

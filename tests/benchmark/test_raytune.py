@@ -1,18 +1,14 @@
 """A real local Ray, started once for this module."""
 
 import math
-import socket
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
-import torch
 
-from benchmark import BenchmarkError, RayOptions, RayUnavailableError, Record, Spec, Status
+from benchmark import RayOptions, RayUnavailableError, Record, Spec, Status
 from benchmark.adaptive import adaptive_searches
 from benchmark.execution import Execution, cell_fingerprint
 from benchmark.fingerprint import Fingerprint
@@ -59,6 +55,18 @@ class Collected:
         return {record.config_key: str(record.outcome.status) for record in self.records}
 
 
+class Answering:
+    """A session whose nodes give one answer, and which keeps what a pack takes of them."""
+
+    def __init__(self, answer: tuple[str, int]) -> None:
+        self._answer = answer
+        self.asked: list[tuple[float, float]] = []
+
+    def there(self, n_cpus: float, n_gpus: float, function: object, *args: object) -> tuple[str, int]:
+        self.asked.append((n_cpus, n_gpus))
+        return self._answer
+
+
 @pytest.fixture(scope="module")
 def raytune() -> ModuleType:
     prepare_ray_environment(RayOptions())
@@ -69,7 +77,9 @@ def raytune() -> ModuleType:
 
 @pytest.fixture(scope="module")
 def session(raytune: ModuleType) -> Iterator[ModuleType]:
-    with raytune.ray_session(RayOptions(n_cpus=2)):
+    from benchmark import raysession
+
+    with raysession.ray_session(RayOptions(n_cpus=2)):
         yield raytune
 
 
@@ -154,7 +164,7 @@ def tpe_document(faults: Mapping[str, Mapping[str, Any]], n: int = 6, **changes:
 
 
 def search_on(raytune: ModuleType, spec: Spec, sink: Collected, records: Sequence[Record] = (), **changes: Any) -> None:
-    """Train as `benchmark.run.train_missing` does, inside the session."""
+    """Train as `benchmark.running.train_missing` does, inside the session."""
     by_key = {record.config_key: record for record in records}
     missing = [cell for cell in known_cells(spec, by_key) if cell.key not in by_key]
     executions = dict.fromkeys((grid.setting.key for grid in spec.grids), "sequential")
@@ -244,12 +254,6 @@ def test_a_sink_can_end_the_run(session: ModuleType) -> None:
     assert session._runs == {}
 
 
-def test_a_second_session_in_one_process_is_refused_and_harms_nothing(session: ModuleType) -> None:
-    with pytest.raises(RayUnavailableError, match="connected to a Ray already"), session.ray_session(RayOptions()):
-        pass
-    assert session.n_workers(make_spec()) == 2
-
-
 @pytest.mark.parametrize(
     ("resources", "message"),
     [({"cpus_per_pack": 3}, "a pack needs 3 CPUs, but Ray offers 2 in all"), ({"gpus_per_pack": 1}, "needs 1 GPUs")],
@@ -296,30 +300,15 @@ def test_a_pack_takes_a_part_of_a_gpu_by_its_memory(
     raytune: ModuleType, monkeypatch: pytest.MonkeyPatch, asked: Any, n_gpus: int, wanted_bytes: int, gpus: float
 ) -> None:
     monkeypatch.setattr(raytune, "_cluster_resources", lambda: {"CPU": 8.0, "GPU": float(n_gpus)})
-    monkeypatch.setattr(raytune, "device_for", lambda use_gpu: torch.device("cuda"))
-    monkeypatch.setattr(raytune, "free_bytes", lambda device: 80 * 10**9)
     spec = make_spec(resources={"gpus_per_pack": asked})
-    assert raytune.gpus_per_pack(spec, wanted_bytes) == gpus
+    session = Answering(("cuda", 80 * 10**9))
+    assert raytune.sized(session, spec, wanted_bytes) == (gpus, 80 * 10**9)
+    assert session.asked == [(1, raytune.gpus_per_pack(spec))]
     assert gpus == 0 or raytune.n_workers(spec, gpus=gpus) == min(8, n_gpus / gpus)
 
 
-def test_nothing_is_known_of_the_gpus_of_other_machines(raytune: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raytune, "_cluster_resources", lambda: {"CPU": 8.0, "GPU": 4.0})
-    monkeypatch.setattr(raytune, "device_for", lambda use_gpu: CPU)
-    assert raytune.gpus_per_pack(make_spec(), 10**15) == 0.25
-
-
-@pytest.mark.parametrize("address", ["127.0.0.1:{port}", "[::1]:{port}", "localhost:99999"])
-def test_an_address_where_nothing_listens_is_one_clear_error(
-    raytune: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
+def test_a_gpu_that_is_declared_and_not_there_is_not_sized(
+    raytune: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = address.format(port=free.getsockname()[1])
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(raytune.ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(raytune.ray, "shutdown", lambda: None)
-    with pytest.raises(RayUnavailableError, match="cannot reach Ray at"), raytune.ray_session(RayOptions(place)):
-        pass
-    assert list(tmp_path.iterdir()) == []
-    assert issubclass(RayUnavailableError, BenchmarkError)
+    monkeypatch.setattr(raytune, "_cluster_resources", lambda: {"CPU": 8.0, "GPU": 4.0})
+    assert raytune.sized(Answering(("cpu", 10**9)), make_spec(), 10**15) == (0.25, 10**9)

@@ -68,6 +68,7 @@ def test_records_of_a_replay_pair_with_the_others_and_are_never_reused_for_them(
     assert replace(own, replay="") == usual
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["sequential", "fused"])
 def test_both_ways_of_training_begin_a_replay_with_the_same_parameters(execution: Execution) -> None:
     """What comes of it is near to what comes without, and not the same."""

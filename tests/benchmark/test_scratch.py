@@ -9,6 +9,8 @@ import pytest
 
 from benchmark.scratch import MARKER, Scratch, abandoned, scratch_folder
 
+pytestmark = pytest.mark.slow
+
 
 def is_abandoned(path: Path) -> bool:
     with abandoned(path) as answer:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark import Outcome, Spec, TableError
 from benchmark.robustness.rendering import render_markdown
-from benchmark.several import Source, several_table
+from benchmark.several import Source, joined, several_table
 from benchmark.spec import Cell
 from benchmark.tables import spec_table
 from tests.service.filling import completed, failed, records_by_key, small_spec
@@ -174,3 +174,36 @@ def test_searches_are_a_row_for_each_job() -> None:
     table = several_table([source("a", **changes), source("b", **changes)])
     assert [row.optimizer for row in table.rows] == ["sam@a", "sam@b"]
     assert table.missing.count == 2 * 3 * 2
+
+
+def test_apart_each_job_has_rows_of_its_own_with_what_it_recorded_itself() -> None:
+    first, second = source("a", optimizers=only("gd", "sam")), source("b", worse, optimizers=only("sam", "msam"))
+    table = several_table([first, second], apart=True)
+    labels = {row.optimizer for row in table.rows}
+    assert labels == {"gd@a", "gd@b", "sam@a", "sam@b", "msam"}
+    for job in (first, second):
+        own = spec_table(job.spec, job.records).row("digits-mlp", "sam").measures["grid_mean"].raw
+        assert table.row("digits-mlp", f"sam@{job.name}").measures["grid_mean"].raw == own
+    (found,) = (
+        one for one in table.differences if one.measure == "grid_mean" and {one.first, one.second} == {"sam@a", "sam@b"}
+    )
+    assert found.first == "sam@a"
+    assert found.raw == pytest.approx(0.1)
+    assert not any("recorded in several jobs" in note for note in table.notes["digits-mlp"])
+
+
+def test_a_label_without_its_job_stands_for_the_rows_of_all_jobs() -> None:
+    found = joined([source("b"), source("a", optimizers=only("gd", "sam"))], apart=True)
+    assert found.labels(["sam"]) == ("sam@b", "sam@a")
+    assert found.labels(["msam", "sam@a", "sam"]) == ("msam", "sam@a", "sam@b")
+    assert found.labels(["smam"]) == ("smam",), "what is unknown is told by the figure"
+
+
+def test_pairs_are_of_the_same_optimizer_in_two_jobs_unless_rows_are_named() -> None:
+    found = joined([source("b"), source("a", optimizers=only("gd", "sam"))], apart=True)
+    assert set(found.pairs([])) == {("gd@b", "gd@a"), ("sam@b", "sam@a")}
+    assert found.pairs(["sam", "msam2"]) == (("sam@b", "sam@a"),)
+    assert found.pairs(["sam@a", "sam@b"]) == ()
+    assert found.pairs(["msam", "sam"]) == (), "msam is a row"
+    three = joined([source(name, optimizers=only("sam"), gd=False) for name in "abc"], apart=True)
+    assert three.pairs([]) == (("sam@a", "sam@b"), ("sam@a", "sam@c"), ("sam@b", "sam@c"))

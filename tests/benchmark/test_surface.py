@@ -26,11 +26,13 @@ def test_shape_and_values() -> None:
         "mean": pytest.approx(0.8),
         "sd": pytest.approx(np.std([0.9, 0.7], ddof=1)),
         "per_seed": [0.9, 0.7],
+        "status_per_seed": ["completed", "completed"],
         "n_diverged": 0,
         "n_collapsed": 0,
         "n_missing": 0,
     }
     assert (second["per_seed"], second["n_diverged"]) == ([0.8, 0.1], 1)
+    assert second["status_per_seed"] == ["completed", "diverged"]
     assert (third["mean"], third["sd"], third["n_diverged"]) == (pytest.approx(0.1), 0, 2)
     json.dumps(surface, allow_nan=False)
 
@@ -59,6 +61,8 @@ def test_means_are_over_the_seeds_that_have_a_result() -> None:
     first, _, third, _ = surfaces(frame, ACCURACY)[0]["points"]
     assert (first["mean"], first["sd"], first["per_seed"], first["n_missing"]) == (0.7, None, [None, 0.7], 1)
     assert (third["mean"], third["per_seed"], third["n_missing"]) == (None, [None, None], 2)
+    assert first["status_per_seed"] == ["timed_out", "completed"]
+    assert third["status_per_seed"] == ["missing", "missing"]
 
 
 def test_a_loss_stays_in_its_units_and_is_cut_at_the_floor() -> None:

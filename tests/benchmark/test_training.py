@@ -199,6 +199,7 @@ def test_a_cell_leaves_the_global_generator_alone() -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rule", "accuracy"), [("gd", 0.93), ("sam", 0.93), ("msam", 0.93)])
 def test_a_good_cell_learns(rule: str, accuracy: float) -> None:
     task = [{"name": "digits-mlp", "params": {"hidden": 64}}]

@@ -11,7 +11,7 @@ from benchmark import Cost, Diagnostics, Outcome, PackPlace, Record, Spec, Statu
 from benchmark.errors import TableError
 from benchmark.execution import train_cell
 from benchmark.robustness import Reading, RobustnessTable, render_markdown
-from benchmark.run import Records
+from benchmark.running import Records
 from benchmark.seconds import NOTE
 from benchmark.several import Source, several_table
 from benchmark.spec import Cell, expand
@@ -20,6 +20,7 @@ from benchmark.views import budget_view, read_at
 from optimizers import optimizer_info
 from tests.benchmark.toys import CPU, document
 
+pytestmark = pytest.mark.slow
 N_STEPS = 16
 POINTS = (4, 8, 12, 16)
 SCORES = ("val_accuracy", "test_accuracy", "val_loss", "test_loss")

@@ -28,6 +28,7 @@ def test_compiled_half_steps_are_the_half_steps(case: Case) -> None:
     torch.testing.assert_close(eager.vector(), traced.vector(), rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_compiled_model_keeps_its_buffers_in_the_second_pass() -> None:
     torch._dynamo.reset()
     problem = Problem()

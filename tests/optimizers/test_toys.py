@@ -74,6 +74,7 @@ def test_trap_around_a_maximum(a: float, rho: float, width: float) -> None:
             assert (float(theta[0]) < start) == inwards
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("curvature", "rho", "lr"), [(1.0, 0.1, 0.1), (2.0, 0.3, 0.66)])
 def test_two_cycle_at_a_minimum(curvature: float, rho: float, lr: float) -> None:
     amplitude = lr * curvature * rho / (2 - lr * curvature)

@@ -17,11 +17,13 @@ from sqlalchemy import make_url
 
 from service.settings import Settings
 from service.store import Store, upgrade
+from service.store.database import Database
 from service.store.tables import metadata
 from service.telemetry.messages import HANDLER_NAME
 from service.web.app import create_app
 from service.web.state import AppState
 from tests.service.serving import serving_app
+from tests.service.store.clocks import TurnedClock, turned_clock
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -81,7 +83,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def backend(request: pytest.FixtureRequest) -> str:
     """Name of the database that the test runs on; a test can parametrise it to run on one alone."""
     return str(request.param)
@@ -126,6 +128,15 @@ def store(database_url: str) -> Iterator[Store]:
     """An open store without any job."""
     with Store.open(database_url) as opened:
         yield opened
+
+
+@pytest.fixture
+def clock_and_store(own_database_url: str) -> Iterator[tuple[TurnedClock, Store]]:
+    """A clock that the test turns, and an open store that goes by it."""
+    database = Database(own_database_url)
+    clock = turned_clock(database, own_database_url)
+    with Store(database) as opened:
+        yield clock, opened
 
 
 @pytest.fixture(scope="session")

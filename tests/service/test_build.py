@@ -1,8 +1,10 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from service.build import build, source_revision
+from service.build import build, revision_at, source_revision
 from service.store.tables import REVISION
 from tests.service.processes import environment, rhobust
 
@@ -55,8 +57,31 @@ def test_what_is_running_is_known() -> None:
     assert all(facts[name] for name in ("version", "python", "torch"))
 
 
+def test_a_folder_within_a_working_copy_knows_its_revision(tmp_path: Path) -> None:
+    write(tmp_path / ".git/HEAD", f"{HASH}\n")
+    inner = tmp_path / "packages/mine"
+    inner.mkdir(parents=True)
+    assert revision_at(inner) == revision_at(tmp_path) == HASH
+    (tmp_path / ".git/HEAD").write_text("")
+    assert revision_at(inner) is None
+
+
 @pytest.mark.slow
 def test_the_command_line_says_which_revision_it_is(tmp_path: Path) -> None:
     said = rhobust("--version", env=environment(tmp_path)).stdout.strip()
     revision = build().revision
     assert said == f"rhobust {build().version}" + (f" ({revision[:12]})" if revision else "")
+
+
+def test_to_say_the_version_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from service.cli import main\n"
+        "sys.argv = ['rhobust', '--version']\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "print(sorted({'torch', 'pandas', 'sqlalchemy', 'typer'} & sys.modules.keys()))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert said[0].startswith("rhobust 0.")
+    assert said[1] == "[]"

@@ -17,7 +17,7 @@ from service.store import Store
 from tests.service.filling import small_spec
 from tests.service.processes import environment, free_port, processes_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 TIMEOUT_S = 120.0
 
 

@@ -176,7 +176,7 @@ def test_a_running_job_is_cancelled_and_retried(client: Client, data_dir: Path) 
 
 @pytest.mark.long
 def test_a_killed_driver_loses_no_record(client: Client, data_dir: Path) -> None:
-    job = client.submit({**SPEC, "name": "killed", "budget": {"epochs": 150}, "space": {"lr": {"values": [0.05]}}})
+    job = client.submit({**SPEC, "name": "killed", "budget": {"epochs": 50}, "space": {"lr": {"values": [0.05]}}})
     until(lambda: job.refresh().progress.completed >= 1, "the first record", JOB_S)
     before = {record.id for record in job.iter_records()}
     (driver,) = driver_sessions(data_dir)
@@ -196,7 +196,7 @@ def test_an_adaptive_search_whose_driver_is_killed_goes_on_from_its_records(clie
         "optimizers": [{"name": "sam", "space": {"rho": {"log": [0.01, 1.0]}}}],
         "space": {"lr": {"log": [0.01, 1.0]}},
         "search": {"method": "tpe", "n_configurations": 6},
-        "budget": {"epochs": 60},
+        "budget": {"epochs": 20},
     }
     job = client.submit(spec)
     until(lambda: job.refresh().progress.completed >= 3, "the first records", JOB_S)

@@ -19,7 +19,7 @@ from service.submission import new_job
 from tests.benchmark.packages import fresh_process
 from tests.service.processes import server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 EXAMPLE = Path(__file__).parents[2] / "examples" / "plugin"
 NAME = "rhobust-example"
 JOB_S = 180.0

@@ -69,7 +69,7 @@ def test_two_jobs_run_at_once_and_nothing_is_left_when_the_parent_ends(tmp_path:
     data_dir, log = tmp_path / "data", tmp_path / "log"
     data_dir.mkdir()
     # long enough to be met at work
-    long = {"budget": {"epochs": 200}, "resources": {"pack": "sequential"}, "reuse": False}
+    long = {"budget": {"epochs": 60}, "resources": {"pack": "sequential"}, "reuse": False}
     with Store.open(f"sqlite:///{data_dir / 'rhobust.db'}", create=True) as store:
         jobs = [submit(store, small_spec(name=name, **long)) for name in ("one", "two")]
         with running("worker", "--jobs", "2", "--cpus", "2", env=environment(data_dir), log=log) as process:

@@ -24,6 +24,7 @@ from service.submission import new_job
 from tests.benchmark.packages import fresh_process, write_package, write_rule
 from tests.service.filling import small_spec
 
+pytestmark = pytest.mark.slow
 SPEC = small_spec(name="turning", optimizers=[{"name": "turned", "fixed": {"rho": 0.1}}])
 PROBLEM_TYPE = "application/problem+json"
 

@@ -86,6 +86,7 @@ def test_the_dispatcher_ends_with_a_server_that_is_killed(tmp_path: Path) -> Non
         until(lambda: processes_of(data_dir) == [], "nothing is left", 10)
 
 
+@pytest.mark.long
 def test_every_role_says_everything_in_the_form_that_was_chosen(tmp_path: Path) -> None:
     """A server with its dispatcher and the driver of a job, whose password and key stand in no line of any."""
     port, data_dir, log = free_port(), tmp_path / "data", tmp_path / "log"

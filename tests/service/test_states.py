@@ -1,6 +1,7 @@
 """The table of transitions is the design's, and its errors say what is allowed."""
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from service.states import (
     Request,
     next_request,
     next_state,
+    offered_actions,
     require_allowed,
 )
 
@@ -31,7 +33,7 @@ def test_every_other_action_is_refused_with_what_is_allowed(state: JobState, act
     if action in TRANSITIONS[state]:
         assert next_state(state, action) is TRANSITIONS[state][action]
         return
-    if action is Action.DELETE and state.is_terminal:
+    if action in (Action.RERUN, Action.DELETE) and state.is_terminal:
         require_allowed(state, action)
         return
     with pytest.raises(IllegalTransitionError, match=f"cannot {action} a job that is {state}: .*; allowed: ") as caught:
@@ -45,7 +47,8 @@ def test_every_other_action_is_refused_with_what_is_allowed(state: JobState, act
         (Q, Action.DELETE, "pause, cancel"),
         (R, Action.DELETE, "pause, cancel"),
         (P, Action.PAUSE, "resume, cancel"),
-        (F, Action.CANCEL, "retry, extend, delete"),
+        (Q, Action.RERUN, "pause, cancel"),
+        (F, Action.CANCEL, "retry, extend, rerun, delete"),
     ],
 )
 def test_people_are_told_what_they_may_ask_and_not_what_dispatchers_do(
@@ -57,9 +60,29 @@ def test_people_are_told_what_they_may_ask_and_not_what_dispatchers_do(
 
 def test_a_completed_job_is_retried_only_for_what_is_missing() -> None:
     assert next_state(C, Action.RETRY, n_missing=1) is Q
-    with pytest.raises(IllegalTransitionError, match=r"every cell has its result; allowed: extend, delete\.$"):
+    with pytest.raises(IllegalTransitionError, match=r"every cell has its result; allowed: extend, rerun, delete\.$"):
         next_state(C, Action.RETRY, n_missing=0)
     assert next_state(F, Action.RETRY, n_missing=0) is Q
+
+
+@pytest.mark.parametrize(
+    ("state", "changes", "offered"),
+    [
+        (Q, {}, "pause, cancel"),
+        (R, {}, "pause, cancel"),
+        (R, {"requested": Request.PREEMPT}, "pause, cancel"),
+        (R, {"requested": Request.PAUSE}, "cancel"),
+        (R, {"requested": Request.CANCEL}, ""),
+        (P, {}, "resume, cancel"),
+        (C, {}, "extend, rerun, delete"),
+        (C, {"n_missing": 2}, "retry, extend, rerun, delete"),
+        (F, {}, "retry, extend, rerun, delete"),
+        (X, {"rerun_of": "another"}, "retry, rerun, delete"),
+    ],
+)
+def test_what_is_offered_is_what_a_job_may_be_asked(state: JobState, changes: dict[str, Any], offered: str) -> None:
+    given: dict[str, Any] = {"requested": None, "n_missing": 0, "rerun_of": None} | changes
+    assert ", ".join(offered_actions(state, **given)) == offered
 
 
 @pytest.mark.parametrize("state", JobState)

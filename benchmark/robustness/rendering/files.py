@@ -57,16 +57,18 @@ def long_frame(table: RobustnessTable) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(TYPES)).astype(TYPES)
 
 
-def render_csv(table: RobustnessTable) -> str:
-    """Return the long form as csv.
+def csv_of(frame: pd.DataFrame) -> str:
+    """Return a frame as csv; texts that a spreadsheet would take for a formula get a leading apostrophe."""
+    shown = frame.copy()
+    for name in frame:
+        if pd.api.types.is_string_dtype(frame[name]):
+            shown[name] = frame[name].map(csv_text, na_action="ignore")
+    return str(shown.to_csv(index=False, lineterminator="\n"))
 
-    Texts that a spreadsheet would take for a formula get a leading apostrophe.
-    """
-    frame = long_frame(table)
-    for name, kind in TYPES.items():
-        if kind == "str":
-            frame[name] = frame[name].map(csv_text, na_action="ignore")
-    return str(frame.to_csv(index=False, lineterminator="\n"))
+
+def render_csv(table: RobustnessTable) -> str:
+    """Return the long form as csv, as `csv_of` writes it."""
+    return csv_of(long_frame(table))
 
 
 def render_parquet(table: RobustnessTable) -> bytes:

@@ -51,6 +51,7 @@ class Panel:
 class Section:
     """All there is to print about one task."""
 
+    task: str
     panels: tuple[Panel, ...]
     caption: tuple[str, ...]
     notes: tuple[str, ...]
@@ -68,7 +69,7 @@ def sections(table: RobustnessTable) -> Iterator[Section]:
         panels = [_panel(heading, rows, names) for heading, names in zip(headings, shown, strict=True) if names]
         panels[0] = replace(panels[0], ranks=_ranks(rows))
         named = [name for names in shown for name in names]
-        yield Section(tuple(panels), tuple(caption(table, task)), tuple(notes(table, task, named)))
+        yield Section(task.task, tuple(panels), tuple(caption(table, task)), tuple(notes(table, task, named)))
 
 
 def phi_lines(table: RobustnessTable) -> list[str]:

@@ -1,176 +1,117 @@
-// The page of a job: progress, the robustness table, and one heat map an optimizer.
-import { element, get, nDone, ROOT, when } from "./api.js";
+// The page of a job: its head at once, its table when it is there, its figures when somebody looks at them.
+import { get, ROOT } from "./api.js";
+import { byId, say, sayLoaded } from "./dom.js";
+import { cellDialog } from "./cell.js";
+import { isEnded } from "./format.js";
+import { showFigures } from "./job-figures.js";
+import { showHead } from "./job-head.js";
+import { shortcut } from "./keys.js";
+import { follow } from "./live.js";
+import { showMaps } from "./maps.js";
+import { showTable } from "./robustness.js";
 
-const POLL_MS = 2000;
-const COLUMNS = [
-  ["best", "best"],
-  ["grid_mean", "grid mean"],
-  ["p10", "P10"],
-  ["good_share", "good share"],
-  ["expected_best_4", "best of 4"],
-  ["rho_width_max", "ρ width"],
-  ["diverged_rate", "diverged"],
-  ["collapsed_rate", "collapsed"],
-  ["gradient_evaluations", "gradients"],
-  ["elapsed_s", "seconds"],
-];
-const SHARES = new Set(["good_share", "diverged_rate", "collapsed_rate"]);
-const id = document.getElementById("job").dataset.jobId;
-const message = document.getElementById("message");
+const LATER_MS = 3_000; // between two readings of what takes long while a job runs, and ten times what one takes
+const id = byId("job").dataset.jobId;
+let job = null;
+let live = null;
 let shownRevision = null;
+let isReading = false;
+let isWhole = false; // what an event brings is less than all of a job
+let timer = null;
 
-async function show() {
-  let ended = false;
+async function showJob(changed = null) {
+  const read = changed ?? (await get(`/jobs/${id}`));
+  if (changed === null && read.revision < (job?.revision ?? 0)) {
+    return; // an event came meanwhile
+  }
+  job = read;
+  isWhole = true;
+  sayLoaded();
+  showHead(job, steered);
+}
+
+function steered(changed) {
+  if (changed === null) {
+    location.assign(`${ROOT}/`);
+    return;
+  }
+  showJob(changed).then(() => live?.again()).catch(said);
+}
+
+// Read the results of a new revision; while a job runs not more often than they are worth.
+async function showResults() {
+  if (isReading || timer !== null || job.revision === shownRevision) {
+    return;
+  }
+  isReading = true;
+  const began = performance.now();
   try {
-    const job = await get(`/jobs/${id}`);
-    showProgress(job);
-    showMissing(job.missing);
-    if (job.revision !== shownRevision) {
-      const [table, definitions] = await Promise.all([get(`/jobs/${id}/table`), get("/measures")]);
-      showTables(table, definitions);
-      await showMaps(table.tasks);
-      shownRevision = job.revision;
+    if (!isWhole) {
+      await showJob().catch(said);
     }
-    message.textContent = [job.error, ...(await warnings(job))].filter(Boolean).join(" ");
-    ended = ["completed", "failed", "cancelled"].includes(job.state);
+    shownRevision = job.revision;
+    const table = await showTable(job);
+    if (table !== null) {
+      showMaps(job, table);
+      await showFigures(job);
+    }
   } catch (error) {
-    message.textContent = `Cannot show this job: ${error.message}`;
+    said(error);
+  } finally {
+    isReading = false;
   }
-  if (!ended) {
-    setTimeout(show, POLL_MS);
-  }
+  const took = performance.now() - began;
+  timer = setTimeout(() => {
+    timer = null;
+    showResults();
+  }, isEnded(job) ? 0 : Math.max(LATER_MS, 10 * took));
 }
 
-// Say why a job waits when nobody is there to run it.
-async function warnings(job) {
-  if (job.state !== "queued") {
-    return [];
+// Take in an event: it tells the job as a list has it; who runs it, and what is missing, is asked for.
+async function changed(news) {
+  const before = job;
+  job = { ...job, ...news };
+  isWhole = false;
+  showHead(job, steered);
+  const { failed, timed_out: timedOut } = before.progress;
+  const isOther = before.state !== news.state || before.requested !== news.requested || before.attempt !== news.attempt;
+  if (isOther || failed !== news.progress.failed || timedOut !== news.progress.timed_out) {
+    await showJob().catch(said);
   }
-  const response = await fetch(`${ROOT}/readyz`);
-  return response.ok ? (await response.json()).warnings : [];
+  if (isEnded(job)) {
+    clearTimeout(timer);
+    timer = null;
+  }
+  await showResults();
 }
 
-function showProgress(job) {
-  const { progress } = job;
-  const bar = document.getElementById("bar");
-  bar.max = progress.total;
-  bar.value = nDone(progress);
-  document.getElementById("counts").textContent = `${nDone(progress)} of ${progress.total} cells`;
-  const rate = progress.cells_per_s === null ? "–" : `${progress.cells_per_s.toFixed(1)} cells/s`;
-  const left = progress.eta_s === null ? "" : `, about ${Math.ceil(progress.eta_s)} s left`;
-  const facts = {
-    state: job.requested ? `${job.state}, asked to ${job.requested}` : job.state,
-    cells: `${progress.completed} completed (${progress.collapsed} collapsed), ${progress.diverged} diverged, ` +
-      `${progress.timed_out} timed out, ${progress.failed} failed; ${progress.reused} reused`,
-    rate: rate + left,
-    missing: missingText(job.missing),
-    "run by": ownerText(job.owner),
-    attempt: `${job.attempt} (crashes: ${job.crashes} of ${job.max_crashes}` +
-      `${job.retried_after ? `, retried after attempt ${job.retried_after}` : ""})`,
-    submitted: when(job.created_at),
-    ended: when(job.finished_at),
-    fingerprints: job.fingerprints.length > 1 ? `mixed: ${job.fingerprints.join(", ")}` : job.fingerprints.join(""),
+function said(error) {
+  say(error.message, { isError: true });
+}
+
+// Go to a section, and say so in the URL: what stands above it may be still to come.
+function goTo(section, title) {
+  return () => {
+    history.replaceState(null, "", `#${section}`);
+    byId(section).scrollIntoView();
+    byId(title).focus({ preventScroll: true });
   };
-  document.getElementById("facts").replaceChildren(
-    ...Object.entries(facts).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
-  );
 }
 
-function missingText(missing) {
-  const { total, untried, failed, timed_out: timedOut } = missing;
-  return total ? `${total}: ${untried} untried, ${failed} failed, ${timedOut} timed out` : "none";
-}
+shortcut("t", "robustness table", goTo("robustness", "table-title"));
+shortcut("h", "heat maps", goTo("heat-maps", "maps-title"));
+shortcut("f", "other figures", goTo("other-figures", "figures-title"));
+shortcut("l", "log of the driver", () => {
+  byId("log").open = !byId("log").open;
+  byId("log").scrollIntoView({ block: "nearest" });
+});
 
-function ownerText(owner) {
-  if (owner === null) {
-    return "–";
-  }
-  const { heartbeat_age_s: age, lease_left_s: left } = owner;
-  const heartbeat = age === null ? "in the foreground" : `heard of ${Math.round(age)} s ago`;
-  const lease = left > 0 ? `its lease ends in ${Math.round(left)} s` : `its lease ended ${Math.round(-left)} s ago`;
-  return `${owner.id}, ${heartbeat}; ${lease}`;
+cellDialog(id);
+try {
+  await showJob();
+  live = follow(`/jobs/${id}/events`, { job: changed, records: changed, end: changed }, { isOver: (kind) => kind === "end" });
+  await showResults();
+  byId(location.hash.slice(1))?.scrollIntoView();
+} catch (error) {
+  said(error);
 }
-
-// Show the first few cells that were tried without a result.
-function showMissing(missing) {
-  document.getElementById("missing").hidden = missing.first.length === 0;
-  document.getElementById("missing-cells").replaceChildren(
-    ...missing.first.map((cell) => {
-      const point = Object.entries({ ...cell.hyperparameters, seed: cell.seed }).map(([name, value]) => `${name}=${value}`);
-      const texts = [cell.task, cell.optimizer, point.join(" "), cell.status.replace("_", " "), cell.error ?? ""];
-      return element("tr", {}, ...texts.map((text) => element("td", {}, text)));
-    }),
-  );
-}
-
-function showTables(table, definitions) {
-  const titles = Object.fromEntries(definitions.map((measure) => [measure.name, measure.definition]));
-  document.getElementById("tables").replaceChildren(
-    ...table.tasks.map((task) => {
-      const head = COLUMNS.map(([name, title]) => element("th", { scope: "col", title: titles[name] ?? "" }, title));
-      const rows = table.rows.filter((row) => row.task === task.task).map(tableRow);
-      return element(
-        "div",
-        { class: "scroll" },
-        element(
-          "table",
-          {},
-          element("caption", {}, captionOf(task, table)),
-          element("thead", {}, element("tr", {}, element("th", { scope: "col" }, task.task), ...head)),
-          element("tbody", {}, ...rows),
-        ),
-      );
-    }),
-  );
-}
-
-function captionOf(task, table) {
-  const reference = task.y_ref === null ? "no reference yet" : `1 is ${number(task.y_ref)}`;
-  const incomplete = table.complete ? "" : ` Incomplete: ${table.missing.count} cells have no result.`;
-  return `Scores are test ${task.metric}, normalised: 0 is ${number(task.floor)} (chance, and what a diverged run scores), ` +
-    `${reference}. Good is within ${task.tolerance} of the reference. ${task.n_seeds} seeds.${incomplete}`;
-}
-
-function tableRow(row) {
-  const name = row.ranked ? row.optimizer : `${row.optimizer} (not ranked)`;
-  const cells = COLUMNS.map(([measure]) => measureCell(row.measures[measure], SHARES.has(measure) ? share : number));
-  return element("tr", {}, element("th", { scope: "row", title: row.grid.reason ?? "" }, name), ...cells);
-}
-
-function measureCell(measure, show) {
-  if (measure === undefined || measure.value === null) {
-    return element("td", { title: measure?.reason ?? "" }, "–");
-  }
-  const isCensored = measure.flags.some((flag) => flag.startsWith("censored"));
-  const text = (isCensored ? "≥ " : "") + show(measure.value);
-  const cell = element("td", measure.flags.includes("leads") ? { class: "leads" } : {}, text);
-  if (measure.raw !== null && measure.raw !== measure.value) {
-    cell.title = `raw ${number(measure.raw)}`;
-  }
-  if (measure.low !== null) {
-    cell.append(element("span", { class: "interval" }, `${number(measure.low)} – ${number(measure.high)}`));
-  }
-  return cell;
-}
-
-function share(value) {
-  return `${(100 * value).toFixed(1)} %`;
-}
-
-function number(value) {
-  if (Math.abs(value) < 5e-4) {
-    return "0";
-  }
-  return Math.abs(value) >= 1000 ? Math.round(value).toLocaleString() : String(Number(value.toPrecision(3)));
-}
-
-async function showMaps(tasks) {
-  const maps = document.getElementById("maps");
-  for (const [index, { task }] of tasks.entries()) {
-    const figure = await get(`/jobs/${id}/figures/heatmap?format=json&task=${encodeURIComponent(task)}`);
-    const place = maps.children[index] ?? maps.appendChild(element("div", { role: "img", "aria-label": `Heat maps of ${task}` }));
-    await Plotly.react(place, figure.data, figure.layout, { responsive: true, displaylogo: false });
-  }
-}
-
-show();

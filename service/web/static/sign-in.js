@@ -8,6 +8,7 @@ const message = document.getElementById("message");
 function goOn() {
   const home = new URL(`${ROOT}/`, location.origin);
   const next = new URL(new URLSearchParams(location.search).get("next") ?? home, home);
+  next.hash ||= location.hash; // where the server led here, the browser kept it
   location.replace(next.origin === location.origin ? next : home);
 }
 

@@ -14,6 +14,7 @@ from scipy import stats
 from benchmark.errors import TableError
 from benchmark.figures import FigureData, figure_of
 from benchmark.figures.difference import DifferenceMap
+from benchmark.figures.plotly_difference import MARK
 from benchmark.robustness import infer_grids
 from benchmark.robustness.intervals import band_of, weights_for
 from benchmark.robustness.scoring import TaskScoring
@@ -196,7 +197,8 @@ class TestDrawn:
         assert maps[0]["z"][0][3] is None
         axis = document["layout"]["coloraxis"]
         assert axis["cmin"] == -axis["cmax"]
-        marked = sum(len(trace["x"]) for trace in document["data"] if trace.get("name") == "first above second")
+        marks = [trace["marker"] | {"n": len(trace["x"])} for trace in document["data"] if trace["type"] == "scatter"]
+        marked = sum(one["n"] for one in marks if (one["symbol"], one["color"]) == ("cross-thin-open", MARK))
         assert marked == sum(int(panel.above.sum()) for panel in figure.prepared.panels)
 
     @pytest.mark.parametrize("value", [0.5, np.nan])

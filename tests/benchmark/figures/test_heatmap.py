@@ -14,6 +14,7 @@ import pytest
 from benchmark.errors import TableError
 from benchmark.figures import prepare_heatmap
 from benchmark.figures.axes import figure_axis
+from benchmark.figures.matplotlib_image import INK
 from benchmark.robustness import TaskScoring, infer_grids
 from benchmark.surface import surfaces
 from tests.benchmark.figures.drawing import image_of, web_of
@@ -175,8 +176,42 @@ class TestPlotly:
 
     def test_a_cell_tells_its_story(self, shown: Surfaces) -> None:
         maps = [trace for trace in web_of(shown, ACCURACY)["data"] if trace["type"] == "heatmap"]
-        assert maps[1]["text"][2][3].endswith("test accuracy 0.1<br>2 of 2 seeds diverged")
-        assert maps[2]["text"][0][3].endswith("no result<br>2 of 2 seeds missing")
+        diverged = "test accuracy 0.1<br>2 of 2 seeds diverged<br>seed 0: 0.1, diverged<br>seed 1: 0.1, diverged"
+        assert maps[1]["text"][2][3].endswith(diverged)
+        missing = "no result<br>2 of 2 seeds missing<br>seed 0: missing<br>seed 1: missing"
+        assert maps[2]["text"][0][3].endswith(missing)
+
+    def test_a_cell_says_which_runs_it_is_of(self, shown: Surfaces) -> None:
+        maps = [trace for trace in web_of(shown, ACCURACY)["data"] if trace["type"] == "heatmap"]
+        assert [trace["meta"] for trace in maps] == [
+            {"task": "digits", "optimizer": optimizer} for optimizer in ("gd", "sam", "msam")
+        ]
+        point = shown[1]["points"][-1]["hyperparameters"]
+        places = dict(one.split("=") for one in maps[1]["customdata"][-1][-1])
+        assert {name: float(value) for name, value in places.items()} == point, "to the last digit"
+        assert [one.split("=")[0] for one in maps[0]["customdata"][0][0]] == ["lr"]
+
+    @pytest.mark.parametrize(("n", "n_told", "n_lines"), [(10, 10, 10), (12, 12, 4), (32, 30, 10)])
+    def test_each_of_many_seeds_is_told_in_few_lines(self, n: int, n_told: int, n_lines: int) -> None:
+        shown = surfaces(frame_of({"sam": noisy_scores(n)["sam"]}), ACCURACY)
+        text = web_of(shown, ACCURACY)["data"][0]["text"][0][0]
+        lines = [line for line in text.split("<br>") if line.startswith("seed ")]
+        told = [one.split(": ") for line in lines for one in line.split(" · ")]
+        assert len(lines) == n_lines
+        scores = shown[0]["points"][0]["per_seed"]
+        assert told == [[f"seed {seed}", f"{score:.4g}"] for seed, score in enumerate(scores[:n_told])]
+        assert text.endswith(f"and {n - n_told} seeds more") == (n > n_told)
+
+    def test_diverged_cells_are_hatched_within_their_borders(self, shown: Surfaces) -> None:
+        figure = web_of(shown, ACCURACY)
+        panel = prepare_heatmap(shown, ACCURACY).panels[1]
+        strokes = [trace for trace in figure["data"] if trace.get("legendgroup") == "diverged" and "line" in trace]
+        hatches = [trace for trace in strokes if trace["xaxis"] == "x2" and trace["line"]["color"] == INK]
+        xs = [x for trace in hatches for x in trace["x"] if x is not None]
+        ys = [y for trace in hatches for y in trace["y"] if y is not None]
+        assert len(xs) == 4 * panel.all_diverged.sum(), "two strokes over each"
+        columns, rows = np.searchsorted(panel.x.edges, xs) - 1, np.searchsorted(panel.y.edges, ys) - 1
+        assert panel.all_diverged[rows, columns].all()
 
     def test_bright_is_better_for_a_loss_too(self) -> None:
         scoring = TaskScoring("digits", "loss", "minimize", 0.1, 2.0)
@@ -185,7 +220,9 @@ class TestPlotly:
 
     def test_labels_are_no_html(self) -> None:
         frame = frame_of({"<a href='x'>": noisy_scores(1)["sam"]})
-        text = json.dumps(web_of(surfaces(frame, ACCURACY), ACCURACY))
+        web = web_of(surfaces(frame, ACCURACY), ACCURACY)
+        assert web["data"][0].pop("meta")["optimizer"] == "<a href='x'>", "for requests; Plotly never shows it"
+        text = json.dumps(web)
         assert "<a" not in text
         assert "&lt;a" in text
 

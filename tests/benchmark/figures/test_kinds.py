@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmark import Records, Spec, TableError
@@ -36,6 +37,7 @@ def test_every_kind_is_drawn_of_records(kind: str) -> None:
     assert figure.image("png", dpi=40).startswith(b"\x89PNG")
     assert set(figure.plotly()) == {"data", "layout"}
     assert "<svg" in figure._repr_svg_()
+    assert len(figure.csv().splitlines()) == len(figure.to_pandas()) + 1 > 1
 
 
 def test_a_figure_is_saved_by_the_ending_of_the_file(data: FigureData, tmp_path: Path) -> None:
@@ -43,7 +45,9 @@ def test_a_figure_is_saved_by_the_ending_of_the_file(data: FigureData, tmp_path:
     for ending, start in (("svg", b"<?xml"), ("png", b"\x89PNG"), ("pdf", b"%PDF")):
         figure.save(tmp_path / f"a.{ending}")
         assert (tmp_path / f"a.{ending}").read_bytes().startswith(start)
-    with pytest.raises(TableError, match=r"must end in .svg, .png, .pdf, but got 'a.gif'"):
+    figure.save(tmp_path / "a.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a.csv"), figure.to_pandas(), check_dtype=False)
+    with pytest.raises(TableError, match=r"must end in .svg, .png, .pdf, .csv, but got 'a.gif'"):
         figure.save(tmp_path / "a.gif")
 
 
@@ -54,6 +58,7 @@ def test_a_figure_is_saved_by_the_ending_of_the_file(data: FigureData, tmp_path:
         ({"name": "heatmap", "task": "digit"}, "unknown task 'digit'; did you mean 'digits'"),
         ({"name": "heatmap", "optimizers": ["smam"]}, "unknown optimizer 'smam'; did you mean"),
         ({"name": "trajectories"}, "trajectories need the records of a spec"),
+        ({"name": "curves"}, "learning curves need records with their curves"),
     ],
 )
 def test_what_there_is_not_is_said(data: FigureData, arguments: dict[str, object], message: str) -> None:

@@ -37,8 +37,11 @@ def surface(
     names = list(places[0])
     columns = {"n_diverged": [0] * len(means), "n_collapsed": [0] * len(means)} | counts
     columns["n_missing"] = [2 if mean is None else 0 for mean in means]
+    statuses = ["missing" if mean is None else "completed" for mean in means]
     points = [
-        {"hyperparameters": dict(place), "mean": mean} | {name: column[number] for name, column in columns.items()}
+        {"hyperparameters": dict(place), "mean": mean, "per_seed": [mean] * 2}
+        | {"status_per_seed": [statuses[number]] * 2}
+        | {name: column[number] for name, column in columns.items()}
         for number, (place, mean) in enumerate(zip(places, means, strict=True))
     ]
     axes = [
@@ -191,9 +194,9 @@ class TestPlotly:
         assert dots["marker"]["color"] == [0.9, 0.6, 0.1, "#ffffff"]
         assert dots["text"][1] == (
             "configuration 2<br>\N{GREEK SMALL LETTER RHO} 0.5<br>learning rate 0.1<br>test accuracy 0.6"
-            "<br>1 of 2 seeds diverged<br>1 of 2 seeds collapsed"
+            "<br>1 of 2 seeds diverged<br>1 of 2 seeds collapsed<br>seed 0: 0.6<br>seed 1: 0.6"
         )
-        assert dots["text"][3].endswith("no result<br>2 of 2 seeds missing")
+        assert "no result<br>2 of 2 seeds missing<br>" in dots["text"][3]
 
     def test_marks_are_where_their_points_are(self) -> None:
         traces = {trace["name"]: trace for trace in web_of([marked()], ACCURACY)["data"] if "name" in trace}

@@ -15,6 +15,7 @@ from benchmark.figures.plotly_sharpness import sharpness_plotly
 from benchmark.figures.sharpness import prepare_sharpness, rank_correlation
 from benchmark.robustness.scoring import TaskScoring
 
+pytestmark = pytest.mark.slow
 SCORING = TaskScoring("digits", "accuracy", "maximize", 0.01, 0.1)
 
 

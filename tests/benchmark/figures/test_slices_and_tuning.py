@@ -14,10 +14,11 @@ from benchmark.figures.plotly_lines import lines_plotly
 from benchmark.figures.slices import prepare_slices
 from benchmark.figures.tuning import prepare_tuning
 from benchmark.robustness import robustness_table
+from benchmark.robustness.curves import tuning_curves
 from benchmark.robustness.marginal import slices
-from benchmark.robustness.tuning_curves import tuning_curves
 from tests.benchmark.robustness.runs import ACCURACY, LRS, RHOS, frame_of, lose, noisy_scores
 
+pytestmark = pytest.mark.slow
 FRAME = frame_of(noisy_scores(5))
 OTHER = ACCURACY.__class__("other", "accuracy", "maximize", 0.05, 0.1)
 

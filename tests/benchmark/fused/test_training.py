@@ -132,6 +132,13 @@ def test_records_are_those_of_the_plain_loop(rule: str, base: str) -> None:
     ("task", "params", "budget", "rates"),
     [
         ("alignment-mfeat", {"hidden": 8, "dim": 4}, {"epochs": 1, "batch_size": 400}, [0.05, 0.1]),
+        pytest.param(
+            "charlm-transformer",
+            {"width": 8, "heads": 2, "depth": 1, "train_share": 0.02},
+            {"epochs": 1, "batch_size": 64},
+            [0.02, 0.1],
+            marks=pytest.mark.slow,
+        ),
         ("digits-cnn", {"norm": "group", "channels": 2}, {"epochs": 1, "batch_size": 256}, [0.02, 0.1]),
         ("mnist1d-cnn", {"channels": 2}, {"epochs": 1, "batch_size": 1000}, [0.02, 0.1]),
         ("parabola", {"dimension": 1}, {"epochs": 12}, [0.02, 0.1]),

@@ -18,9 +18,9 @@ def test_a_rate_needs_so_many_replays(rate: float, needed: int) -> None:
             limits_of([1.0] * (needed - 1), rate)
 
 
-@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, math.nan])
+@pytest.mark.parametrize("rate", [0.0, 5e-324, 1.0, -0.1, math.nan])
 def test_what_is_no_rate_is_refused(rate: float) -> None:
-    with pytest.raises(ComparisonError, match=r"0 < alarm rate < 1 must hold, but got"):
+    with pytest.raises(ComparisonError, match=r"1e-06 <= alarm rate < 1 must hold, but got"):
         limits_of([1.0] * 100, rate)
 
 
@@ -38,8 +38,18 @@ def test_the_limit_is_the_largest_of_nineteen_and_the_second_of_thirty_nine() ->
     assert limits.alarms_expected(365) == pytest.approx(18.25)
 
 
-def test_replays_that_only_improve_leave_no_margin() -> None:
-    assert limits_of([-1.0] * 19).factor == 0.0
+def test_replays_that_hardly_move_leave_what_does_not_matter() -> None:
+    assert limits_of([-1.0] * 19).factor == 1.0
+
+
+def test_one_calibration_of_twenty_keeps_less_than_the_rate_of_all() -> None:
+    """Of one set of replays the rate is random: its 95 % quantile, for one limit of n the root of 5 %."""
+    assert limits_of([0.0] * 19).rate_at_worst == pytest.approx(1 - 0.05 ** (1 / 19))
+    draws = np.random.default_rng(3).random((20_000, 39))
+    kept = 1 - np.sort(draws, axis=1)[:, -2]  # of a uniform statistic: the chance to exceed the limit
+    limits = limits_of([0.0] * 39)
+    assert float(np.quantile(kept, 0.95)) == pytest.approx(limits.rate_at_worst, rel=0.02)
+    assert float(kept.mean()) == pytest.approx(limits.kept_rate, rel=0.02)
 
 
 @pytest.mark.parametrize(("n", "rate"), [(19, 0.05), (39, 0.05), (99, 0.01), (25, 0.1)])
@@ -52,4 +62,4 @@ def test_exchangeable_runs_exceed_the_limit_as_often_as_it_says(n: int, rate: fl
     limit = np.sort(draws[:, :n], axis=1)[:, -kept.rank]
     alarms = float((draws[:, n] > limit).mean())
     assert abs(alarms - kept.kept_rate) < 4 * math.sqrt(kept.kept_rate * (1 - kept.kept_rate) / n_trials)
-    assert limits_of(draws[0, :n].tolist(), rate).factor == max(limit[0], 0.0)
+    assert limits_of(draws[0, :n].tolist(), rate).factor == max(limit[0], 1.0)

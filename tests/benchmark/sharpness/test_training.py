@@ -17,6 +17,7 @@ from benchmark.tasks import load_task
 from benchmark.training import cell_bytes, train
 from tests.benchmark.toys import CPU, document, first_cell
 
+pytestmark = pytest.mark.slow
 COLUMNS = columns_of(MEASURES)
 # what differs by rounding between the two executions differs after a whole run as well; see fused/test_training.py
 WHOLE_RUN = 1e-3

@@ -24,6 +24,18 @@ def test_points_rise_from_end_to_end(kind: str, first: float, ratio: float, n: i
     assert all(round_significant(point) == point for point in points)
 
 
+@given(kind=KINDS, first=st.floats(1e-320, 1e12), width=st.floats(1e-14, 1e-8), n=st.integers(2, 1000))
+def test_an_axis_is_accepted_where_its_points_differ(kind: str, first: float, width: float, n: int) -> None:
+    ends = first, first * (1 + width)
+    points = (Axis.model_construct(log=ends, n=n) if kind == "log" else Axis.model_construct(linear=ends, n=n)).points()
+    try:
+        Axis.model_validate({kind: ends, "n": n})
+    except ValidationError:
+        assert len(set(points)) < n
+    else:
+        assert len(set(points)) == n
+
+
 @given(kind=KINDS, first=POSITIVE, ratio=st.floats(1.001, 1e6), n=st.integers(2, 40))
 def test_a_denser_grid_contains_the_points_of_the_coarser(kind: str, first: float, ratio: float, n: int) -> None:
     coarse, dense = (Axis.model_validate({kind: (first, first * ratio), "n": size}).points() for size in (n, 2 * n - 1))
@@ -72,6 +84,10 @@ def test_points_by_hand(axis: dict[str, Any], points: tuple[float, ...]) -> None
         ({"log": (1, 2), "n": 1}, "n = 1 and low = high go together, but got low=1.0, high=2.0, n=1"),
         ({"log": (1, 1), "n": 2}, "n = 1 and low = high go together"),
         ({"linear": (1, 1 + 1e-11), "n": 100}, "leave no room for n=100"),
+        ({"linear": (-1, -1 + 1e-11), "n": 100}, "leave no room for n=100"),
+        ({"log": (1, 1 + 1e-11), "n": 100}, "leave no room for n=100"),
+        ({"log": (5e-324, 2e-323), "n": 10}, "leave no room for n=10"),
+        ({"linear": (0, 2e-323), "n": 10}, "leave no room for n=10"),
         ({"linear": (math.nan, 1), "n": 2}, "a finite number is needed"),
         ({"linear": (0, math.inf), "n": 2}, "a finite number is needed"),
         ({"values": ()}, "at least one value, but got an empty list"),

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 from benchmark import Spec
@@ -42,7 +43,8 @@ def test_a_spec_may_name_every_key() -> None:
     assert yaml.safe_load(EVERYTHING).keys() == Spec.model_fields.keys() - {"fixed"}
 
 
-def test_the_quickstart_of_the_readme_is_the_file() -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+@pytest.mark.parametrize("page", ["README.md", "docs/spec.md"])
+def test_the_quickstart_of_a_page_is_the_file(page: str) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), flags=re.DOTALL)
     assert yaml.safe_load(blocks[0]) == yaml.safe_load((ROOT / "examples" / "quickstart.yaml").read_text())
     assert Spec.from_text(blocks[0]).n_cells >= 400

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 import benchmark
 from benchmark import Spec, SpecError
-from benchmark.spec import expand
+from benchmark.canonical import round_significant
+from benchmark.spec import axes, expand
 from tests.benchmark.toys import document, make_spec
 
 EXAMPLES = sorted((Path(benchmark.__file__).parents[1] / "examples").glob("*.yaml"))
@@ -299,6 +300,31 @@ def test_too_many_cells_are_refused_with_the_sum() -> None:
     assert spec.n_cells == 24
     with pytest.raises(SpecError, match="n_cells <= 23 must hold"):
         Spec.from_mapping(document(), max_cells=23)
+
+
+def test_the_points_of_too_large_grids_are_not_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    n_rounded = 0
+
+    def counted(value: float) -> float:
+        nonlocal n_rounded
+        n_rounded += 1
+        return round_significant(value)
+
+    monkeypatch.setattr(axes, "round_significant", counted)
+    space = {
+        name: {"linear": [0.1, 0.9], "n": 1000} for name in ("lr", "rho", "momentum", "weight_decay", "rho_warmup")
+    }
+    many = [{"name": "sam", "label": f"o{number}", "space": space} for number in range(100)]
+    with pytest.raises(SpecError, match="n_cells <= 100,000 must hold") as caught:
+        Spec.from_mapping(document(optimizers=many, gd=False))
+    assert "o0 on digits-mlp: 1,000,000,000,000,000 + " in caught.value.problems[0].detail
+    assert n_rounded <= 2 * 5 * 100
+
+
+def test_the_ends_of_too_large_grids_are_checked_all_the_same() -> None:
+    space = {"lr": {"log": [0.1, 1], "n": 1000}, "rho": {"linear": [-1, 1], "n": 1000}}
+    with pytest.raises(SpecError, match=r"/optimizers/0/space/rho/linear/0: .* but got rho=-1.0"):
+        Spec.from_mapping(document(optimizers=sam(**space)))
 
 
 def test_many_entries_are_checked_in_little_time() -> None:

@@ -14,8 +14,8 @@ from torch.nn import functional
 from benchmark.records import Outcome, Status
 from benchmark.seeding import Stream, seeded_torch, torch_generator
 from benchmark.spec import Spec, expand
-from benchmark.tasks import Splits, alignment, retrieval, task_class
-from benchmark.tasks.alignment import AlignmentMfeat
+from benchmark.tasks import Splits, alignment, mfeat, retrieval, task_class
+from benchmark.tasks.mfeat import AlignmentMfeat
 from benchmark.training import train
 from tests.benchmark.toys import CPU
 
@@ -41,7 +41,7 @@ def numbered(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.arange(2000)
     pix, fou = (np.tile(rows[:, None], (1, width)) for width in (240, 76))
     arrays = {"pix": pix, "fou": fou, "labels": (rows // 200).astype(np.uint8)}
-    monkeypatch.setattr(alignment, "package_arrays", lambda _name, _sha256: arrays)
+    monkeypatch.setattr(mfeat, "package_arrays", lambda _name, _sha256: arrays)
     monkeypatch.setattr(alignment, "_standardised", lambda features, _train: features.astype(np.float32))
 
 
@@ -94,7 +94,7 @@ def test_a_constant_feature_is_only_centred(monkeypatch: pytest.MonkeyPatch) -> 
     rows = np.arange(2000)
     pix = np.where(np.arange(240) == 7, 5, np.tile(rows[:, None], (1, 240)))
     arrays = {"pix": pix, "fou": pix[:, :76], "labels": (rows // 200).astype(np.uint8)}
-    monkeypatch.setattr(alignment, "package_arrays", lambda _name, _sha256: arrays)
+    monkeypatch.setattr(mfeat, "package_arrays", lambda _name, _sha256: arrays)
     for view in SMALL.splits(0).test:
         assert view.isfinite().all()
         assert (view[:, 7] == 0).all()

@@ -36,6 +36,7 @@ def test_noise_between_two_classes_turns_labels_over() -> None:
     assert int((clean + noisy == 1).sum()) == round(0.4 * 341)
 
 
+@pytest.mark.slow
 def test_untrained_networks_are_often_good_by_luck() -> None:
     """All measurements grow with malignancy, so a random direction tells much: what has collapsed is found by start."""
     assert 0.85 < np.quantile(TASK.start["accuracy"], 0.99) < 0.95

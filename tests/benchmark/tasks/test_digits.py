@@ -64,6 +64,7 @@ def test_the_cnn_has_the_norm_it_is_asked_for(norm: str, kind: type[nn.Module]) 
     assert DigitsCNN({"norm": norm}).can_fuse is (norm != "batch")
 
 
+@pytest.mark.slow
 def test_scores_of_untrained_networks_are_start() -> None:
     """The untrained network of any seed lies inside `start`, up to the one in a hundred that its percentile leaves."""
     n_outside = 0

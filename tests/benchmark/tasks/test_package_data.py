@@ -11,9 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmark.errors import TaskDataError
-from benchmark.tasks.alignment import FILE, SHA256, AlignmentMfeat
+from benchmark.tasks.mfeat import FILE, SHA256, AlignmentMfeat
 from benchmark.tasks.package_data import package_arrays
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 DATA = ROOT / "benchmark" / "tasks" / "data"
 README = (DATA / "README.md").read_text(encoding="utf-8")

@@ -9,6 +9,8 @@ from service.store import Store
 from tests.service.cli.conftest import Cli
 from tests.service.filling import submit
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_backup_is_restored(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "copy.db"
@@ -19,6 +21,8 @@ def test_a_backup_is_restored(cli: Cli, tmp_path: Path) -> None:
         submit(store)
         refused = cli("db", "restore", file)
         assert (refused.code, "is in use" in refused.err) == (5, True)
+    looked = cli("db", "restore", file, "--dry-run")
+    assert (looked.code, "nothing was changed" in looked.err) == (0, True)
     result = cli("db", "restore", file)
     assert (result.code, result.out) == (0, "")
     assert f"is kept as {tmp_path / 'data' / 'rhobust.db.2'}" in result.err

@@ -15,6 +15,8 @@ from tests.service.cli.conftest import Cli, Result
 from tests.service.filling import small_spec
 from tests.service.processes import free_port
 
+pytestmark = pytest.mark.slow
+
 
 def is_one_clear_line(result: Result, *words: str) -> None:
     assert (result.code, result.out) == (5, "")

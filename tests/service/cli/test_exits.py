@@ -12,7 +12,7 @@ import pytest
 import typer.main
 import yaml
 
-from service.cli import app
+from service.cli.commands import app
 from service.cli.exits import ExitCode, exit_code
 from service.client import Client, Job, RateLimitedError, ServerFaultError
 from service.states import JobState
@@ -32,6 +32,8 @@ ON_JOBS = (
     ("cancel", "x"),
     ("retry", "x"),
     ("extend", "x", SPEC),
+    ("rerun", "x"),
+    ("rerun", "x", "--record", "0" * 32),
     ("delete", "x"),
     ("delete", "x", "--dry-run"),
     ("table", "x"),

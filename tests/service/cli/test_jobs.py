@@ -135,6 +135,12 @@ def test_plot_draws_trajectories(cli: Cli, url: str, store: Store, tmp_path: Pat
     assert b'id="run-' in (tmp_path / "a.svg").read_bytes()
 
 
+def test_plot_writes_what_is_drawn_as_csv(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
+    job = run_made_up(store, submit(store))
+    assert cli("plot", job.id, "-o", tmp_path / "a.csv", "--kind", "curves").code == 0
+    assert (tmp_path / "a.csv").read_text().startswith("panel,line,x_title,x,")
+
+
 def test_plot_draws_sharpness(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
     job = run_made_up(store, submit(store, small_spec(sharpness=["sam"])), curved)
     assert cli("plot", job.id, "-o", tmp_path / "a.svg", "--kind", "sharpness").code == 0
@@ -144,7 +150,7 @@ def test_plot_draws_sharpness(cli: Cli, url: str, store: Store, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("file", "options", "code", "message"),
     [
-        ("a.gif", (), 2, "must end in .svg, .png, .pdf"),
+        ("a.gif", (), 2, "must end in .svg, .png, .pdf, .csv"),
         ("nowhere/a.svg", (), 2, "cannot write"),
         ("a.svg", ("--task", "elsewhere"), 2, "elsewhere"),
         ("a.svg", ("--kind", "sharpness"), 2, "sharpness: [lambda_max]"),
@@ -212,6 +218,11 @@ def test_steering(cli: Cli, url: str, store: Store, tmp_path: Path) -> None:
     assert refused.code == 2
     assert "seed 1, is not in the spec" in refused.err
     file.write_text(json.dumps(small_spec(seeds={"count": 3})))
+    before = store.job(job.id)
+    plan = cli("extend", job.id, str(file), "--dry-run", "-o", "json")
+    assert (plan.code, json.loads(plan.out)["cells"]) == (0, 30)
+    assert "30 cells" in plan.err
+    assert store.job(job.id) == before
     assert "is queued" in cli("extend", job.id, str(file)).err
     cli("cancel", job.id)
     assert cli("delete", job.id).code == 0

@@ -11,6 +11,8 @@ from service.settings import Settings
 from service.store import KeyRefusedError, Store
 from tests.service.cli.conftest import Cli
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_key_is_shown_once_and_let_in(cli: Cli) -> None:
     result = cli("keys", "create", "ann's laptop", "--scope", "read", "--expires", "2w")

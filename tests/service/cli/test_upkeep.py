@@ -12,6 +12,8 @@ from service.store import Job, Store
 from tests.service.cli.conftest import Cli
 from tests.service.filling import run_made_up, small_spec, submit
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def embedded(cli: Cli) -> Iterator[Store]:

@@ -97,9 +97,12 @@ def test_results_come_out_as_table_frame_and_surface(client: Client, store: Stor
     assert isinstance(frame, pd.DataFrame)
     assert (len(frame), set(frame["status"])) == (20, {"completed"})
     assert len(list(job.iter_records(optimizer="sam"))) == 8
+    assert [record.seed for record in job.iter_records(optimizer="sam", at={"lr": 0.1, "rho": 1.0})] != []
+    assert {record.hyperparameters["lr"] for record in job.iter_records(at={"lr": 0.1})} == {0.1}
     assert set(job.surface("validation")["optimizer"]) == {"gd", "sam", "msam"}
     figure = job.figure("difference", optimizers=["msam", "sam"], image_format="png")
     assert figure.startswith(b"\x89PNG")
+    assert job.figure("profiles", image_format="csv").startswith(b"panel,line,")
     assert "completed 20/20" in repr(job)
     assert httpx.get(job.url).status_code == 200
 
@@ -121,10 +124,23 @@ def test_steering(client: Client) -> None:
     assert job.resume().state == "queued"
     assert job.cancel().state == "cancelled"
     assert job.retry({"cell_s": 7}).values["spec"]["limits"]["cell_s"] == 7
-    assert job.cancel().extend(small_spec(seeds={"count": 3})).state == "queued"
+    assert job.cancel().plan_extension(small_spec(seeds={"count": 3})).cells == 30
+    assert job.refresh().state == "cancelled"
+    assert job.extend(small_spec(seeds={"count": 3})).state == "queued"
     assert job.progress.total == 30
     job.cancel().delete()
     assert list(client.jobs()) == []
+
+
+def test_a_job_is_extended_by_what_is_proposed(client: Client, store: Store) -> None:
+    job = client.submit(small_spec())
+    run_made_up(store, store.job(job.id))
+    assert job.refresh().actions == ("extend", "rerun", "delete")
+    assert "space: {rho: {values: [0.1, 1.0]}}" in job.spec_text()
+    assert "refine:rho" in [one["name"] for one in job.extensions()["proposals"]]
+    assert job.extend(job.extensions("seeds", "refine:rho")["spec"]).progress.total == 4 * (2 + 6 + 6)
+    scores = client.scores([job.id])
+    assert scores[0]["rows"] == [], "it is trained again"
 
 
 def test_wait_gives_up_in_time(client: Client) -> None:

@@ -23,6 +23,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     return Settings(data_dir=tmp_path / "data")
 
 
+@pytest.mark.slow
 def test_this_machine_is_well(settings: Settings) -> None:
     findings = list(machine.examine_machine(settings))
     assert [one.check for one in findings] == ["python", "packages", "torch", "ray", "data folder", "disk"]

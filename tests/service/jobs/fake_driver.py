@@ -39,6 +39,10 @@ def main() -> int:
             words.write("digits-mlp with sam must be one that can be trained fused")
             words.close()
             return DriverExit.HOPELESS
+        if job.name == "no data" and job.crashes == 0 and job.attempt == 1:
+            words.write("the emoji must be in /data/emoji, but they have not been built. Run `rhobust build emoji`.")
+            words.close()
+            return DriverExit.NO_DATA
         if job.name == "crash" or (job.name == "crash once" and job.attempt == 1):
             write(0, 5)
             os.kill(os.getpid(), signal.SIGKILL)

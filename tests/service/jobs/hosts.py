@@ -23,9 +23,10 @@ class Host:
         url: of the database.
         folder: to be made, for the log and the data folder.
         driver_module: what its drivers run.
+        changes: of its environment.
     """
 
-    def __init__(self, url: str, folder: Path, driver_module: str = DRIVER_MODULE) -> None:
+    def __init__(self, url: str, folder: Path, driver_module: str = DRIVER_MODULE, **changes: str) -> None:
         folder.mkdir()
         self.data_dir = folder / "data"
         self._driver_module = driver_module
@@ -33,7 +34,7 @@ class Host:
         with self.log.open("ab") as stream:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.service.jobs.short_leases", driver_module],
-                env=environment(self.data_dir, RHOBUST_DATABASE_URL=url),
+                env=environment(self.data_dir, RHOBUST_DATABASE_URL=url, **changes),
                 stdout=stream,
                 stderr=stream,
             )
@@ -76,9 +77,9 @@ class Host:
 
 
 @contextlib.contextmanager
-def host(url: str, folder: Path, driver_module: str = DRIVER_MODULE) -> Iterator[Host]:
+def host(url: str, folder: Path, driver_module: str = DRIVER_MODULE, **changes: str) -> Iterator[Host]:
     """Run a dispatcher beside the test."""
-    opened = Host(url, folder, driver_module)
+    opened = Host(url, folder, driver_module, **changes)
     try:
         yield opened
     finally:

@@ -19,7 +19,7 @@ from tests.service.processes import until
 
 pytestmark = pytest.mark.slow
 FAKE = "tests.service.jobs.fake_driver"
-TIMEOUT_S = 90.0
+TIMEOUT_S = 240.0
 
 
 def make_dispatcher(store: Store, settings: Settings, job: Job, **options: bool) -> Dispatcher:
@@ -116,6 +116,28 @@ def test_a_job_that_asks_for_what_cannot_be_fails_at_once(store: Store, settings
     job = run_to_end(store, settings, submit(store, small_spec(name="hopeless")))
     assert (job.state, job.attempt, job.crashes) == (JobState.FAILED, 1, 0)
     assert job.error == "digits-mlp with sam must be one that can be trained fused"
+
+
+def test_data_that_is_missing_fails_its_job_at_once_and_keeps_no_other_waiting(
+    store: Store, settings: Settings
+) -> None:
+    lacking, other = submit(store, small_spec(name="no data")), submit(store)
+    dispatcher = Dispatcher(store, settings, lease_s=5.0, heartbeat_s=0.5, driver_module=FAKE)
+
+    def tick() -> None:
+        if store.job(other.id).state.is_terminal:
+            dispatcher.stop()
+
+    with giving_up(dispatcher):
+        dispatcher.run(tick)
+    failed = store.job(lacking.id)
+    assert (failed.state, failed.attempt, failed.crashes) == (JobState.FAILED, 1, 0)
+    assert str(failed.error).endswith("Run `rhobust build emoji`.")
+    assert store.job(other.id).state is JobState.COMPLETED
+    assert dispatcher._environment_pause_s == 0
+    assert dispatcher.met_environment_error, "a run in the foreground tells it by its exit code"
+    store.retry(lacking.id)
+    assert run_to_end(store, settings, failed).state is JobState.COMPLETED, "once the data is there"
 
 
 def test_a_machine_without_ray_is_told_and_other_dispatchers_may_try(store: Store, settings: Settings) -> None:

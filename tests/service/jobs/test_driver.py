@@ -5,9 +5,11 @@ import json
 import os
 import time
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 
+from benchmark import TaskDataError
 from service.jobs import driver, patience
 from service.jobs.child import MAX_LAST_WORDS, DriverExit, Orders
 from service.store import Store, StoreError, UnavailableError, complete_url
@@ -44,8 +46,11 @@ def words(monkeypatch: pytest.MonkeyPatch) -> Words:
 
 
 class _Opened:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *_: object) -> None: ...
+    def __enter__(self) -> SimpleNamespace:
+        return SimpleNamespace(job=lambda _: SimpleNamespace(replay=0))
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 def opening(monkeypatch: pytest.MonkeyPatch, *outcomes: Exception | None) -> list[str]:
@@ -109,6 +114,17 @@ def test_a_database_that_stays_away_is_what_the_machine_lacks(monkeypatch: pytes
     opening(monkeypatch, UnavailableError("the database cannot be used: no route to host."))
     assert driver.main() == DriverExit.ENVIRONMENT
     assert words.said == "the database cannot be used: no route to host."
+
+
+def test_data_that_is_missing_is_no_fault_of_the_machine(monkeypatch: pytest.MonkeyPatch, words: Words) -> None:
+    opening(monkeypatch, None)
+
+    def train(*_: object) -> None:
+        raise TaskDataError("the emoji have not been built. Run `rhobust build emoji`.")
+
+    monkeypatch.setattr(driver, "_train", train)
+    assert driver.main() == DriverExit.NO_DATA
+    assert words.said == "the emoji have not been built. Run `rhobust build emoji`."
 
 
 def test_last_words_fit_into_a_pipe_that_nobody_reads_yet(monkeypatch: pytest.MonkeyPatch, words: Words) -> None:

@@ -60,6 +60,7 @@ def test_the_next_time_is_later_than_the_given_one_in_any_zone() -> None:
     assert cron.next_due(datetime(2026, 11, 26, 3, 30, tzinfo=ZoneInfo("Europe/Berlin"))) == at("2026-11-26T03:00")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "Australia/Lord_Howe"])
 def test_every_half_hour_stays_every_half_hour_when_clocks_change(zone: str) -> None:
     found = list(dues(Cron("*/30 * * * *", zone), at("2026-01-01"), at("2026-12-31")))

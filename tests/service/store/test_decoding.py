@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.store.codec import MAX_INTEGER, Number, pack_numbers
-from service.store.decoding import unpack_columns, unpack_rows
+from service.store.decoding import unpack_arrays, unpack_columns, unpack_rows
 from tests.service.store.test_codec import NUMBERS, exactly
 
 
@@ -21,6 +21,8 @@ def test_every_form_stands_beside_every_other() -> None:
     rows: list[list[Number]] = [[number, 0.5] for number in numbers]
     columns = unpack_columns(list(map(pack_numbers, rows)), 2)
     assert [exactly(column) for column in columns] == [exactly(numbers), exactly([0.5] * len(numbers))]
+    arrays = unpack_arrays(list(map(pack_numbers, rows)), 2)
+    assert [exactly(array.tolist()) for array in arrays] == [exactly(list(map(float, numbers))), exactly(columns[1])]
 
 
 def test_of_no_records_there_are_no_numbers() -> None:

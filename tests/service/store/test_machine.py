@@ -98,7 +98,7 @@ def _retry_that_keeps_crashes(patch: pytest.MonkeyPatch) -> None:
 
 
 def _pruned_although_young(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(pruning, "_is_old", lambda _: job.c.state.in_(pruning._ENDED))
+    patch.setattr(pruning, "_is_old", lambda *_: job.c.state.in_(pruning._ENDED))
 
 
 def _links_counted_twice(patch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ MUTANTS: list[Patch] = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("mutate", MUTANTS, ids=lambda mutate: mutate.__name__.strip("_"))
 def test_a_fault_in_the_queue_is_found(sqlite_template: Path, monkeypatch: pytest.MonkeyPatch, mutate: Patch) -> None:
     mutate(monkeypatch)

@@ -5,25 +5,32 @@ import json
 import shutil
 import subprocess
 import sys
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, LargeBinary, MetaData, select, text
+from sqlalchemy import JSON, Column, LargeBinary, MetaData, Uuid, select, text
 
 from service.states import JobState
-from service.store import SchemaError, Store, StoreError, UnavailableError, check, downgrade, upgrade
+from service.store import RecordFilter, SchemaError, Store, StoreError, UnavailableError, check, downgrade, upgrade
 from service.store.codec import FRAMED, pack_unframed, unpack_curve
 from service.store.database import Database
 from service.store.entities import StoredRecord
 from service.store.migrate import MIGRATIONS, _config, known_revisions
 from service.store.tables import REVISION, metadata, record, shape
+from tests.service.store.released import seen as seen_by_release
 from tests.service.store.samples import SETTING, TTL_S, make_record, new_job, queue, running, want, write
 
+pytestmark = pytest.mark.slow
 N_CELLS = 100
 N_AT_ONCE = 3
 ASSETS = Path(__file__).parent / "assets"  # the rows of databases that earlier versions wrote, and what they read there
+RELEASES = sorted(ASSETS.glob("*.*.*.json"))
 OLDER_REVISIONS = sorted(known_revisions() - {REVISION})
 
 
@@ -155,6 +162,34 @@ def test_a_filled_database_goes_to_an_older_revision_and_back(database_url: str,
     check(database_url)
 
 
+def restore(url: str, revision: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Fill an empty database with the rows of an asset, at the revision that wrote them."""
+    upgrade(url, revision)
+    database, reflected = Database(url), MetaData()
+    with database.migrating() as connection:
+        reflected.reflect(connection)
+        for table in reflected.sorted_tables:
+            rows = tables.get(table.name)
+            if rows:
+                readers = {column.name: reader_of(column) for column in table.c}
+                values = [
+                    {key: None if value is None else readers[key](value) for key, value in row.items()} for row in rows
+                ]
+                connection.execute(table.insert(), values)
+    database.close()
+
+
+def reader_of(column: Column[Any]) -> Callable[[Any], Any]:
+    """Return what makes a value of a column of what an asset holds of it."""
+    if isinstance(column.type, LargeBinary):
+        return bytes.fromhex
+    if isinstance(column.type, JSON):
+        return json.loads
+    if isinstance(column.type, Uuid):
+        return uuid.UUID
+    return bool if column.type.python_type is bool else lambda value: value
+
+
 def seen(stored: StoredRecord) -> dict[str, object]:
     """What an asset holds of a record."""
     names = ("job_id", "attempt", "created_at", "seq", "task", "optimizer", "reused")
@@ -163,23 +198,7 @@ def seen(stored: StoredRecord) -> dict[str, object]:
 
 def test_what_revision_0003_wrote_is_all_there(empty_database_url: str) -> None:
     asset = json.loads((ASSETS / "0003.json").read_text())
-    upgrade(empty_database_url, "0003")
-    database, reflected = Database(empty_database_url), MetaData()
-    with database.migrating() as connection:
-        reflected.reflect(connection)
-        for name, rows in asset["tables"].items():
-            table = reflected.tables[name]
-            read = {
-                column.name: bytes.fromhex if isinstance(column.type, LargeBinary) else json.loads
-                for column in table.c
-                if isinstance(column.type, LargeBinary | JSON)
-            } | {column.name: bool for column in table.c if column.type.python_type is bool}
-            values = [
-                {key: value if value is None or key not in read else read[key](value) for key, value in row.items()}
-                for row in rows
-            ]
-            connection.execute(table.insert(), values)
-    database.close()
+    restore(empty_database_url, "0003", asset["tables"])
 
     upgrade(empty_database_url)
 
@@ -187,7 +206,7 @@ def test_what_revision_0003_wrote_is_all_there(empty_database_url: str) -> None:
     with Store.open(empty_database_url) as store:
         for job_id, records in asset["records"].items():
             assert [seen(stored) for stored in store.records(job_id)] == records
-            assert [stored.record.id for stored in store.records(job_id, optimizer="sam-warm")] == [
+            assert [stored.record.id for stored in store.records(job_id, which=RecordFilter(optimizer="sam-warm"))] == [
                 stored["id"] for stored in records if stored["optimizer"] == "sam-warm"
             ]
             progress = store.progress(job_id)
@@ -197,6 +216,30 @@ def test_what_revision_0003_wrote_is_all_there(empty_database_url: str) -> None:
         assert not is_new
         assert keyed.name == "keyed"
         assert set(store.timings([SETTING])) == {SETTING}
+
+
+@pytest.mark.parametrize("release", RELEASES, ids=lambda path: path.stem)
+def test_what_a_release_wrote_is_read_as_it_read_it(empty_database_url: str, release: Path) -> None:
+    asset = json.loads(release.read_text())
+    restore(empty_database_url, asset["revision"], asset["tables"])
+
+    upgrade(empty_database_url)
+
+    check(empty_database_url)
+    with Store.open(empty_database_url) as store:
+        assert json.loads(json.dumps(seen_by_release(store))) == asset["seen"]
+        keyed, is_new = store.submit(new_job("keyed"), idempotency_key="a key")
+        assert (keyed.name, is_new) == ("keyed", False)
+
+
+def test_the_version_that_is_being_made_has_no_other_schema_than_its_asset() -> None:
+    """Once a release is out, its asset stays: a change of the schema is a new version's."""
+    newest = max(RELEASES, key=lambda path: tuple(map(int, path.stem.split("."))))
+    revision = json.loads(newest.read_text())["revision"]
+    assert revision == REVISION or newest.stem != version("rhobust"), (
+        f"the schema is at {REVISION}, that of {newest.name} at {revision}: raise the version and make an asset, or, "
+        "while it is not out, make this one anew"
+    )
 
 
 def test_curves_go_back_in_a_form_that_the_older_revision_reads(database_url: str) -> None:

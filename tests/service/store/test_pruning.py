@@ -150,7 +150,7 @@ def test_old_keys_and_those_of_deleted_jobs_go(store: Store, clock: TurnedClock)
 
 
 def test_space_is_given_back_where_that_is_quick(store: Store, backend: str) -> None:
-    job = ended(store, *range(2000))
+    job = ended(store, *range(4000))
     store.delete(job.id)
     space = store.reclaim()
     if backend == "postgresql":

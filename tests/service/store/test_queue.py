@@ -114,12 +114,15 @@ OWNERS_CALLS: list[Callable[[Store, str, int], object]] = [
     lambda store, job_id, attempt: store.requested(job_id, attempt),
     lambda store, job_id, attempt: store.write_records(job_id, attempt, [], TTL_S),
     lambda store, job_id, attempt: store.set_execution(job_id, attempt, {}),
+    lambda store, job_id, attempt: store.set_probes(job_id, attempt, {}),
     lambda store, job_id, attempt: store.finish(job_id, attempt, JobState.COMPLETED),
     lambda store, job_id, attempt: store.release(job_id, attempt, crashed=True),
 ]
 
 
-@pytest.mark.parametrize("call", OWNERS_CALLS, ids=["renew", "requested", "write", "execution", "finish", "release"])
+@pytest.mark.parametrize(
+    "call", OWNERS_CALLS, ids=["renew", "requested", "write", "execution", "probes", "finish", "release"]
+)
 @pytest.mark.parametrize("end", ["taken over", "finished", "released"])
 def test_a_former_owner_changes_nothing(store: Store, call: Callable[[Store, str, int], object], end: str) -> None:
     queue(store)
@@ -193,6 +196,16 @@ def test_execution_is_kept(store: Store) -> None:
     store.set_execution(job.id, 1, {"digits-mlp": {"sam": "fused"}})
     assert store.job(job.id).execution == {"digits-mlp": {"sam": "fused"}}
     assert store.job(job.id).revision > job.revision
+
+
+def test_what_made_the_records_of_a_job_is_kept_of_its_last_attempt(store: Store) -> None:
+    job = running(store)
+    assert job.made_by is None
+    store.set_execution(job.id, 1, {}, made_by={"torch": "2.13.0", "revision": "4be0c1d"})
+    store.set_execution(job.id, 1, {})
+    assert store.job(job.id).made_by == {"torch": "2.13.0", "revision": "4be0c1d"}
+    store.set_execution(job.id, 1, {}, made_by={"torch": "2.14.0"})
+    assert store.job(job.id).made_by == {"torch": "2.14.0"}
 
 
 def test_the_lowest_running_job_makes_room_for_a_higher_one(store: Store) -> None:

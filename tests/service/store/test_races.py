@@ -46,7 +46,7 @@ def test_no_job_is_claimed_twice(database_url: str, n_jobs: int) -> None:
     claimed = [pair for pairs in race(database_url, drain) for pair in pairs]  # type: ignore[attr-defined]
     assert Counter(claimed) == Counter((job_id, 1) for job_id in submitted)
     with Store.open(database_url) as store:
-        assert store.count_jobs()[JobState.COMPLETED] == n_jobs
+        assert store.census(TTL_S).jobs == {JobState.COMPLETED: n_jobs}
         assert all(len(store.records(job_id)) == 1 for job_id in submitted)
 
 

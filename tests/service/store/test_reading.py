@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from benchmark.records import Status
-from service.store import NotFoundError, Store
+from service.store import NotFoundError, RecordFilter, Store
 from tests.service.store.samples import (
     FINGERPRINT,
     OTHER_FINGERPRINT,
@@ -36,10 +36,13 @@ def test_filters_go_together(store: Store) -> None:
         placed = place(make_record(cell, status), task=task, optimizer=optimizer)
         store.write_records(job.id, job.attempt, placed, TTL_S)
     assert len(store.records(job.id)) == 8
-    assert len(store.records(job.id, task="cifar")) == 4
-    assert len(store.records(job.id, status=Status.DIVERGED, optimizer="sam")) == 2
-    (found,) = store.records(job.id, status=Status.DIVERGED, optimizer="sam", task="cifar")
+    assert len(store.records(job.id, which=RecordFilter(task="cifar"))) == 4
+    assert len(store.records(job.id, which=RecordFilter(status=Status.DIVERGED, optimizer="sam"))) == 2
+    (found,) = store.records(job.id, which=RecordFilter(status=Status.DIVERGED, optimizer="sam", task="cifar"))
     assert (found.task, found.optimizer, found.record.outcome.status) == ("cifar", "sam", Status.DIVERGED)
+    some = RecordFilter(config_keys=(key_of(1), key_of(6), key_of(100)))
+    assert {one.record.config_key for one in store.records(job.id, which=some)} == {key_of(1), key_of(6)}
+    assert store.records(job.id, which=RecordFilter(config_keys=())) == []
 
 
 def test_curves_are_left_out_on_demand(store: Store) -> None:

@@ -90,6 +90,21 @@ def test_a_backup_comes_back_and_what_it_replaces_is_kept(path: Path, copy: Path
         assert len(store.records(store.jobs()[0].id, limit=N_CELLS + 1)) == N_CELLS
 
 
+def test_a_dry_run_changes_nothing_and_refuses_what_a_restore_would(path: Path, copy: Path, tmp_path: Path) -> None:
+    change(path)
+    before = files(path)
+    assert restore(url_of(path), copy, ALIVE_WITHIN_S, dry_run=True) is None
+    assert files(path).keys() == before.keys()
+    assert names(path) == ["a job", "made after the backup"]
+    assert restore(url_of(tmp_path / "elsewhere.db"), copy, ALIVE_WITHIN_S, dry_run=True) is None
+    assert not (tmp_path / "elsewhere.db").exists()
+    with Store.open(url_of(path)), pytest.raises(UnavailableError, match="is in use"):
+        restore(url_of(path), copy, ALIVE_WITHIN_S, dry_run=True)
+    damage(copy)
+    with pytest.raises(StoreError, match="damaged"):
+        restore(url_of(path), copy, ALIVE_WITHIN_S, dry_run=True)
+
+
 def test_a_backup_comes_where_there_is_no_database(path: Path, copy: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere.db"
     assert restore(url_of(elsewhere), copy, ALIVE_WITHIN_S) is None

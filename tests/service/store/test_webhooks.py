@@ -1,14 +1,13 @@
 """Webhooks are kept, told of every end in the transaction of that end, and sent to by one server at a time."""
 
-import contextlib
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 
 from service.states import JobState
 from service.store import (
@@ -29,6 +28,7 @@ from service.store.outbox import MAX_ERROR
 from service.summary import job_values
 from tests.service.store.clocks import TurnedClock
 from tests.service.store.samples import make_record, new_job, queue, running, start, write
+from tests.service.store.torn import TornDatabase
 
 LEASE_S = 10.0
 OTHER_SECRET = "whsec_b3RoZXI="  # noqa: S105  (a test's)
@@ -189,19 +189,6 @@ def test_a_job_that_ends_twice_is_told_twice(store: Store) -> None:
     store.cancel(job.id)
     assert told(store, webhook) == ["job.cancelled"] * 2
     assert len({delivery.id for delivery in store.deliveries(webhook.id)}) == 2
-
-
-class TornDatabase(Database):
-    """A database that fails at the end of the next transaction."""
-
-    torn = False
-
-    @contextlib.contextmanager
-    def write(self) -> Iterator[Connection]:
-        with super().write() as connection:
-            yield connection
-            if self.torn:
-                raise UnavailableError("torn")
 
 
 def test_an_end_and_its_message_are_written_together_or_not_at_all(database_url: str) -> None:

@@ -132,6 +132,7 @@ def test_a_second_set_up_takes_the_place_of_the_first(capsys: pytest.CaptureFixt
     assert [line["message"] for line in lines(capsys)] == ["once"]
 
 
+@pytest.mark.slow
 def test_what_nobody_catches_is_a_message_too(tmp_path: Path) -> None:
     program = """
 import threading, warnings

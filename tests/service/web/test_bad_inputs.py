@@ -2,12 +2,14 @@
 
 import base64
 import json
+import re
 from typing import Any
 
 import httpx
 import pytest
 
 from service.store import Store
+from service.web.openapi import operations
 from tests.service.conftest import BACKENDS
 from tests.service.filling import run_made_up, small_spec, submit
 
@@ -96,6 +98,44 @@ def test_a_bad_parameter_is_refused(web: httpx.Client, job_url: str, path: str, 
     refused(web.get((job_url if path else JOBS) + path, params=params))
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "message"),
+    [
+        (JOBS, {"page_siz": "3"}, "unknown parameter 'page_siz'; did you mean 'page_size'? Known: page_size, page_tok"),
+        (JOBS, {"job_state": "queued"}, "unknown parameter 'job_state'"),
+        ("/records", {"formt": "csv"}, "did you mean 'format'?"),
+        ("/table", {"forma": "md"}, "did you mean 'format'? Known: format, view."),
+        ("", {"x": "1"}, "unknown parameter 'x'. Known: none."),
+        ("/events", {"last": "1"}, "unknown parameter 'last'"),
+        ("/api/v1/optimizers", {"name": "sam"}, "Known: none."),
+        ("/api/v1/keys", {"scope": "read"}, "unknown parameter 'scope'"),
+        ("/healthz", {"deep": "1"}, "unknown parameter 'deep'"),
+        ("/metrics", {"name": "x"}, "unknown parameter 'name'"),
+        (JOBS, {"x" * 5000: "1"}, f"unknown parameter '{'x' * 100}'"),
+        (JOBS, {"\x00": ""}, "unknown parameter"),
+    ],
+)
+def test_an_unknown_parameter_is_refused(
+    web: httpx.Client, job_url: str, path: str, query: dict[str, str], message: str
+) -> None:
+    response = web.get(
+        path if path.startswith("/api") or path in ("/healthz", "/metrics") else job_url + path, params=query
+    )
+    refused(response)
+    (problem,) = response.json()["errors"]
+    assert problem["pointer"].startswith("/query/")
+    assert message in problem["detail"]
+
+
+def test_every_call_refuses_an_unknown_parameter(web: httpx.Client) -> None:
+    for method, path, _ in operations(web.get("/api/v1/openapi.json").json()):
+        filled = re.sub(r"{(record_id)}", "0" * 32, path)
+        filled = re.sub(r"{(key_id|webhook_id)}", "0" * 10, filled)
+        response = web.request(method, re.sub(r"{\w+}", "x", filled), params={"nonsense": "1"}, json={})
+        assert response.status_code == 422, (method, path, response.text)
+        assert "/query/nonsense" in [problem["pointer"] for problem in response.json()["errors"]], (method, path)
+
+
 @pytest.mark.parametrize("text", ["a\x00b", "%", "'", "\\", "\U0001f600"])
 @pytest.mark.parametrize(
     ("path", "name"), [("", "text"), ("", "tag"), ("", "task"), ("", "submitted_by"), ("/records", "optimizer")]
@@ -182,7 +222,13 @@ def test_a_bad_idempotency_key_is_refused(web: httpx.Client, store: Store, key: 
 
 
 @pytest.mark.parametrize(
-    "content", ['{"limits": {"job_s": NaN}}', '{"limits": {"job_s": 1e999}}', '{"limits": "\\u0000"}']
+    "content",
+    [
+        '{"limits": {"job_s": NaN}}',
+        '{"limits": {"job_s": 1e999}}',
+        '{"limits": "\\u0000"}',
+        '{"limit": {"job_s": 1}}',
+    ],
 )
 def test_a_retry_takes_no_limits_that_are_none(web: httpx.Client, job_url: str, content: str) -> None:
     refused(web.post(f"{job_url}/retry", content=content, headers=JSON))

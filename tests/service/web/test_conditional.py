@@ -146,3 +146,10 @@ def test_after_an_upgrade_nothing_is_taken_for_unchanged(monkeypatch: pytest.Mon
     assert conditional.tag_of("job", 7) == before
     monkeypatch.setattr(conditional, "_source", lambda: "another")
     assert conditional.tag_of("job", 7) != before
+
+
+def test_a_browser_asks_again_for_our_scripts_before_it_uses_them(web: httpx.Client) -> None:
+    first = web.get("/static/page.js")
+    again = web.get("/static/page.js", headers={"If-None-Match": first.headers["ETag"]})
+    assert (first.status_code, again.status_code) == (200, 304)
+    assert first.headers["Cache-Control"] == again.headers["Cache-Control"] == "no-cache"

@@ -9,6 +9,8 @@ from service.store import Store, downgrade
 from tests.service.conftest import BACKENDS
 from tests.service.serving import serving
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_dispatcher_is_a_warning_and_one_is_told(web: httpx.Client, store: Store) -> None:

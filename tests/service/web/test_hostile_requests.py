@@ -14,6 +14,7 @@ from service.web.guard import HEADERS, MAX_BODY_BYTES
 from tests.service.conftest import BACKENDS
 from tests.service.filling import small_spec
 
+pytestmark = pytest.mark.slow
 JOBS, KEYS, WEBHOOKS = "/api/v1/jobs", "/api/v1/keys", "/api/v1/webhooks"
 JSON = {"Content-Type": "application/json"}
 MEGABYTES_20 = 20 * 1024**2
@@ -88,7 +89,6 @@ def test_what_a_form_of_another_site_can_send(web: httpx.Client, store: Store, c
     assert store.jobs() == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize(
     "token",
@@ -99,7 +99,6 @@ def test_a_token_of_no_page(web: httpx.Client, token: str) -> None:
         refused(web.get(path, params={"page_token": token}), 422)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("number", ["-1", "NaN", "1e400", str(2**63), "9" * 400])
 def test_numbers_of_keys_and_webhooks(web: httpx.Client, store: Store, number: str) -> None:

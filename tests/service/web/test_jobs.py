@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from benchmark import Spec, TaskDataError
 from service.settings import Settings
 from service.states import JobState
-from service.store import Store
+from service.store import Job, Store
 from service.web.state import AppState
 from tests.service.filling import completed, diverged, failed, mixed, run_made_up, small_spec, submit
 
@@ -246,6 +246,22 @@ def test_a_job_is_extended_by_a_spec_that_holds_its_cells(web: httpx.Client, sto
     assert "cannot extend a job that is queued" in again.json()["detail"]
 
 
+def test_the_price_of_an_extension_changes_nothing(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store, small_spec(reuse=False)))
+    store.report_dispatcher("one", "host", 1, "0.1", {"cpus": 2, "devices": {"cpu": "a"}})
+    url, larger = f"{JOBS}/{job.id}/extend?dry_run=true", small_spec(seeds={"count": 3}, reuse=False)
+    answer = web.post(url, json=larger)
+    assert answer.status_code == 200
+    plan = answer.json()
+    assert (plan["cells"], plan["reused"], plan["packs"]) == (30, 20, 10)
+    refused = web.post(url, json=small_spec(seeds={"count": 1}))
+    assert (refused.status_code, "is not in the spec" in refused.text) == (422, True)
+    assert store.job(job.id) == job
+    store.retry(run_made_up(store, submit(store), n=3, state=JobState.FAILED).id)
+    queued = store.jobs()[0]
+    assert web.post(f"{JOBS}/{queued.id}/extend?dry_run=true", json=larger).status_code == 409
+
+
 def test_retry_of_a_job_with_every_result_is_refused(web: httpx.Client, store: Store) -> None:
     job = run_made_up(store, submit(store))
     response = web.post(f"{JOBS}/{job.id}/retry")
@@ -325,3 +341,69 @@ def test_a_list_of_jobs_asks_for_nothing_that_one_job_needs(
         monkeypatch.setattr(store, name, None)
     (item,) = web.get(JOBS).json()["items"]
     assert not {"spec", "owner", "missing"} & item.keys()
+
+
+def test_a_job_is_trained_again_as_a_new_one(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store))
+    one = store.records(job.id, limit=1)[0].record
+    for body, asked in ((None, 20), ({}, 20), ({"records": [one.id]}, 1)):
+        response = web.post(f"{JOBS}/{job.id}/rerun", json=body)
+        assert response.status_code == 202, response.text
+        made = response.json()
+        assert response.headers["Location"] == f"{JOBS}/{made['id']}"
+        assert (made["state"], made["rerun_of"], made["spec"]["reuse"]) == ("queued", job.id, False)
+        answer = web.get(f"{JOBS}/{made['id']}/rerun").json()
+        assert (answer["state"], answer["verdict"], len(answer["records"])) == ("queued", None, asked)
+    run_made_up(store, store.job(made["id"]))
+    response = web.get(f"{JOBS}/{made['id']}/rerun")
+    answer = response.json()
+    assert (answer["verdict"], answer["reason"], answer["rerun_of"]) == ("identical", None, job.id)
+    assert answer["counts"] == {"identical": 1, "within_noise": 0, "different": 0, "not_compared": 0}
+    (again,) = answer["records"]
+    assert (again["before"], again["config_key"], again["verdict"]) == (one.id, one.config_key, "identical")
+    assert store.record(again["again"]).record.config_key == one.config_key
+    tag = {"If-None-Match": response.headers["ETag"]}
+    assert web.get(f"{JOBS}/{made['id']}/rerun", headers=tag).status_code == 304
+    store.delete(job.id)
+    gone = web.get(f"{JOBS}/{made['id']}/rerun", headers=tag)
+    assert (gone.status_code, gone.json()["records"]) == (200, [])
+    assert gone.json()["reason"] == "1 of the first records are gone: the job that had them was deleted"
+
+
+def test_a_rerun_is_made_once_under_a_key(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store))
+    key = {"Idempotency-Key": "once"}
+    first, second = (web.post(f"{JOBS}/{job.id}/rerun", headers=key) for _ in range(2))
+    assert (first.status_code, second.status_code) == (202, 200)
+    assert first.json()["id"] == second.json()["id"]
+    one = store.records(job.id, limit=1)[0].record.id
+    other = web.post(f"{JOBS}/{job.id}/rerun", json={"records": [one]}, headers=key)
+    assert (other.status_code, len(store.jobs())) == (422, 2)
+
+
+def test_what_cannot_be_trained_again_is_refused_and_nothing_is_stored(web: httpx.Client, store: Store) -> None:
+    waiting = submit(store)
+    mixed_job = run_made_up(store, submit(store), mixed)
+    lost = next(one.record.id for one in store.iter_records(mixed_job.id) if not one.record.outcome.status.is_result)
+    refused: list[tuple[Job, dict[str, Any] | None, int, str]] = [
+        (waiting, None, 409, "cannot rerun a job that is queued"),
+        (mixed_job, {"records": [lost]}, 422, "must be a result"),
+        (mixed_job, {"records": ["0" * 32]}, 422, f"must be one of job {mixed_job.id}"),
+        (mixed_job, {"records": []}, 422, "the request is not valid"),
+        (mixed_job, {"records": ["x"]}, 422, "the request is not valid"),
+        (mixed_job, {"record": []}, 422, "the request is not valid"),
+    ]
+    for job, body, status, detail in refused:
+        response = web.post(f"{JOBS}/{job.id}/rerun", json=body)
+        assert (response.status_code, detail in response.json()["detail"]) == (status, True), response.text
+    assert len(store.jobs()) == 2
+    nothing = web.get(f"{JOBS}/{mixed_job.id}/rerun")
+    assert (nothing.status_code, nothing.json()["detail"]) == (404, f"job {mixed_job.id} trains no other job again.")
+
+
+def test_a_rerun_is_not_extended(web: httpx.Client, store: Store) -> None:
+    job = run_made_up(store, submit(store))
+    again = run_made_up(store, store.job(web.post(f"{JOBS}/{job.id}/rerun").json()["id"]))
+    response = web.post(f"{JOBS}/{again.id}/extend", json=small_spec(seeds={"count": 3}))
+    assert response.status_code == 409
+    assert f"it trains cells of job {job.id} again, and no others" in response.json()["detail"]

@@ -16,6 +16,7 @@ from service.web import logs
 from tests.service.filling import submit
 from tests.service.processes import until
 
+pytestmark = pytest.mark.slow
 HERE = socket.gethostname()
 
 

@@ -59,6 +59,10 @@ def test_a_scrape_has_what_the_store_holds(web: httpx.Client, store: Store) -> N
     assert found["rhobust_oldest_queued_job_age_seconds", labels()] >= 0
     assert found["rhobust_cells_per_second", labels()] == 0
     assert found["rhobust_dispatchers_alive", labels()] == 1
+    assert found["rhobust_webhook_deliveries_pending", labels(tried="false")] == 0
+    assert found["rhobust_webhook_deliveries_pending", labels(tried="true")] == 0
+    assert found["rhobust_oldest_due_webhook_delivery_age_seconds", labels()] == 0
+    assert found["rhobust_webhook_deliveries_given_up", labels()] == 0
 
 
 def test_requests_are_counted_by_method_route_and_status(web: httpx.Client) -> None:

@@ -12,11 +12,14 @@ import pytest
 import schemathesis
 from fastapi import FastAPI
 
+from service.comparing import set_baseline
 from service.keys import Scope, new_key
-from service.store import NewWebhook, Store
+from service.rerunning import new_rerun
+from service.store import NewWebhook, Store, Thresholds
 from service.web.openapi import operations
 from service.webhooks.signing import new_secret
 from tests.service.filling import completed, diverged, landscape_spec, mixed, run_made_up, small_spec, submit, trained
+from tests.service.store.scheduling import add_alert, schedule, start_run
 
 FILE = Path(__file__).parents[3] / "docs" / "openapi.json"
 REF = "#/components/schemas/"
@@ -84,7 +87,7 @@ def test_every_answer_has_a_named_schema_or_is_a_file(document: dict[str, Any]) 
             found = content(response, document)
             assert bool(found) == (status not in ("204", "304")), where
             for media_type, one in found.items():
-                if not media_type.endswith(("json", "event-stream")):
+                if not media_type.endswith(("json", "event-stream", "yaml")):
                     assert one["schema"]["type"] == "string", where
                     continue
                 schema = one["schema"].get("items", one["schema"])
@@ -134,6 +137,8 @@ def paths(store: Store) -> list[str]:
         (landscape_spec(), trained),
     ]
     jobs = [run_made_up(store, submit(store, spec), outcome) for spec, outcome in specs]
+    again, _ = store.submit(new_rerun(store, jobs[2].id))
+    run_made_up(store, again, mixed)
     jobs.append(submit(store, small_spec(name="queued", seeds={"base": 90, "count": 2})))
     store.create_webhook(
         NewWebhook(
@@ -146,15 +151,30 @@ def paths(store: Store) -> list[str]:
     store.test_webhook(hook)
     store.add_key(new_key(), "a key", Scope.READ)
     one = store.records(jobs[0].id, limit=1)[0].record.id
+    nightly = schedule(store, thresholds=Thresholds(factor=2.0, measures=("best",)))
+    run = start_run(store)
+    set_baseline(store, "main", jobs[0].id)
+    add_alert(store._database, run, run, acknowledged=True)
     return [
         "/api/v1/jobs",
+        "/api/v1/alerts",
+        f"/api/v1/alerts/{store.alerts(1)[0].id}",
+        "/api/v1/baselines",
+        "/api/v1/baselines/main",
+        *(f"/api/v1/comparisons?baseline=main&candidate={job.id}" for job in jobs[:2]),
         f"/api/v1/records/{one}",
+        "/api/v1/schedules",
+        *(f"/api/v1/schedules/{nightly.id}{part}" for part in ("", "/history", f"/history/{run.id}")),
         "/api/v1/webhooks",
         f"/api/v1/webhooks/{hook}",
         f"/api/v1/webhooks/{hook}/deliveries",
         "/api/v1/keys",
         *(f"/api/v1/{name}" for name in ("optimizers", "bases", "tasks", "measures", "figures", "schemas/spec.json")),
+        f"/api/v1/jobs/{again.id}/rerun",
         f"/api/v1/tables?job={jobs[0].id}&job={jobs[2].id}",
+        f"/api/v1/figures/heatmap?job={jobs[0].id}&job={jobs[2].id}&format=json",
+        f"/api/v1/scores?{'&'.join(f'job={job.id}' for job in jobs)}",
+        f"/api/v1/jobs/{jobs[1].id}/extensions?choose=refine:lr",
         *("/healthz", "/readyz", "/version"),
         *(f"/api/v1/jobs/{job.id}{part}" for job in jobs for part in OF_JOBS),
     ]
@@ -180,6 +200,7 @@ def template_of(path: str, document: dict[str, Any]) -> str:
     return next((one for one in found if "{" not in one), found[0])
 
 
+@pytest.mark.slow
 def test_what_is_sent_is_what_is_declared_and_nothing_beside(
     web: httpx.Client, store: Store, paths: list[str], document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

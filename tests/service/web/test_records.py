@@ -1,20 +1,26 @@
 """Records over HTTP: pages, and files of all of them."""
 
 import io
+import json
+import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import BoundedSemaphore, Event
 from typing import Any
 
 import httpx
+import numpy as np
 import pandas as pd
 import pytest
 from fastapi import FastAPI
 
-from service.store import NotFoundError, Store
+from benchmark import Diagnostics, PackPlace, Record, Spec
+from service import cells
+from service.store import NotFoundError, PlacedRecord, Store
 from service.store import exporting as store_exporting
-from service.web import records
 from service.web.shapes import RecordPage
-from tests.service.filling import completed, diverged, failed, mixed, run_made_up, submit
+from tests.service.filling import FINGERPRINT, completed, diverged, failed, mixed, run_made_up, small_spec, submit
 from tests.service.processes import until
 
 pytestmark = pytest.mark.slow
@@ -69,6 +75,80 @@ def test_records_are_filtered_and_come_with_curves(web: httpx.Client, job_url: s
     assert len(web.get(f"{job_url}/records", params={"optimizer": "gd"}).json()["items"]) == 4
 
 
+def test_a_point_of_a_surface_leads_to_its_records(web: httpx.Client, job_url: str) -> None:
+    for surface in web.get(f"{job_url}/surface").json()["surfaces"]:
+        for point in surface["points"]:
+            at = [f"{name}={json.dumps(value)}" for name, value in point["hyperparameters"].items()]
+            params = {"task": surface["task"], "optimizer": surface["optimizer"], "at": at}
+            found = web.get(f"{job_url}/records", params=params).json()["items"]
+            by_seed = {record["seed"]: record for record in found}
+            assert sorted(by_seed) == surface["seeds"]
+            for seed, score, status in zip(surface["seeds"], point["per_seed"], point["status_per_seed"], strict=True):
+                assert by_seed[seed]["status"] == status
+                assert by_seed[seed]["metrics"].get("test_accuracy", 0.1) == pytest.approx(score)
+
+
+def test_a_cell_of_a_heat_map_leads_to_its_records(web: httpx.Client, job_url: str) -> None:
+    figure = web.get(f"{job_url}/figures/heatmap", params={"format": "json"}).json()
+    for trace in (one for one in figure["data"] if one["type"] == "heatmap"):
+        rows = zip(trace["customdata"], trace["text"], strict=True)
+        for at, text in (pair for row in rows for pair in zip(*row, strict=True)):
+            found = web.get(f"{job_url}/records", params={**trace["meta"], "at": at}).json()["items"]
+            assert [record["optimizer"] for record in found] == [trace["meta"]["optimizer"]] * 2
+            assert ("diverged" in text) == any(record["status"] == "diverged" for record in found)
+
+
+def test_a_configuration_of_an_adaptive_search_leads_to_its_records(web: httpx.Client, store: Store) -> None:
+    search = {"method": "tpe", "n_configurations": 4}
+    space = {"lr": {"log": [0.01, 0.1]}, "rho": {"log": [0.1, 1.0]}}
+    job = submit(store, small_spec(optimizers=[{"name": "sam"}], space=space, search=search, gd=False))
+    claimed = store.claim("a-dispatcher", 60.0, only=job.id)
+    assert claimed is not None
+    (grid,) = Spec.from_mapping(job.spec).grids
+    chosen = [
+        cell for point in ((0.05, 0.3), (0.02, 0.7)) for cell in grid.cells_of(grid.configuration(point), range(2))
+    ]
+    store.register({grid.setting.key: grid.setting.to_dict()}, {FINGERPRINT: {}})
+    place = PackPlace("pack", 1, 0)
+    placed = [
+        PlacedRecord(
+            Record(cell.key, FINGERPRINT, grid.setting.key, cell.hyperparameters, cell.seed, completed(cell), place),
+            cell.task,
+            cell.optimizer,
+        )
+        for cell in chosen
+    ]
+    store.write_records(job.id, claimed.attempt, placed, 60.0)
+    found = web.get(f"/api/v1/jobs/{job.id}/records", params={"at": "rho=0.7"}).json()["items"]
+    assert {record["hyperparameters"]["lr"] for record in found} == {0.02}
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize(
+    ("at", "n"), [("lr=0.1", 10), (["lr=0.1", "rho=1"], 4), ("lr=1e-1", 10), ("lr=0.2", 0), ("nesterov=false", 20)]
+)
+def test_hyperparameters_name_all_cells_that_have_them(web: httpx.Client, job_url: str, at: Any, n: int) -> None:
+    assert len(web.get(f"{job_url}/records", params={"at": at}).json()["items"]) == n
+    csv = web.get(f"{job_url}/records", params={"at": at, "format": "csv"})
+    assert len(csv.text.splitlines()) == n + 1
+
+
+@pytest.mark.parametrize(
+    ("at", "message"),
+    [("rh=0.1", "unknown hyperparameter 'rh'; did you mean 'rho'?"), ("rho", "not valid"), ("rho=NaN", "not valid")],
+)
+def test_hyperparameters_that_name_nothing_are_refused(web: httpx.Client, job_url: str, at: str, message: str) -> None:
+    response = web.get(f"{job_url}/records", params={"at": at})
+    assert response.status_code == 422
+    assert message in response.json()["detail"]
+
+
+def test_hyperparameters_must_name_few_cells(web: httpx.Client, job_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "MAX_KEYS", 9)
+    response = web.get(f"{job_url}/records", params={"at": "lr=0.1"})
+    assert (response.status_code, "at most 9 cells" in response.json()["detail"]) == (422, True)
+
+
 @pytest.mark.parametrize("curves", [False, True])
 def test_a_page_is_what_its_model_says(web: httpx.Client, store: Store, curves: bool) -> None:
     """Pages are written without their model; what they hold is what the records say, in its shape."""
@@ -81,6 +161,19 @@ def test_a_page_is_what_its_model_says(web: httpx.Client, store: Store, curves: 
     for item, one in zip(answer.json()["items"], stored, strict=True):
         document = one.record.to_dict() | {"task": one.task, "optimizer": one.optimizer, "reused": one.reused}
         assert item == {name: document[name] for name in item} | ({} if curves else {"curve": None})
+
+
+def test_a_number_that_json_has_not_is_null(web: httpx.Client, store: Store) -> None:
+    """Of a norm that is infinite too: JSON has no word for it, and a page is no less JSON for that."""
+
+    def endless(cell: Any) -> Any:
+        return replace(completed(cell), diagnostics=Diagnostics(math.inf, -math.inf))
+
+    job = run_made_up(store, submit(store), endless)
+    items = web.get(f"/api/v1/jobs/{job.id}/records").json()["items"]
+    assert {(one["diagnostics"]["grad_norm"], one["diagnostics"]["delta_over_rho"]) for one in items} == {(None, None)}
+    assert web.get(f"/api/v1/records/{items[0]['id']}").json()["diagnostics"]["grad_norm"] is None
+    assert store.records(job.id)[0].record.outcome.diagnostics.grad_norm == math.inf
 
 
 def test_a_record_by_its_id(web: httpx.Client, job_url: str) -> None:
@@ -246,7 +339,7 @@ def endless(store: Store, job_url: str, monkeypatch: pytest.MonkeyPatch) -> Call
         nonlocal n_pages
         while True:
             n_pages += 1
-            yield {name: values * 100 for name, values in page.items()}
+            yield {name: np.tile(values, 100) for name, values in page.items()}
 
     monkeypatch.setattr(store, "iter_columns", pages)
     return lambda: n_pages
@@ -255,12 +348,12 @@ def endless(store: Store, job_url: str, monkeypatch: pytest.MonkeyPatch) -> Call
 def test_a_reader_who_goes_away_leaves_nothing_behind(
     web: httpx.Client, job_url: str, endless: Callable[[], int], shared_app: tuple[FastAPI, str]
 ) -> None:
-    state = shared_app[0].state.rhobust
+    exports = shared_app[0].state.rhobust.exports = BoundedSemaphore()
     with web.stream("GET", f"{job_url}/records", params={"format": "csv"}) as response:
         pieces = response.iter_bytes()  # a reader whose pieces nobody holds has gone
         next(pieces)
-        until(lambda: state.n_exports == 1, "it is sent")
-    until(lambda: state.n_exports == 0, "it is over", 10)
+        assert not exports.acquire(blocking=False), "it is sent"
+    until(lambda: exports.acquire(blocking=False), "it is over", 10)
     before = endless()
     assert web.get(f"{job_url}/records", params={"page_size": 1}).status_code == 200
     assert endless() == before
@@ -268,13 +361,48 @@ def test_a_reader_who_goes_away_leaves_nothing_behind(
 
 @pytest.mark.usefixtures("endless")
 def test_more_files_than_there_is_room_for_come_later(
-    web: httpx.Client, job_url: str, shared_app: tuple[FastAPI, str], monkeypatch: pytest.MonkeyPatch
+    web: httpx.Client, job_url: str, shared_app: tuple[FastAPI, str]
 ) -> None:
-    monkeypatch.setattr(records, "MAX_EXPORTS", 1)
+    shared_app[0].state.rhobust.exports = BoundedSemaphore()
     with web.stream("GET", f"{job_url}/records", params={"format": "csv"}) as response:
         pieces = response.iter_bytes()
         next(pieces)
-        until(lambda: shared_app[0].state.rhobust.n_exports == 1, "it is sent")
         with web.stream("GET", f"{job_url}/records", params={"format": "parquet"}) as refused:
             assert (refused.status_code, refused.headers.get("Retry-After")) == (503, "10")
         assert web.get(f"{job_url}/records").status_code == 200, "pages are no files"
+
+
+def test_a_file_has_its_place_before_its_first_page_is_read(
+    web: httpx.Client, store: Store, job_url: str, shared_app: tuple[FastAPI, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared_app[0].state.rhobust.exports = BoundedSemaphore()
+    reads, goes_on = Event(), Event()
+    columns = store.iter_columns
+
+    def slow(*arguments: Any, **options: Any) -> Iterator[Any]:
+        reads.set()
+        assert goes_on.wait(30)
+        yield from columns(*arguments, **options)
+
+    monkeypatch.setattr(store, "iter_columns", slow)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(web.get, f"{job_url}/records", params={"format": "csv"})
+        assert reads.wait(30)
+        assert web.get(f"{job_url}/records", params={"format": "csv"}).status_code == 503
+        goes_on.set()
+        assert first.result().status_code == 200
+    until(lambda: web.get(f"{job_url}/records", params={"format": "csv"}).status_code == 200, "its place is free again")
+
+
+def test_a_file_that_cannot_begin_leaves_its_place(
+    web: httpx.Client, store: Store, job_url: str, shared_app: tuple[FastAPI, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared_app[0].state.rhobust.exports = BoundedSemaphore()
+
+    def missing(*_: Any, **__: Any) -> Iterator[Any]:
+        raise NotFoundError("there is no job any more.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "iter_columns", missing)
+        assert web.get(f"{job_url}/records", params={"format": "csv"}).status_code == 404
+    assert web.get(f"{job_url}/records", params={"format": "csv"}).status_code == 200

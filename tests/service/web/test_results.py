@@ -1,6 +1,7 @@
 import io
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -181,6 +182,7 @@ def test_the_surface_has_every_point(web: httpx.Client, job_url: str) -> None:
     bad = next(point for point in msam["points"] if point["hyperparameters"] == {"rho": 1.0, "lr": 0.1})
     assert bad["n_diverged"] == 1
     assert bad["per_seed"][1] == pytest.approx(0.1), "a diverged run scores the floor"
+    assert bad["status_per_seed"] == ["completed", "diverged"]
     assert bad["mean"] == pytest.approx(sum(bad["per_seed"]) / 2)
     validation = web.get(f"{job_url}/surface", params={"split": "validation"}).json()["surfaces"]
     assert validation[0]["points"][0]["mean"] == pytest.approx(surfaces[0]["points"][0]["mean"] + 0.01)
@@ -235,15 +237,30 @@ def test_sharpness_that_was_not_asked_for_has_no_figure(web: httpx.Client, job_u
 
 def test_every_kind_of_figure_is_drawn_or_refused_with_a_reason(web: httpx.Client, job_url: str) -> None:
     kinds = [kind["name"] for kind in web.get("/api/v1/figures").json()]
-    assert {"heatmap", "profiles", "slices", "trajectories", "tuning"} <= set(kinds)
+    assert {"curves", "heatmap", "profiles", "ranks", "slices", "trajectories", "tuning"} <= set(kinds)
     for kind in kinds:
-        for image_format in ("svg", "json"):
+        for image_format in ("svg", "json", "csv"):
             response = web.get(f"{job_url}/figures/{kind}", params={"format": image_format})
             reason = {"trajectories": "is none", "sharpness": "has none"}.get(kind)
             if reason:
                 assert (response.status_code, reason in response.json()["detail"]) == (422, True)
             else:
                 assert response.status_code == 200, (kind, response.text)
+
+
+def test_a_figure_as_csv_is_a_file_of_what_it_shows(web: httpx.Client, job_url: str) -> None:
+    response = web.get(f"{job_url}/figures/heatmap", params={"format": "csv", "optimizer": "msam"})
+    assert response.headers["Content-Type"].startswith("text/csv")
+    assert response.headers["Content-Disposition"].endswith('-heatmap.csv"')
+    found = pd.read_csv(io.StringIO(response.text))
+    assert set(found["optimizer"]) == {"msam"}
+    assert found["n_diverged"].sum() == 2
+
+
+def test_the_curves_of_a_job_are_those_of_its_best_configurations(web: httpx.Client, job_url: str) -> None:
+    figure = web.get(f"{job_url}/figures/curves", params={"format": "json", "optimizer": ["sam", "msam"]}).json()
+    lines = [trace for trace in figure["data"] if trace.get("name") == "sam"]
+    assert [trace["x"] for trace in lines] == [[5.0, 10.0, 16.0]] * 2
 
 
 def test_a_figure_of_some_optimizers(web: httpx.Client, job_url: str) -> None:
@@ -286,3 +303,46 @@ def test_only_a_landscape_has_trajectories(web: httpx.Client, job_url: str) -> N
     refused = web.get(f"{job_url}/figures/trajectories")
     assert refused.status_code == 422
     assert "digits-mlp" in refused.json()["detail"]
+
+
+def test_a_table_and_figures_of_several_jobs_apart(web: httpx.Client, store: Store) -> None:
+    """The second job is worse by about .1 everywhere: so says every cell of the map of differences."""
+
+    def worse(cell: Any) -> Any:
+        outcome = completed(cell)
+        lost = 0.1 + 0.01 * (cell.seed - 1)
+        return replace(outcome, metrics={name: value - lost for name, value in outcome.metrics.items()})
+
+    spec = small_spec(seeds={"count": 3})
+    jobs = [run_made_up(store, submit(store, spec), outcome).id for outcome in (completed, worse)]
+    table = web.get("/api/v1/tables", params={"job": jobs, "apart": True}).json()
+    assert {row["optimizer"] for row in table["rows"]} == {
+        f"{name}@{job}" for name in ("gd", "sam", "msam") for job in jobs
+    }
+    asked: dict[str, Any] = {"job": jobs, "optimizer": "sam", "format": "json"}
+    figure = web.get("/api/v1/figures/difference", params=asked)
+    assert figure.status_code == 200, figure.text
+    (heatmap,) = [trace for trace in figure.json()["data"] if trace["type"] == "heatmap"]
+    assert [round(value, 6) for row in heatmap["z"] for value in row] == [0.1] * 4
+    (title, *_) = figure.json()["layout"]["annotations"]
+    assert title["text"] == f"sam@{jobs[0]}<br>\N{MINUS SIGN} sam@{jobs[1]}"
+    marks = [trace for trace in figure.json()["data"] if trace["type"] == "scatter"]
+    assert {trace["name"] for trace in marks if "name" in trace} == {"first above second"}
+    swapped = web.get("/api/v1/figures/difference", params={**asked, "job": jobs[::-1]}).json()
+    assert swapped["data"][0]["z"][0][0] == pytest.approx(-0.1)
+    every = web.get("/api/v1/figures/difference", params={"job": jobs, "format": "json"}).json()
+    minus = "\N{MINUS SIGN}"
+    titles = {one["text"] for one in every["layout"]["annotations"]} & {
+        f"{name}@{jobs[0]}<br>{minus} {name}@{jobs[1]}" for name in ("gd", "sam", "msam")
+    }
+    assert len(titles) == 3, "each optimizer less the same in the other job, on one range of colours"
+    assert every["layout"]["coloraxis"]["cmax"] == pytest.approx(0.1)
+    rows = {"job": jobs, "optimizer": [f"gd@{jobs[0]}", f"sam@{jobs[0]}", f"sam@{jobs[1]}"], "format": "csv"}
+    drawn = pd.read_csv(io.StringIO(web.get("/api/v1/figures/difference", params=rows).text))
+    assert len(drawn[["first", "second"]].drop_duplicates()) == 3, "rows that are named are compared with each other"
+    image = web.get("/api/v1/figures/heatmap", params={"job": jobs})
+    assert (image.status_code, image.headers["Content-Type"]) == (200, "image/svg+xml")
+    unknown = web.get("/api/v1/figures/difference", params={**asked, "optimizer": "smam"})
+    assert (unknown.status_code, "smam" in unknown.json()["detail"]) == (422, True)
+    assert web.get("/api/v1/figures/heatmap", params={"job": "nothing"}).status_code == 404
+    assert web.get("/api/v1/figures/trajectories", params={"job": jobs}).status_code == 422

@@ -58,7 +58,7 @@ def test_a_key_becomes_a_cookie_that_no_script_reads_and_that_ends(
     assert web.get("/", headers=HTML).status_code == 303
 
 
-@pytest.mark.parametrize("wrong", ["", "rhb_x", new_key(), "\x00", "x" * 201, None, 5])
+@pytest.mark.parametrize("wrong", ["", "rhb_x", f"rhb_0123456789_{'k' * 43}", "\x00", "x" * 201, None, 5])
 def test_a_wrong_key_opens_no_session(web: httpx.Client, key: str, wrong: object) -> None:
     response = web.post("/session", json={"key": wrong})
     assert response.status_code in (401, 422)

@@ -1,5 +1,6 @@
 """Every status of every call that the OpenAPI document names, provoked once."""
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -8,22 +9,31 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import update
 
 from benchmark import Spec
-from service.keys import Scope, new_key
+from service.comparing import set_baseline
+from service.keys import Scope, new_id, new_key
+from service.rerunning import new_rerun
 from service.settings import Settings
 from service.store import NewWebhook, Store, UnavailableError
+from service.store.regression_tables import alert
 from service.submission import new_job
 from service.web.guard import MAX_BODY_BYTES
 from service.web.openapi import operations
 from service.web.state import AppState
 from service.webhooks.signing import new_secret
 from tests.service.filling import mixed, run_made_up, small_spec, submit
+from tests.service.store.scheduling import add_alert, schedule, start_run, writing
 
 pytestmark = pytest.mark.slow
 JSON = {"Content-Type": "application/json"}
 URL = "https://hooks.example.com/rhobust"
-BAD_QUERY = {"list_jobs": {"page_size": "0"}, "list_webhooks": {"page_size": "0"}, "get_table_of_jobs": {}}
+PAGED = ("list_alerts", "list_baselines", "list_jobs", "list_schedules", "list_webhooks")
+BAD_QUERY: dict[str, dict[str, str]] = {name: {"page_size": "0"} for name in PAGED}
+OF_JOBS = ("get_figure_of_jobs", "get_table_of_jobs", "list_scores")  # with ids of jobs in their query
+BAD_QUERY |= {name: {} for name in ("get_comparison", *OF_JOBS)}
+NAMED = ("get_baseline", "delete_baseline", "calibrate_baseline")  # calls on a baseline that is there
 
 
 @dataclass
@@ -51,18 +61,36 @@ class World:
             job = run_made_up(store, submit(store, small_spec(seeds={"base": 40, "count": 2})), mixed)
         else:
             job = run_made_up(store, submit(store))
+            if operation_id == "get_rerun":
+                job, _ = store.submit(new_rerun(store, job.id))
         record = store.records(job.id, limit=1)
         return {
             "job_id": job.id,
             "record_id": record[0].record.id if record else "",
             "name": "heatmap",
+            "baseline_name": self._baseline(job.id) if operation_id in NAMED else "other",
             "webhook_id": self._webhook(),
+            "alert_id": self._alert() if operation_id.endswith("_alert") else "",
+            **self._schedule(is_running=operation_id == "get_run"),
             "key_id": store.add_key(new_key(), "another", Scope.READ).id,
         }
 
     def _webhook(self) -> str:
         new = NewWebhook(url=URL, secret=new_secret(), events=("job.completed",), description="", enabled=True)
         return self.store.create_webhook(new, principal="local", idempotency_key=None)[0].id
+
+    def _alert(self) -> str:
+        run = start_run(self.store, schedule(self.store, new_id()).id)
+        add_alert(self.store._database, run, run, acknowledged=False)
+        return self.store.alerts(1)[0].id
+
+    def _baseline(self, job_id: str) -> str:
+        return set_baseline(self.store, "main", job_id)[0].name
+
+    def _schedule(self, *, is_running: bool) -> dict[str, str]:
+        made = schedule(self.store, new_id())
+        run_id = start_run(self.store, made.id).id if is_running else ""
+        return {"schedule_id": made.id, "run_id": run_id}
 
     def send(self, method: str, path: str, key: Scope | None = Scope.ADMIN, **options: Any) -> httpx.Response:
         """Send a request with a key; of a stream without end only the head is read."""
@@ -97,19 +125,23 @@ def filled(path: str, ids: dict[str, str]) -> str:
 
 def unknown(path: str) -> str:
     """Return a path with ids that nothing has."""
-    return filled(
-        path, {"job_id": "none", "webhook_id": "none", "key_id": "0" * 10, "record_id": "0" * 32, "name": "heatmap"}
-    )
+    none = dict.fromkeys(("job_id", "alert_id", "baseline_name", "webhook_id", "schedule_id", "run_id"), "none")
+    return filled(path, {**none, "key_id": "0" * 10, "record_id": "0" * 32, "name": "heatmap"})
 
 
 def body_of(operation_id: str) -> dict[str, Any]:
     """Return what a call needs beside its path so that it goes well."""
     bodies: dict[str, Any] = {
         "submit_job": small_spec(name="new"),
+        "read_spec": {"text": json.dumps(small_spec())},
         "extend_job": small_spec(seeds={"count": 3}),
+        "acknowledge_alert": {"note": "it is known"},
         "create_webhook": {"url": URL},
         "change_webhook": {"enabled": False},
         "create_key": {"label": "made"},
+        "put_baseline": {"job_id": "none"},
+        "create_schedule": {"name": "made", "cron": "@daily", "spec": small_spec()},
+        "change_schedule": {"cron": "@weekly"},
     }
     return {"json": bodies[operation_id]} if operation_id in bodies else {}
 
@@ -122,21 +154,36 @@ def succeed(world: World, call: Call, **options: Any) -> httpx.Response:
         log = world.app.state.rhobust.settings.log_path(ids["job_id"])
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text("a line\n")
-    if name == "get_table_of_jobs":
+    if name in OF_JOBS:
         options["params"] = {"job": ids["job_id"]}
+    if name == "get_comparison":
+        options["params"] = {"baseline": ids["job_id"], "candidate": ids["job_id"]}
+    if name == "put_baseline":
+        options["json"] = {"job_id": ids["job_id"]}
     return world.send(method, filled(path, ids), **{**body_of(name), **options})
 
 
 def ok(world: World, call: Call) -> httpx.Response:
-    if call[2]["operationId"] in ("submit_job", "create_webhook"):
-        headers = {"Idempotency-Key": call[2]["operationId"]}
-        assert succeed(world, call, headers=headers).status_code in (201, 202)
-        return succeed(world, call, headers=headers)
-    return succeed(world, call)
+    method, path, operation = call
+    name = operation["operationId"]
+    if name == "put_baseline":
+        ids = world.ids(name)
+        put = method, filled(path, ids)
+        assert world.send(*put, json={"job_id": ids["job_id"]}).status_code == 201
+        return world.send(*put, json={"job_id": ids["job_id"]})
+    if name == "extend_job":
+        return succeed(world, call, params={"dry_run": "true"})
+    if name not in ("submit_job", "create_webhook", "create_schedule", "run_schedule", "rerun_job"):
+        return succeed(world, call)
+    target, options = filled(path, world.ids(name)), {**body_of(name), "headers": {"Idempotency-Key": name}}
+    assert world.send(method, target, **options).status_code in (201, 202)
+    return world.send(method, target, **options)
 
 
 def unread(world: World, call: Call) -> httpx.Response:
-    return world.send(call[0], filled(call[1], world.ids("")), content=b'{"label": "\xff"}', headers=JSON)
+    return world.send(
+        call[0], filled(call[1], world.ids(call[2]["operationId"])), content=b'{"label": "\xff"}', headers=JSON
+    )
 
 
 def forbidden(world: World, call: Call) -> httpx.Response:
@@ -147,21 +194,35 @@ def forbidden(world: World, call: Call) -> httpx.Response:
 
 def missing(world: World, call: Call) -> httpx.Response:
     name = call[2]["operationId"]
-    params = {"job": "none"} if name == "get_table_of_jobs" else None
+    queries = {**{one: {"job": "none"} for one in OF_JOBS}, "submit_job": {"baseline": "none"}}
+    params = {**queries, "get_comparison": {"baseline": "none", "candidate": "none"}}.get(name)
     return world.send(call[0], unknown(call[1]), params=params, **body_of(name))
 
 
 def in_conflict(world: World, call: Call) -> httpx.Response:
     method, path, operation = call
     name = operation["operationId"]
+    if name == "acknowledge_alert":
+        ids = world.ids(name)
+        with writing(world.store._database) as connection:
+            connection.execute(update(alert).values(state="closed", closed_at=1.0))
+        return world.send(method, filled(path, ids), **body_of(name))
+    if name == "put_baseline":
+        return world.send(method, filled(path, world.ids(name)), json={"job_id": submit(world.store).id})
+    if name in ("create_schedule", "run_schedule"):
+        ids = world.ids("get_run")
+        taken = {**body_of(name).get("json", {}), "name": world.store.schedule(ids["schedule_id"]).name}
+        return world.send(method, filled(path, ids), json=taken if name == "create_schedule" else None)
     if name.endswith("_job"):
-        waiting = name in ("delete_job", "retry_job", "extend_job")
+        waiting = name in ("delete_job", "retry_job", "extend_job", "rerun_job")
         job = submit(world.store) if waiting else run_made_up(world.store, submit(world.store))
     else:
         spec = Spec.from_mapping(small_spec())
         forgotten = {**new_job(spec).spec, "tasks": [{"name": "a-task-of-a-plugin"}]}
-        job, _ = world.store.submit(replace(new_job(spec), spec=forgotten))
-    params = {"list_records": {"format": "csv"}, "get_table_of_jobs": {"job": job.id}}.get(name)
+        repeated: dict[str, Any] | None = {"packs": [], "records": None} if name == "get_rerun" else None
+        job, _ = world.store.submit(replace(new_job(spec), spec=forgotten, rerun=repeated))
+    queries = {"list_records": {"format": "csv"}, **{one: {"job": job.id} for one in OF_JOBS}}
+    params = {**queries, "get_comparison": {"baseline": job.id, "candidate": job.id}}.get(name)
     return world.send(method, filled(path, {"job_id": job.id, "name": "heatmap"}), params=params, **body_of(name))
 
 
@@ -169,7 +230,8 @@ def invalid(world: World, call: Call) -> httpx.Response:
     method, path, operation = call
     name = operation["operationId"]
     if "{" not in path:
-        options: dict[str, Any] = {"params": BAD_QUERY[name]} if name in BAD_QUERY else {"json": {}}
+        query = BAD_QUERY.get(name, {"unheard_of": "1"})
+        options: dict[str, Any] = {"params": query} if method == "get" else {"json": {}}
         return world.send(method, path, **options)
     return world.send(method, re.sub(r"\{\w+\}", "a%20b", path), **body_of(name))
 

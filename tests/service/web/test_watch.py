@@ -55,17 +55,17 @@ def access(kept: _Kept, request_id: str) -> dict[str, Any]:
 
 def test_a_request_is_a_line_with_its_route_status_and_job(web: httpx.Client, store: Store, kept: _Kept) -> None:
     job = submit(store)
-    web.get(f"/api/v1/jobs/{job.id}", params={"curves": "no"}, headers={"X-Request-ID": "mine"})
+    web.get(f"/api/v1/jobs/{job.id}/records", params={"page_size": "5"}, headers={"X-Request-ID": "mine"})
     line = access(kept, "mine")
     assert 0.0 < line.pop("duration_s") < 60.0
-    assert line.pop("message").startswith(f"GET /api/v1/jobs/{job.id} 200 in ")
+    assert line.pop("message").startswith(f"GET /api/v1/jobs/{job.id}/records 200 in ")
     assert {name: value for name, value in line.items() if name != "time"} == {
         "level": "INFO",
         "logger": "rhobust.access",
         "request_id": "mine",
         "method": "GET",
-        "route": "/api/v1/jobs/{job_id}",
-        "path": f"/api/v1/jobs/{job.id}",
+        "route": "/api/v1/jobs/{job_id}/records",
+        "path": f"/api/v1/jobs/{job.id}/records",
         "status": 200,
         "principal": "local",
         "job_id": job.id,

@@ -39,7 +39,7 @@ def test_a_webhook_is_made_and_its_secret_shown_once(web: httpx.Client, store: S
     made = response.json()
     assert response.headers["location"] == f"{WEBHOOKS}/{made['id']}"
     assert made.pop("secret") == store.webhook(made["id"]).secret
-    assert made["events"] == ["job.completed", "job.failed", "job.cancelled"]
+    assert made["events"] == list(Event)
     assert (made["enabled"], made["created_by"]) == (True, "local")
     assert web.get(response.headers["location"]).json() == made
     assert web.get(WEBHOOKS).json() == {"items": [made], "next_page_token": None}
@@ -49,7 +49,8 @@ def test_a_webhook_is_made_and_its_secret_shown_once(web: httpx.Client, store: S
 def test_the_events_are_the_ends_that_a_job_can_have(web: httpx.Client, store: Store) -> None:
     webhook = make(web, events=["job.cancelled", "job.cancelled"])
     assert webhook["events"] == ["job.cancelled"]
-    assert {event.value for event in Event} == {f"job.{state}" for state in ("completed", "failed", "cancelled")}
+    ends = {event.value for event in Event if event.value.startswith("job.")}
+    assert ends == {f"job.{state}" for state in ("completed", "failed", "cancelled")}
     job = store.cancel(queue(store).id)
     (told,) = web.get(f"{WEBHOOKS}/{webhook['id']}/deliveries").json()["items"]
     assert (told["event"], told["state"], told["attempts"]) == ("job.cancelled", "pending", [])
@@ -74,7 +75,7 @@ def test_the_events_are_the_ends_that_a_job_can_have(web: httpx.Client, store: S
         ({}, "/body/url", "required"),
         ({"url": TARGET, "events": []}, "/body/events", "at least 1 item"),
         ({"url": TARGET, "events": ["job.paused"]}, "/body/events/0", "'job.completed', 'job.failed'"),
-        ({"url": TARGET, "events": ["job.failed"] * 99}, "/body/events", "at most 3 items"),
+        ({"url": TARGET, "events": ["job.failed"] * 99}, "/body/events", "at most 6 items"),
         ({"url": TARGET, "description": "d" * 201}, "/body/description", "at most 200 characters"),
         ({"url": TARGET, "secret": "whsec_mine"}, "/body/secret", "Extra inputs are not permitted"),
         ({"url": TARGET, "enabled": "perhaps"}, "/body/enabled", "valid boolean"),

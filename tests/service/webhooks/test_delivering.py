@@ -20,6 +20,7 @@ from tests.service.processes import free_port
 from tests.service.store.samples import queue
 from tests.service.webhooks.receivers import Message, Receiver, receiving, status
 
+pytestmark = pytest.mark.slow
 FAST_S = (0.05, 0.05)
 POLL_S = 0.02
 DEADLINE_S = 30.0

@@ -16,6 +16,7 @@ from service.webhooks.targets import AllowList
 from tests.service.processes import free_port
 from tests.service.webhooks.receivers import CERTIFICATES, Message, Reply, receiving, status
 
+pytestmark = pytest.mark.slow
 SECRET = new_secret()
 BODY = b'{"type":"webhook.test"}'
 

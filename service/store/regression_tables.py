@@ -1,0 +1,123 @@
+"""The tables of baselines, schedules, their runs, and alerts."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from service.store.regression_entities import AlertState, RunState
+from service.store.tables import Serial, metadata, one_of
+
+baseline = Table(  # a finished job under a name; the job stays while it is named
+    "baseline",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("job_seq", ForeignKey("job.seq"), nullable=False, index=True),
+    Column("y_ref", JSON, nullable=False),
+    Column("alarm_rate", Double),
+    Column("limits", JSON(none_as_null=True)),
+    Column("revision", BigInteger, nullable=False),
+    Column("set_at", Double, nullable=False),
+    Column("set_by", Text, nullable=False),
+)
+
+replay = Table(  # the jobs that train a baseline again after a harmless change, and how far each got from it
+    "replay",
+    metadata,
+    Column("baseline_seq", ForeignKey("baseline.seq", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("job_seq", ForeignKey("job.seq", ondelete="SET NULL"), index=True),
+    Column("statistic", Double),
+    Column("problem", Text),
+    Column("job_revision", BigInteger),
+)
+
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("name", String(200), nullable=False, unique=True),
+    Column("cron", String(200), nullable=False),
+    Column("timezone", String(100), nullable=False),
+    Column("spec", JSON, nullable=False),
+    Column("n_cells", Integer, nullable=False),
+    Column("policy", JSON, nullable=False),
+    Column("thresholds", JSON, nullable=False),
+    Column("webhooks", JSON(none_as_null=True)),
+    Column("next_due_at", Double, index=True),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("created_by", Text, nullable=False),
+)
+
+scheduled_run = Table(  # one row a time that was due: what makes two schedulers start it once
+    "scheduled_run",
+    metadata,
+    Column("seq", Serial, primary_key=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("schedule_seq", ForeignKey("schedule.seq", ondelete="CASCADE"), nullable=False),
+    Column("due_at", Double, nullable=False),
+    Column("n_missed", Integer, nullable=False),
+    Column("is_manual", Boolean, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("job_seq", ForeignKey("job.seq", ondelete="SET NULL"), index=True),
+    Column("baseline_job_seq", ForeignKey("job.seq", ondelete="SET NULL"), index=True),
+    Column("baseline_name", String(200)),
+    Column("verdict", String(16)),
+    Column("comparison", JSON(none_as_null=True)),
+    Column("measures", JSON(none_as_null=True)),
+    Column("reference", JSON(none_as_null=True)),
+    Column("made_by", JSON(none_as_null=True)),
+    Column("reason", Text),
+    Column("created_at", Double, nullable=False),
+    Column("judged_at", Double),
+    UniqueConstraint("schedule_seq", "due_at"),
+    CheckConstraint(one_of("state", RunState), name="state"),
+    Index(None, "schedule_seq", "seq"),
+)
+
+alert = Table(  # one a regression of an optimizer on a task, open or known of, for as long as it lasts
+    "alert",
+    metadata,
+    Column("seq", Serial, primary_key=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("schedule_seq", ForeignKey("schedule.seq", ondelete="CASCADE"), nullable=False, index=True),
+    Column("task", String(200), nullable=False),
+    Column("optimizer", String(200), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("measures", JSON, nullable=False),
+    Column("first_run_seq", ForeignKey("scheduled_run.seq", ondelete="CASCADE"), nullable=False, index=True),
+    Column("last_run_seq", ForeignKey("scheduled_run.seq", ondelete="CASCADE"), nullable=False, index=True),
+    Column("opened_at", Double, nullable=False),
+    Column("acknowledged_at", Double),
+    Column("acknowledged_by", Text),
+    Column("note", Text),
+    Column("closed_at", Double),
+    CheckConstraint(one_of("state", AlertState), name="state"),
+    CheckConstraint("(state = 'closed') = (closed_at IS NOT NULL)", name="closed"),
+    Index(None, "state", "seq"),
+    Index(
+        "uq_alert_living",
+        "schedule_seq",
+        "task",
+        "optimizer",
+        unique=True,
+        sqlite_where=text("state != 'closed'"),
+        postgresql_where=text("state != 'closed'"),
+    ),
+)
