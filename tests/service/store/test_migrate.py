@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -163,7 +164,11 @@ def test_a_filled_database_goes_to_an_older_revision_and_back(database_url: str,
 
 
 def restore(url: str, revision: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Fill an empty database with the rows of an asset, at the revision that wrote them."""
+    """Fill an empty database with the rows of an asset, at the revision that wrote them, its keys of calls as of now.
+
+    An idempotency key is kept for a day, and the assets are older.
+    """
+    tables = {**tables, "idempotency": [row | {"created_at": time.time()} for row in tables["idempotency"]]}
     upgrade(url, revision)
     database, reflected = Database(url), MetaData()
     with database.migrating() as connection:
