@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.store.codec import Form, Number
+from service.store.codec import Form, Number, unpack_numbers
+
+MANY = 200  # records: fewer are read faster one by one, such as those of a page
 
 _Bytes = NDArray[np.uint8]
 _Places = NDArray[np.intp]
@@ -28,7 +30,11 @@ def unpack_arrays(packed: Sequence[bytes], count: int) -> list[NDArray[np.float6
 
 def unpack_rows(packed: Sequence[bytes], count: int) -> list[tuple[Number, ...]]:
     """Return the `count` numbers of each record that `pack_numbers` packed."""
-    return list(zip(*unpack_columns(packed, count), strict=True)) if count else [()] * len(packed)
+    if not count:
+        return [()] * len(packed)
+    if len(packed) < MANY:
+        return [tuple(unpack_numbers(one, count)) for one in packed]
+    return list(zip(*unpack_columns(packed, count), strict=True))
 
 
 def _unpacked(packed: Sequence[bytes], count: int, kind: type[np.generic]) -> list[NDArray[Any]]:

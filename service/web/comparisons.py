@@ -13,11 +13,11 @@ from service.states import JobState
 from service.store import Baseline
 from service.store.regression_entities import BASELINE_NAME
 from service.web.access import READ
-from service.web.conditional import headers_of, unchanged
 from service.web.jobs import JOB_ID
 from service.web.negotiation import JSON, files, negotiated
 from service.web.problems import errors
 from service.web.rendered import json_bytes
+from service.web.sending import sent
 from service.web.state import AppState, State
 
 BASELINE = "name of a baseline, or id of a job"
@@ -81,8 +81,7 @@ async def get_comparison(
         return json_bytes(compared.to_dict()) if chosen == "json" else compared.report().encode()
 
     rendered = await state.rendered.get(("comparison", *revisions, chosen), render)
-    headers = headers_of(rendered.tag, vary="Accept")
-    return unchanged(request, headers) or Response(rendered.content, media_type=FORMATS[chosen], headers=headers)
+    return sent(request, rendered, FORMATS[chosen], vary="Accept")
 
 
 def _found(state: AppState, baseline: str, candidate: str) -> tuple[Baseline | str, tuple[str | int, ...]]:

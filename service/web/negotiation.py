@@ -48,6 +48,12 @@ def negotiated(request: Request, asked: str | None, offered: Mapping[str, str]) 
     return best
 
 
+def takes_gzip(request: Request) -> bool:
+    """Whether the client says that it reads what is compressed with gzip."""
+    accept = ",".join(request.headers.getlist("accept-encoding"))
+    return any(weight > 0 for coding, weight in map(_range, accept.split(",")[:MAX_RANGES]) if coding == "gzip")
+
+
 def _range(part: str) -> tuple[str, float]:
     """Return a media range and how much it is liked, 0 to 1; what cannot be read is not liked."""
     media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))

@@ -24,6 +24,7 @@ from service.web.jobs import JobId
 from service.web.negotiation import files, negotiated
 from service.web.paging import NEXT_PAGE, PageSize
 from service.web.problems import errors
+from service.web.sending import sent
 from service.web.shapes import RecordPage, RecordShape, record_values
 from service.web.state import MAX_EXPORTS, AppState, State
 
@@ -70,29 +71,33 @@ async def list_records(
     """List the records that a job uses, page by page, or stream all of them as csv or parquet."""
     chosen = negotiated(request, record_format, FORMATS)
 
-    def answer() -> Response:
-        job_state, revision = state.store.standing(job_id)
+    job_state, revision = await state.read(state.store.standing, job_id)
+    asked = (job_id, revision, status, optimizer, task, tuple(at or ()), curves)
+
+    def which() -> RecordFilter:
         keys = None
         if at:
             keys = keys_of_cells(state.store, state.store.job(job_id), _values(at), task=task, optimizer=optimizer)
-        which = RecordFilter(status=status, optimizer=optimizer, task=task, config_keys=keys)
-        headers = {"Vary": "Accept"}
-        if job_state.is_terminal:
-            asked = (job_id, revision, chosen, status, optimizer, task, at, curves)
-            tag = tag_of(*asked, *((page_size, page_token) if chosen == "json" else ()))
-            headers = headers_of(tag, vary="Accept")
-            if same := unchanged(request, headers):
-                return same
-        if chosen != "json":
-            return _export(state, state.store.job(job_id), chosen, headers, which, curves=curves)
-        found = state.store.parts_of_records(job_id, page_token, page_size + 1, which, curves=curves)
-        page = found[:page_size]
-        items = [record_values(parts, with_curve=curves) for parts in page]
-        more = len(found) > page_size
-        document = {"items": items, "next_page_token": page[-1]["config_key"] if more else None}
-        return Response(to_json(document, inf_nan_mode="null"), headers=headers, media_type=FORMATS["json"])
+        return RecordFilter(status=status, optimizer=optimizer, task=task, config_keys=keys)
 
-    return await state.read(answer)
+    def page() -> bytes:
+        found = state.store.parts_of_records(job_id, page_token, page_size + 1, which(), curves=curves)
+        items = [record_values(parts, with_curve=curves) for parts in found[:page_size]]
+        more = len(found) > page_size
+        document = {"items": items, "next_page_token": items[-1]["config_key"] if more else None}
+        return to_json(document, inf_nan_mode="null")
+
+    if chosen == "json" and job_state.is_terminal:
+        rendered = await state.pages.get((*asked, page_size, page_token), page)
+        return sent(request, rendered, FORMATS["json"], vary="Accept")
+    headers = {"Vary": "Accept"}
+    if chosen == "json":
+        return Response(await state.read(page), headers=headers, media_type=FORMATS["json"])
+    if job_state.is_terminal:
+        headers = headers_of(tag_of(*asked, chosen), vary="Accept")
+        if same := unchanged(request, headers):
+            return same
+    return await state.read(lambda: _export(state, state.store.job(job_id), chosen, headers, which(), curves=curves))
 
 
 def _values(at: Sequence[str]) -> dict[str, Scalar]:

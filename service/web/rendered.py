@@ -1,6 +1,7 @@
 """What takes long to compute, kept as the bytes that are sent, and computed once however many ask at the same time."""
 
 import asyncio
+import gzip
 import hashlib
 import json
 import time
@@ -14,15 +15,30 @@ from service.web.kept import KeptFiles
 
 MAX_KEPT_BYTES = 64 * 1024**2
 LONG_S = 0.2  # what took so long is kept in a file as well
+MIN_GZIPPED = 1_000  # bytes: what is shorter fits into one packet anyhow
+MUCH_LESS = 0.9
+LEVEL = 4  # of gzip
 MAX_COMPUTING = 2  # more at once would only hold threads that short requests need
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The bytes of a representation and their strong entity tag."""
+    """The bytes of a representation and their strong entity tag.
+
+    Attributes:
+        content: as it is.
+        tag: of the content.
+        gzipped: the same compressed; None where that would not be much less.
+    """
 
     content: bytes
     tag: str
+    gzipped: bytes | None = None
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of memory that both take."""
+        return len(self.content) + len(self.gzipped or b"")
 
 
 def json_bytes(document: object) -> bytes:
@@ -81,17 +97,22 @@ class RenderedCache:
 
     async def _compute(self, key: Hashable, render: Callable[[], bytes], *, keep: bool) -> Rendered:
         try:
-            content = await to_thread.run_sync(self._content, key, render, keep, limiter=self._limiter)
-            rendered = Rendered(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-            if keep and len(content) <= self._max_bytes:
+            rendered = await to_thread.run_sync(self._rendered, key, render, keep, limiter=self._limiter)
+            if keep and rendered.n_bytes <= self._max_bytes:
                 self._kept[key] = rendered
-                self._n_bytes += len(content)
+                self._n_bytes += rendered.n_bytes
                 while self._n_bytes > self._max_bytes:
                     _, oldest = self._kept.popitem(last=False)
-                    self._n_bytes -= len(oldest.content)
+                    self._n_bytes -= oldest.n_bytes
             return rendered
         finally:
             del self._computing[key]
+
+    def _rendered(self, key: Hashable, render: Callable[[], bytes], keep: bool) -> Rendered:
+        content = self._content(key, render, keep)
+        tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+        # to compress what is sent once takes longer than to send it
+        return Rendered(content, tag, _gzipped(content) if keep else None)
 
     def _content(self, key: Hashable, render: Callable[[], bytes], keep: bool) -> bytes:
         if self._files is None or not keep:
@@ -103,3 +124,10 @@ class RenderedCache:
             if time.perf_counter() - began >= LONG_S:
                 self._files.write(key, found)
         return found
+
+
+def _gzipped(content: bytes) -> bytes | None:
+    if len(content) < MIN_GZIPPED:
+        return None
+    packed = gzip.compress(content, LEVEL, mtime=0)
+    return packed if len(packed) < MUCH_LESS * len(content) else None

@@ -11,11 +11,11 @@ from benchmark.regression import Sameness
 from service.repeated import rerun_answer
 from service.states import JobState
 from service.web.access import READ
-from service.web.conditional import headers_of, unchanged
 from service.web.jobs import JobId
 from service.web.negotiation import JSON
 from service.web.problems import errors
 from service.web.rendered import json_bytes
+from service.web.sending import sent
 from service.web.state import State
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=[READ])
@@ -78,5 +78,4 @@ async def get_rerun(request: Request, state: State, job_id: JobId) -> Response:
 
     # the records of then may go with the job that had them
     rendered = await state.rendered.get((job_id, revision, "rerun"), render, keep=False)
-    headers = headers_of(rendered.tag)
-    return unchanged(request, headers) or Response(rendered.content, media_type=JSON, headers=headers)
+    return sent(request, rendered, JSON)

@@ -19,11 +19,11 @@ from benchmark.tables import grid_infos, scorings
 from service.results import figure_data, jobs_table, joined_jobs
 from service.web.access import READ
 from service.web.answers import PlotlyFigure, RobustnessTableShape, Slices, Surfaces, TuningCurves
-from service.web.conditional import headers_of, unchanged
 from service.web.jobs import JOB_ID, JobId
 from service.web.negotiation import JSON, files
 from service.web.problems import errors
 from service.web.rendered import Rendered, json_bytes
+from service.web.sending import sent
 from service.web.state import AppState, State
 
 router = APIRouter(prefix="/jobs/{job_id}", tags=["results"], dependencies=[READ])
@@ -248,7 +248,7 @@ async def _of_records(
         results = state.frame(job_id, revision)
         return json_bytes({name: found(results.frame, results.spec)})
 
-    return _answer(request, await state.rendered.get((job_id, revision, name, *asked), render), JSON)
+    return sent(request, await state.rendered.get((job_id, revision, name, *asked), render), JSON)
 
 
 def _rendered_table(table: RobustnessTable, table_format: str) -> bytes:
@@ -267,19 +267,11 @@ def _rendered_figure(figure: Figure, figure_format: FigureFormat) -> bytes:
 
 def _figure(request: Request, rendered: Rendered, figure_format: str, name: str) -> Response:
     if figure_format == "json":
-        return _answer(request, rendered, JSON)
-    return _answer(request, rendered, FIGURE_TYPES[figure_format], f"{name}.{figure_format}")
+        return sent(request, rendered, JSON)
+    return sent(request, rendered, FIGURE_TYPES[figure_format], name=f"{name}.{figure_format}")
 
 
 def _table(request: Request, rendered: Rendered, table_format: str, name: str) -> Response:
     if table_format == "json":
-        return _answer(request, rendered, JSON)
-    return _answer(request, rendered, RENDERERS[table_format][0], f"{name}.{table_format}")
-
-
-def _answer(request: Request, rendered: Rendered, media_type: str, name: str | None = None) -> Response:
-    """Return a representation, or 304; one with a name is a file, which a browser saves and never shows as our page."""
-    headers = headers_of(rendered.tag)
-    disposition = {} if name is None else {"Content-Disposition": f'attachment; filename="{name}"'}
-    found = Response(rendered.content, media_type=media_type, headers=headers | disposition)
-    return unchanged(request, headers) or found
+        return sent(request, rendered, JSON)
+    return sent(request, rendered, RENDERERS[table_format][0], name=f"{name}.{table_format}")

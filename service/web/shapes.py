@@ -1,6 +1,7 @@
 """The JSON shapes of jobs and records: the one place that turns what is stored into what is sent."""
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
@@ -163,6 +164,7 @@ class RecordShape(BaseModel):
 
 _COST, _DIAGNOSTICS = tuple(CostShape.model_fields), tuple(DiagnosticsShape.model_fields)
 _PLAIN_PARTS = tuple(name for name in RecordShape.model_fields if name not in ("cost", "diagnostics", "curve"))
+_plain_of, _cost_of, _diagnostics_of = (itemgetter(*names) for names in (_PLAIN_PARTS, _COST, _DIAGNOSTICS))
 
 
 class RecordPage(BaseModel):
@@ -222,9 +224,9 @@ def _missing_cell_values(stored: StoredRecord) -> dict[str, Any]:
 
 def record_values(parts: Mapping[str, Any], *, with_curve: bool) -> dict[str, Any]:
     """Return the values of a `RecordShape` that has these parts."""
-    values = {name: parts[name] for name in _PLAIN_PARTS}
-    values["cost"] = {name: parts[name] for name in _COST}
-    values["diagnostics"] = {name: parts[name] for name in _DIAGNOSTICS}
+    values: dict[str, Any] = dict(zip(_PLAIN_PARTS, _plain_of(parts), strict=True))
+    values["cost"] = dict(zip(_COST, _cost_of(parts), strict=True))
+    values["diagnostics"] = dict(zip(_DIAGNOSTICS, _diagnostics_of(parts), strict=True))
     values["curve"] = None
     if with_curve:
         values["curve"] = {name: list(map(finite_or_none, series)) for name, series in parts["curve"].items()}

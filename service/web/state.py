@@ -28,7 +28,8 @@ N_CACHED_FRAMES = 2  # of a job of 100,000 cells it takes some 60 MB
 N_CACHED_MISSING = 32
 N_FIRST_MISSING = 5
 KEYLESS_S = 0.5  # for which it holds that there is no key: another process may make the first
-MAX_READING = 4  # short reads at once: more take the interpreter from each other, and the last waits long
+MAX_READING = 2  # short reads at once: more take the interpreter from each other, and the last waits long
+MAX_PAGES_BYTES = 16 * 1024**2  # of records: who reads all of them is not to drive out what takes long to compute
 MAX_EXPORTS = 8  # each holds some ten megabytes of rows
 T = TypeVar("T")
 
@@ -58,6 +59,7 @@ class AppState:
         self.n_followers = 0
         self.exports = BoundedSemaphore(MAX_EXPORTS)
         self.rendered = RenderedCache(KeptFiles(settings.rendered_dir, rendering()))
+        self.pages = RenderedCache(max_bytes=MAX_PAGES_BYTES)
         self.summaries = Summaries(store)
         self.feed = Feed(store, lambda: self.is_stopping)
         self._table = lru_cache(N_CACHED_TABLES)(self._compute_table)

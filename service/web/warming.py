@@ -6,6 +6,7 @@ of a process load.
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable
@@ -88,6 +89,8 @@ def _load() -> None:
     import scipy.stats  # noqa: F401  (to load it is all that is wanted)
 
     Spec.from_mapping(SMALLEST)
+    gc.collect()
+    gc.freeze()  # what is loaded stays: a full collection would hold up requests for as long as it looks through it
 
 
 async def _ended(store: Store) -> _Ended:

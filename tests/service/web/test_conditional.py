@@ -25,11 +25,8 @@ OF_RESULTS = (
     "/figures/heatmap?format=json",
     "/figures/heatmap?format=json&optimizer=sam",
 )
-OF_RECORDS = (
-    "/records",
-    "/records?page_size=7",
-    "/records?curves=true",
-    "/records?optimizer=sam",
+OF_PAGES = ("/records", "/records?page_size=7", "/records?curves=true", "/records?optimizer=sam")
+OF_FILES = (
     "/records?format=csv",
     "/records?format=parquet",
     "/records?format=parquet&status=completed",
@@ -52,13 +49,14 @@ def again(web: httpx.Client, url: str, tag: str) -> httpx.Response:
 
 def test_every_representation_of_what_is_finished_has_a_tag_of_its_own(web: httpx.Client, job: Job) -> None:
     tags = []
-    for path in ("", *OF_RESULTS, *OF_RECORDS):
+    for path in ("", *OF_RESULTS, *OF_PAGES, *OF_FILES):
         url = url_of(job) + path
         first = web.get(url)
         assert first.status_code == 200, first.text
         tag = first.headers["ETag"]
         assert first.headers["Cache-Control"] == "private, no-cache", path
-        assert re.fullmatch(r'"[0-9a-f]{32}"' if path in OF_RESULTS else r'W/"[0-9a-f]+"', tag)
+        is_strong = path in OF_RESULTS + OF_PAGES
+        assert re.fullmatch(r'"[0-9a-f]{32}(-gzip)?"' if is_strong else r'W/"[0-9a-f]+"', tag)
         second = again(web, url, tag)
         assert (second.status_code, second.content) == (304, b"")
         for name in ("ETag", "Cache-Control", "Vary"):
@@ -68,6 +66,31 @@ def test_every_representation_of_what_is_finished_has_a_tag_of_its_own(web: http
         tags.append(tag)
     assert len(set(tags)) == len(tags)
     assert web.get(url_of(job) + "/records", headers={"Accept": "text/csv"}).headers["ETag"] == tags[-3]
+
+
+@pytest.mark.parametrize("accept", ["gzip", "br, GZIP;q=0.5", "deflate,gzip ; q=1"])
+@pytest.mark.parametrize("path", ["/table", "/table?format=csv", "/surface", "/records"])
+def test_who_takes_gzip_gets_it_under_a_tag_of_its_own(web: httpx.Client, job: Job, path: str, accept: str) -> None:
+    url = url_of(job) + path
+    plain = web.get(url, headers={"Accept-Encoding": "identity"})
+    packed = web.get(url, headers={"Accept-Encoding": accept})
+
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) < int(plain.headers["Content-Length"]) == len(plain.content)
+    assert packed.content == plain.content, "what is unpacked"
+    assert packed.headers["ETag"] == plain.headers["ETag"][:-1] + '-gzip"'
+    assert all("Accept-Encoding" in one.headers["Vary"] for one in (plain, packed))
+    same = web.get(url, headers={"Accept-Encoding": accept, "If-None-Match": packed.headers["ETag"]})
+    assert same.status_code == 304
+    assert "Content-Encoding" not in same.headers
+
+
+@pytest.mark.parametrize("accept", ["", "identity", "br", "gzip;q=0", "gzip;q=0.0, *", "gzip;q=nonsense", "x-gzip"])
+def test_who_does_not_say_that_it_takes_gzip_gets_none(web: httpx.Client, job: Job, accept: str) -> None:
+    response = web.get(url_of(job) + "/table", headers={"Accept-Encoding": accept})
+    assert response.status_code == 200
+    assert "Content-Encoding" not in response.headers
 
 
 @pytest.mark.parametrize(

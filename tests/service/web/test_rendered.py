@@ -1,8 +1,10 @@
 """What takes long is computed once, and kept within bounds."""
 
 import asyncio
+import gzip
 import threading
 
+import numpy as np
 import pytest
 
 from service.web import rendered
@@ -108,5 +110,27 @@ def test_tags_are_of_the_bytes() -> None:
         assert first.tag == second.tag != other.tag
         assert first.tag.startswith('"')
         assert first.tag.endswith('"')
+
+    asyncio.run(ask())
+
+
+def test_only_what_becomes_much_less_is_compressed_and_both_count_as_kept() -> None:
+    noise, text = np.random.default_rng(0).bytes(5_000), b"table" * 1_000
+
+    async def ask() -> None:
+        cache = RenderedCache(max_bytes=5_100)
+        assert [
+            (await cache.get(number, lambda content=content: content, keep=keep)).gzipped  # type: ignore[misc]
+            for number, (content, keep) in enumerate(((noise, True), (b"table" * 100, True), (text, False)))
+        ] == [None, None, None]
+        found = await cache.get("text", lambda: text)
+        assert found.gzipped is not None
+        assert gzip.decompress(found.gzipped) == text
+        assert found.n_bytes == len(text) + len(found.gzipped)
+        assert "text" in cache
+        assert 0 not in cache
+        large = await cache.get("larger", lambda: text + b"!" * 90)
+        assert len(large.content) < 5_100 < large.n_bytes
+        assert "larger" not in cache
 
     asyncio.run(ask())
