@@ -89,7 +89,8 @@ def serve(
     # what is loaded stays: no collection has to walk half a million objects while requests wait
     gc.collect()
     gc.freeze()
-    workers = delivering(store, settings.webhook_allow), running_schedules(store), warming(app.state.rhobust)
+    messages = delivering(store, settings.webhook_allow, public_url=settings.public_url)
+    workers = messages, running_schedules(store), warming(app.state.rhobust)
     asyncio.run(_serve(server, listener, shares, stop, workers))
 
 

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from service.configuration import ConfigurationFile
@@ -39,6 +40,21 @@ def _listed(names: object) -> object:
     return tuple(name.strip() for name in names.split(",") if name.strip()) if isinstance(names, str) else names
 
 
+def _origin(url: str) -> str:
+    """Return the address of a server without a slash at its end, or raise ValueError."""
+    parts = urlsplit(url)
+    if (
+        parts.scheme not in ("http", "https")
+        or not parts.hostname
+        or "@" in parts.netloc
+        or parts.query
+        or parts.fragment
+    ):
+        raise ValueError(f"it must be the address of a server such as https://rhobust.example.org, but got {url!r}.")
+    return url.rstrip("/")
+
+
+PublicUrl = Annotated[str, Field(max_length=500), AfterValidator(_origin)]
 SecretFile = Annotated[SecretStr, BeforeValidator(_content)]
 SECRETS = ("api_key", "database_url")
 PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$", max_length=200)]
@@ -60,6 +76,7 @@ class Settings(BaseSettings):
             commas between them.
         max_cells: most cells that a job may have.
         webhook_allow: where webhooks may lead, as `service.webhooks.targets` reads it; nowhere when empty.
+        public_url: of the server as people reach it, to whose pages messages of webhooks link; none where unset.
         max_queued: most queued jobs of one API key.
         max_requests_per_s: most requests a second of one API key, or of one address without any, to one API process.
         allowed_hosts: names, besides those of loopback and of the address it listens on, under which a server answers.
@@ -82,6 +99,7 @@ class Settings(BaseSettings):
     plugins: Annotated[tuple[PackageName, ...], NoDecode, BeforeValidator(_listed)] = ()
     max_cells: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     webhook_allow: Annotated[AllowList, NoDecode, BeforeValidator(_allow_list)] = AllowList()
+    public_url: PublicUrl | None = None
     max_running: Annotated[int, Field(ge=1)] | None = None
     max_queued: Annotated[int, Field(ge=1)] = 100
     max_requests_per_s: Annotated[float, Field(gt=0, le=1e6)] = 50.0

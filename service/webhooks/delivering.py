@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Sequence
 
 from service.store import DeliveryAttempt, DueDelivery, Store, StoreError
+from service.webhooks.linking import linked
 from service.webhooks.retrying import DELAYS_S, next_delay_s
 from service.webhooks.sending import TIMEOUT_S, Answer, send
 from service.webhooks.targets import AllowList, RefusedTargetError
@@ -20,13 +21,19 @@ logger = logging.getLogger("rhobust.webhooks")
 
 @contextlib.asynccontextmanager
 async def delivering(
-    store: Store, allowed: AllowList, *, delays_s: Sequence[float] = DELAYS_S, poll_s: float = POLL_S
+    store: Store,
+    allowed: AllowList,
+    *,
+    public_url: str | None = None,
+    delays_s: Sequence[float] = DELAYS_S,
+    poll_s: float = POLL_S,
 ) -> AsyncIterator[None]:
     """Send what is due for as long as the context lasts; at its end attempts in flight finish, and no other begins.
 
     Args:
         store: whose outbox it is.
         allowed: where messages may go; nothing is sent where it is empty.
+        public_url: of the server as people reach it, to which messages then link.
         delays_s: seconds between one attempt of a message and the next.
         poll_s: how long to wait where nothing is due.
     """
@@ -34,7 +41,7 @@ async def delivering(
         yield
         return
     stopping = asyncio.Event()
-    worker = asyncio.create_task(_Worker(store, allowed, delays_s).run(stopping, poll_s))
+    worker = asyncio.create_task(_Worker(store, allowed, public_url, delays_s).run(stopping, poll_s))
     try:
         yield
     finally:
@@ -45,9 +52,10 @@ async def delivering(
 class _Worker:
     """Sends what is due, some at once."""
 
-    def __init__(self, store: Store, allowed: AllowList, delays_s: Sequence[float]) -> None:
+    def __init__(self, store: Store, allowed: AllowList, public_url: str | None, delays_s: Sequence[float]) -> None:
         self._store = store
         self._allowed = allowed
+        self._public_url = public_url
         self._delays_s = delays_s
         self._random = random.Random()  # noqa: S311  (spreads attempts, keeps no secret)
         self._context = ssl.create_default_context()
@@ -79,7 +87,8 @@ class _Worker:
         delivery, webhook = due.delivery, due.webhook
         try:
             target = self._allowed.target(webhook.url)
-            answer = await send(target, webhook.secret, delivery.id, delivery.body.encode(), self._context)
+            body = linked(delivery.body, self._public_url)
+            answer = await send(target, webhook.secret, delivery.id, body, self._context)
         except RefusedTargetError:  # the list may have become shorter
             answer = _nothing("refused")
         except Exception as error:  # it counts as an attempt, so that it ends

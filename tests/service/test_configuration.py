@@ -79,3 +79,25 @@ def test_a_value_that_is_wrong_is_said_with_where_it_stands(file: Path, monkeypa
     said = message(caught.value)
     assert f"log_level in {file}: Input should be 'DEBUG'" in said
     assert "RHOBUST_MAX_CELLS: Input should be greater" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://rhobust.example.org", "https://rhobust.example.org"),
+        ("http://10.0.0.7:8321/team/", "http://10.0.0.7:8321/team"),
+    ],
+)
+def test_the_address_for_people_has_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch, given: str, kept: str) -> None:
+    monkeypatch.setenv("RHOBUST_PUBLIC_URL", given)
+    assert Settings().public_url == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["rhobust.example.org", "ftp://a.example", "https://", "https://me:secret@a.example", "https://a.example/?b"],
+)
+def test_an_address_for_people_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("RHOBUST_PUBLIC_URL", given)
+    with pytest.raises(ValueError, match="it must be the address of a server such as https://rhobust.example.org"):
+        Settings()

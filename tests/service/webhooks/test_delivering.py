@@ -80,6 +80,22 @@ def test_the_end_of_a_job_is_told_in_a_message_that_can_be_verified(store: Store
     assert seen(delivery) == [(200, None)]
 
 
+def test_a_message_links_to_the_page_of_what_it_tells(store: Store) -> None:
+    async def run(origin: str, webhook: Webhook) -> None:
+        async with delivering(store, AllowList.parse(origin), public_url="https://rhobust.example.org", poll_s=POLL_S):
+            await until(lambda: store.deliveries(webhook.id)[0].state is DeliveryState.DELIVERED, "it is delivered")
+
+    with receiving(status(200)) as receiver:
+        webhook = hook(store, receiver.origin)
+        job = store.cancel(queue(store).id)
+        asyncio.run(run(receiver.origin, webhook))
+    (message,) = receiver.messages
+    assert json.loads(message.body)["link"] == f"https://rhobust.example.org/jobs/{job.id}"
+    timestamp = int(message.headers["webhook-timestamp"])
+    expected = signed_headers(webhook.secret, message.headers["webhook-id"], timestamp, message.body)
+    assert message.headers["webhook-signature"] == expected["webhook-signature"], "what is sent is signed"
+
+
 def test_a_receiver_that_recovers_gets_the_same_message(store: Store) -> None:
     with receiving(status(500), status(503), status(200)) as receiver:
         webhook = hook(store, receiver.origin)
