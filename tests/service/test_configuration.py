@@ -99,5 +99,5 @@ def test_the_address_for_people_has_no_slash_at_its_end(monkeypatch: pytest.Monk
 )
 def test_an_address_for_people_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("RHOBUST_PUBLIC_URL", given)
-    with pytest.raises(ValueError, match="it must be the address of a server such as https://rhobust.example.org"):
+    with pytest.raises(ValueError, match=r"it must be the address of a server such as https://rhobust.example\.org"):
         Settings()
