@@ -98,9 +98,7 @@ class Writing(Part):
             for start in range(0, len(placed), IN_CHUNK):
                 batch = placed[start : start + IN_CHUNK]
                 rows = values[start : start + IN_CHUNK]
-                statement, parameters = insert_rows(connection, record, rows, clock="created_at")
-                connection.execute(statement.on_conflict_do_nothing(), parameters)
-                _use(connection, owned.seq, _written(connection, origin_seq, batch, labels))
+                _use(connection, owned.seq, _written(connection, origin_seq, batch, rows, labels))
             requested: str | None = owned.requested
         if placed:
             self._origins[job_id, attempt] = origin_seq
@@ -217,13 +215,27 @@ def _registered(seqs: Mapping[str, int], what: str, key: str) -> int:
 
 
 def _written(
-    connection: Connection, origin_seq: int, placed: Sequence[PlacedRecord], labels: Mapping[tuple[str, str], int]
+    connection: Connection,
+    origin_seq: int,
+    placed: Sequence[PlacedRecord],
+    values: Sequence[Mapping[str, Any]],
+    labels: Mapping[tuple[str, str], int],
 ) -> list[_Use]:
-    """Return the uses of the records that an attempt has for these cells, whether written now or by an earlier call."""
+    """Insert records of an attempt; return the uses of those that it has for these cells, also by an earlier call."""
     columns = (record.c.seq, record.c.config_key, record.c.fingerprint_seq, record.c.status, record.c.collapsed)
     keys = {item.record.config_key for item in placed}
-    own = (record.c.config_key.in_(keys), record.c.origin_seq == origin_seq)
-    rows = {row.config_key: row for row in connection.execute(select(*columns).where(*own).order_by(record.c.seq))}
+    statement, parameters = insert_rows(connection, record, values, clock="created_at")
+    statement = statement.on_conflict_do_nothing()
+    rows: dict[str, _Row] = {}
+    if connection.dialect.name == "sqlite":  # which returns nothing of many rows at the speed at which it inserts them
+        connection.execute(statement, parameters)
+    else:  # a look-up would walk through all that the attempt has written, until the table is analysed
+        rows = {row.config_key: row for row in connection.execute(statement.returning(*columns), parameters)}
+    unseen = keys - rows.keys()
+    if unseen:
+        own = (record.c.config_key.in_(unseen), record.c.origin_seq == origin_seq)
+        found = connection.execute(select(*columns).where(*own).order_by(record.c.seq))
+        rows |= {row.config_key: row for row in found}
     lost = sorted(keys - rows.keys())
     if lost:
         raise InvalidValueError(f"the id of the record of {lost[0]} belongs to another record; nothing was written.")

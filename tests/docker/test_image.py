@@ -36,16 +36,17 @@ def buildah(*arguments: str, timeout_s: float = 300.0) -> str:
 
 
 @pytest.fixture(scope="module")
-def container() -> Iterator[str]:
-    """Build the image, and make a container of it."""
+def container() -> Iterator[tuple[str, str]]:
+    """Build the image, and make a container of it; gives its name, and the revision that was built."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         pytest.skip("an image is built without a daemon by root on Debian alone")
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
     command = [str(ROOT / "docker" / "build"), TAG]
     built = subprocess.run(command, env=BUILDAH, cwd=ROOT, capture_output=True, text=True, timeout=BUILD_S, check=False)
     assert built.returncode == 0, built.stdout[-2000:] + built.stderr[-4000:]
     made = buildah("from", "--pull-never", TAG)
     try:
-        yield made
+        yield made, head.stdout.strip()
     finally:
         buildah("rm", made)
 
@@ -102,19 +103,20 @@ def files_of(container: str) -> set[str]:
         buildah("umount", container)
 
 
-def test_the_service_runs_from_the_image(container: str, tmp_path: Path) -> None:
-    before = files_of(container)
+def test_the_service_runs_from_the_image(container: tuple[str, str], tmp_path: Path) -> None:
+    name, revision = container
+    before = files_of(name)
     port = free_port()
-    for name in ("data", "keys"):
-        (tmp_path / name).mkdir()
-        os.chown(tmp_path / name, UID, UID)
+    for folder in (tmp_path / "data", tmp_path / "keys"):
+        folder.mkdir()
+        os.chown(folder, UID, UID)
     with own_postgres() as postgres, contextlib.ExitStack() as running:
         for folder in (postgres.folder, postgres.folder / "data"):
             folder.chmod(0o711)  # the role is another user, and the socket is in there
         with psycopg.connect(postgres.url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE bare")
         url = postgres.url.replace("/postgres?", "/bare?")
-        role = Role(container, tmp_path, postgres.folder, RHOBUST_DATABASE_URL=url, RHOBUST_PORT=str(port))
+        role = Role(name, tmp_path, postgres.folder, RHOBUST_DATABASE_URL=url, RHOBUST_PORT=str(port))
         refused = role("worker", "--cpus", "2")
         assert (refused.returncode, "rhobust db upgrade" in refused.stderr) == (5, True), refused.stderr
         upgraded = role("db", "upgrade", "--admin-key-file", "/keys/admin")
@@ -125,16 +127,13 @@ def test_the_service_runs_from_the_image(container: str, tmp_path: Path) -> None
         url = f"http://127.0.0.1:{port}"
         until(lambda: role("healthy", "serve").returncode == 0, f"the API is well; {api_log}", START_S)
         running.enter_context(role.running(worker_log, "worker", "--cpus", "2"))
-        head = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.strip()
-        assert httpx.get(f"{url}/version").json()["revision"] == head
+        assert httpx.get(f"{url}/version").json()["revision"] == revision
         with Client(url, api_key=key) as client:
             job = client.submit(small_spec()).wait(timeout_s=300)
             assert job.state == "completed", (job.error, worker_log.read_text())
             rows = job.table().rows
             assert "20 of 20 cells are to be trained" in job.logs()
         assert {row.optimizer for row in rows} == {"gd", "sam", "msam"}
-    assert files_of(container) == before, "nothing is written but to /data, /keys, /tmp and /dev"
+    assert files_of(name) == before, "nothing is written but to /data, /keys, /tmp and /dev"
     owners = {path.stat().st_uid for path in (tmp_path / "data").rglob("*")}
     assert owners == {UID}
