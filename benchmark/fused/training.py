@@ -18,11 +18,13 @@ from benchmark.precision import Precision
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.replay import initial_model
 from benchmark.schedule import evaluation_steps, lr_factor, total_steps
+from benchmark.sending import sent
 from benchmark.sharpness import Losses, Neighbourhood, reference_batch, work_bytes
 from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Splits, Task
-from benchmark.training import READ_EVERY, batches_of, sent
+from benchmark.tasks.rows import Column
+from benchmark.training import READ_EVERY, batches_of
 from optimizers import optimizer_info
 from optimizers.functional import Memory, initial_memory, is_functional, looks_twice
 
@@ -375,7 +377,11 @@ def _joined(parts: Sequence[tuple[slice, Splits]]) -> list[tuple[slice, Splits]]
 
 def _are_equal(some: Splits, others: Splits) -> bool:
     mine, theirs = ((*splits.train, *splits.validation, *splits.test) for splits in (some, others))
-    return len(mine) == len(theirs) and all(torch.equal(x, y) for x, y in zip(mine, theirs, strict=True))
+    return len(mine) == len(theirs) and all(_is_equal(x, y) for x, y in zip(mine, theirs, strict=True))
+
+
+def _is_equal(x: Column, y: Column) -> bool:
+    return torch.equal(x, y) if isinstance(x, Tensor) and isinstance(y, Tensor) else x is y
 
 
 def _divided(

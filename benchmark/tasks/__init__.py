@@ -12,12 +12,15 @@ from benchmark.tasks.registry import (
     task_names,
     task_source,
 )
+from benchmark.tasks.rows import Rows, Split
 
 __all__ = [
     "Batch",
     "Metric",
     "Model",
     "ParamValue",
+    "Rows",
+    "Split",
     "Splits",
     "Task",
     "adopt_task",

@@ -18,6 +18,7 @@ from benchmark.errors import Problem
 from benchmark.parsing import SpecModel, problems_of
 from benchmark.records import Scalar
 from benchmark.seeding import Stream, seeded_torch
+from benchmark.tasks.rows import Rows, Split, in_memory
 
 N_STARTS = 200
 N_SEEDS_KEPT = 32
@@ -52,7 +53,8 @@ class Metric:
 class Splits:
     """The data of one seed: each split is a tuple of tensors with the examples along the first dimension.
 
-    A task without a split gives `train` alone, and is scored on it.
+    A task without a split gives `train` alone, and is scored on it. Columns of `train` may be `Rows`, which are read
+    batch by batch: give them by `cast(Batch, ...)`, for most tasks have none, and only what takes a `Split` meets them.
     """
 
     train: Batch
@@ -61,15 +63,23 @@ class Splits:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            lengths = [len(tensor) for tensor in getattr(self, name)]
+            lengths = [len(column) for column in getattr(self, name)]
             if len(set(lengths)) > 1 or 0 in lengths:
                 raise ValueError(f"the tensors of a split must have one length, at least 1, but {name} has {lengths}.")
         if not self.train:
             raise ValueError("train must hold at least one tensor, but got none.")
 
     def to(self, device: torch.device) -> "Splits":
-        """Return the splits on `device`."""
-        return Splits(*(tuple(tensor.to(device) for tensor in getattr(self, name)) for name in self.__slots__))
+        """Return the splits on `device`; what is read stays where it is, and is sent there batch by batch."""
+        return Splits(*(tuple(column.to(device) for column in getattr(self, name)) for name in self.__slots__))
+
+    def checksum(self) -> str:
+        """Return a checksum of the data; what is read is not decoded for it."""
+        digest = hashlib.sha256()
+        columns: Split = (*self.train, *self.validation, *self.test)
+        for column in columns:
+            digest.update(column.checksum() if isinstance(column, Rows) else column.numpy(force=True).tobytes())
+        return digest.hexdigest()[:16]
 
 
 class NoParameters(SpecModel):
@@ -139,6 +149,13 @@ class Task(ABC):
         """Return the metrics that are measured once, after the last step."""
         return {}
 
+    def train_loss(self, model: Model, train: Split) -> Tensor:
+        """Return the metric `loss` on the whole training split, after the last step.
+
+        By default that of `evaluate`, for which all `Rows` are read into memory.
+        """
+        return self.evaluate(model, in_memory(train))["loss"]
+
     def trace(self, model: Model) -> dict[str, Tensor]:
         """Return what the curve holds beside the metrics, scalars by name, such as the coordinates of a landscape."""
         return {}
@@ -151,12 +168,7 @@ class Task(ABC):
     @functools.cached_property
     def data_version(self) -> str:
         """Checksum of the data, part of the fingerprint of every record."""
-        digest = hashlib.sha256()
-        data = self.splits(0)
-        for split in (data.train, data.validation, data.test):
-            for tensor in split:
-                digest.update(tensor.numpy(force=True).tobytes())
-        return digest.hexdigest()[:16]
+        return self.splits(0).checksum()
 
     def chance(self, metric: str) -> float:
         """Return the level of a metric that a model which has learned nothing reaches; by default what it declares."""
@@ -187,7 +199,7 @@ class Task(ABC):
             splits = self.splits(seed)
             with seeded_torch(seed, Stream.INIT), torch.no_grad():
                 model = self.model(seed).eval()
-                for name, value in self.evaluate(model, splits.test or splits.train).items():
+                for name, value in self.evaluate(model, splits.test or in_memory(splits.train)).items():
                     scores.setdefault(name, []).append(value.item())
         return {name: np.array(values) for name, values in scores.items()}
 
