@@ -27,6 +27,9 @@ from benchmark.tasks import Batch, Model, Split, Splits, Task
 from benchmark.tasks.rows import is_in_memory, taken
 from optimizers import Alone, TwoPassOptimizer, build, optimizer_info
 
+Augmentation = Callable[[Batch, int, int], Batch]
+"""Returns a batch as it is trained on, given the seed and the step."""
+
 READ_EVERY = 1_000  # steps; what is pending for longer fills the device's memory
 
 
@@ -64,7 +67,7 @@ def train(
     learning_rates = [float(group["lr"]) for group in optimizer.param_groups]
     journal, pending = Journal(task), _Pending()
     evaluations = frozenset(evaluation_steps(total, task.max_evaluations))
-    batches = batches_of(splits.train, setting.budget.batch_size, seed)
+    batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
     diverged_at, step, is_late = None, 0, False
     with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
         model.train()
@@ -107,7 +110,8 @@ def step_s(
     """Return the seconds that a step of `train` takes, without evaluations: the mean of a few after a first one."""
     model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
     shown = in_precision(model, setting.budget.precision, device)
-    batches = batches_of(task.data(seed, device).train, setting.budget.batch_size, seed)
+    splits = task.data(seed, device)
+    batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
     with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
         float(optimizer.step(_closure(task, shown, optimizer, next(batches))))  # a float waits for the device
         started = clock()
@@ -131,7 +135,7 @@ def cell_bytes(
 
     def do_once() -> None:
         model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
-        batches = batches_of(splits.train, setting.budget.batch_size, seed)
+        batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
         with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
             shown = in_precision(model, setting.budget.precision, device)
             optimizer.step(_closure(task, shown, optimizer, next(batches)))
@@ -173,7 +177,9 @@ def _closure(task: Task, model: Model, optimizer: TwoPassOptimizer | Alone, batc
     return closure
 
 
-def batches_of(train: Split, batch_size: int, seed: int, start: int = 0) -> Generator[Batch, None, None]:
+def batches_of(
+    train: Split, batch_size: int, seed: int, start: int = 0, *, augmented: Augmentation | None = None
+) -> Generator[Batch, None, None]:
     """Yield full batches without end, in an order drawn anew each epoch from the seed.
 
     Close it where the split has rows that are read: threads read ahead until then.
@@ -183,8 +189,11 @@ def batches_of(train: Split, batch_size: int, seed: int, start: int = 0) -> Gene
         batch_size: all examples where there are fewer.
         seed: of the order.
         start: number of batches that are left out; what comes is the same as after them.
+        augmented: of the task; without it batches are as they lie in the split.
     """
-    yield from taken(train, _order(train, batch_size, seed, start))
+    with contextlib.closing(taken(train, _order(train, batch_size, seed, start))) as batches:
+        for step, batch in enumerate(batches, start):
+            yield batch if augmented is None else augmented(batch, seed, step)
 
 
 def _order(train: Split, batch_size: int, seed: int, start: int) -> Iterator[Tensor]:

@@ -298,7 +298,8 @@ class _Group:
     def _batches(self) -> Iterator[Batch]:
         """Yield the batch of each step: that of the only seed, or each cell's own, stacked."""
         size = self._setting.budget.batch_size
-        streams = [batches_of(self._splits[seed].train, size, seed) for seed in self._slices]
+        augmented = self._task.augmented
+        streams = [batches_of(self._splits[seed].train, size, seed, augmented=augmented) for seed in self._slices]
         if len(streams) == 1:
             yield from streams[0]
         for batches in zip(*streams, strict=True):

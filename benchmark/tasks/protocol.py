@@ -104,6 +104,8 @@ class Task(ABC):
         max_evaluations: the most points that its curves have.
         precisions: in which its model can be trained.
         Parameters: pydantic model of its parameters; every field has a default and a range.
+        later_params: those that came when there were records already, and change nothing by default. At their default
+            they are left out of a setting, whose key stays what it was.
     """
 
     name: ClassVar[str]
@@ -115,6 +117,7 @@ class Task(ABC):
     max_evaluations: ClassVar[int] = 20
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     Parameters: ClassVar[type[SpecModel]] = NoParameters
+    later_params: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Mapping[str, Any] | None = None) -> None:
         self.params = self.Parameters.model_validate(params or {})
@@ -136,6 +139,18 @@ class Task(ABC):
             seed: of the cell. Torch's global generator is seeded with it already; only a task that numbers its starting
                 points needs it.
         """
+
+    def augmented(self, batch: Batch, seed: int, step: int) -> Batch:
+        """Return a batch of the training split as it is trained on: as it is, unless the task augments it.
+
+        What is drawn for it depends on the seed and the step alone, so that it is the same for every optimizer.
+
+        Args:
+            batch: on the device.
+            seed: of the cell.
+            step: counted from 0.
+        """
+        return batch
 
     @abstractmethod
     def loss(self, model: Model, batch: Batch) -> Tensor:
@@ -232,7 +247,9 @@ class Task(ABC):
             values = cls.Parameters.model_validate(given).model_dump(mode="json")
         except PydanticError as error:
             return {}, problems_of(error, given)
-        return {name: _rounded(value) for name, value in values.items()}, []
+        fields = cls.Parameters.model_fields
+        unused = {name for name in cls.later_params if values[name] == fields[name].default}
+        return {name: _rounded(value) for name, value in values.items() if name not in unused}, []
 
 
 def _rounded(value: Any) -> Any:

@@ -1,7 +1,7 @@
 """Rows of a split that are read when they are wanted, ahead of the step that wants them, by a few threads."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
@@ -60,7 +60,7 @@ def in_memory(split: Split) -> tuple[Tensor, ...]:
     return whole
 
 
-def taken(split: Split, indices: Iterable[Tensor]) -> Iterator[tuple[Tensor, ...]]:
+def taken(split: Split, indices: Iterable[Tensor]) -> Generator[tuple[Tensor, ...], None, None]:
     """Yield the rows of a split at each of the indices, in their order, on its device.
 
     Rows that have to be read are read up to two batches ahead, by as many threads as torch has; what comes of it does

@@ -120,7 +120,7 @@ def test_a_batch_that_nobody_wants_any_more_is_not_waited_for() -> None:
     assert started == [], "nothing is read before the first batch is wanted"
     some = taken((rows(read),), torch.split(NUMBERS, SIZE))
     next(some)
-    some.close()  # type: ignore[attr-defined]  # a generator, as every iterator that can be closed
+    some.close()
     assert len(started) < N
     assert readers() == []
 
