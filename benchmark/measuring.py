@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from benchmark.tasks import Batch, Model, Splits, Task
-from benchmark.tasks.rows import in_memory
+from benchmark.tasks.lazy import in_memory
 
 
 def scored_splits(task: Task, splits: Splits) -> dict[str, Batch]:

@@ -24,7 +24,7 @@ from benchmark.sharpness import Neighbourhood, reference_batch
 from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Model, Split, Splits, Task
-from benchmark.tasks.rows import is_in_memory, taken
+from benchmark.tasks.lazy import is_in_memory, taken
 from optimizers import Alone, TwoPassOptimizer, build, optimizer_info
 
 Augmentation = Callable[[Batch, int, int], Batch]

@@ -25,8 +25,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from benchmark.tasks.lazy import LazyRows, taken
 from benchmark.tasks.pairs import pixels_of
-from benchmark.tasks.rows import Rows, taken
 from benchmarks.planning import held_mb
 
 WIDTH, HEIGHT, SIDE, BATCH = 640, 480, 224, 128
@@ -71,7 +71,7 @@ def write_images(folder: Path, n: int) -> list[Path]:
 class Pictures(Dataset[Tensor]):
     """The same rows as torch's loader takes them."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: LazyRows) -> None:
         self._rows = rows
 
     def __len__(self) -> int:
@@ -81,7 +81,7 @@ class Pictures(Dataset[Tensor]):
         return torch.from_numpy(self._rows.read(place))
 
 
-def by_threads(rows: Rows, n_workers: int) -> Iterator[Tensor]:
+def by_threads(rows: LazyRows, n_workers: int) -> Iterator[Tensor]:
     """Yield batches as they are read in training."""
     own = torch.get_num_threads()
     torch.set_num_threads(n_workers)
@@ -91,12 +91,12 @@ def by_threads(rows: Rows, n_workers: int) -> Iterator[Tensor]:
         torch.set_num_threads(own)
 
 
-def by_processes(rows: Rows, n_workers: int) -> Iterator[Tensor]:
+def by_processes(rows: LazyRows, n_workers: int) -> Iterator[Tensor]:
     """Yield batches of a DataLoader; its workers are forked, the way that starts fastest."""
     yield from DataLoader(Pictures(rows), BATCH, num_workers=n_workers, multiprocessing_context="fork")
 
 
-WAYS: dict[str, Callable[[Rows, int], Iterator[Tensor]]] = {"threads": by_threads, "processes": by_processes}
+WAYS: dict[str, Callable[[LazyRows, int], Iterator[Tensor]]] = {"threads": by_threads, "processes": by_processes}
 
 
 def print_rates(paths: Sequence[Path], workers: Sequence[int], n_rounds: int) -> None:

@@ -23,7 +23,7 @@ from benchmark.sharpness import Losses, Neighbourhood, reference_batch, work_byt
 from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Splits, Task
-from benchmark.tasks.rows import Column
+from benchmark.tasks.lazy import Column
 from benchmark.training import READ_EVERY, batches_of
 from optimizers import optimizer_info
 from optimizers.functional import Memory, initial_memory, is_functional, looks_twice

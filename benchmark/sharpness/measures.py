@@ -10,7 +10,7 @@ from benchmark.sharpness.ascent import ASCENT_RHO, ascent_sharpness
 from benchmark.sharpness.curvature import MAX_ITERATIONS, N_PROBES, largest_eigenvalue, trace
 from benchmark.sharpness.neighbourhood import Neighbourhood
 from benchmark.tasks import Batch, Split
-from benchmark.tasks.rows import in_memory, taken
+from benchmark.tasks.lazy import in_memory, taken
 
 PREFIX = "sharpness_"
 MEASURES = ("lambda_max", "trace", *ASCENT_RHO)

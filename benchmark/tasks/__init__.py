@@ -1,6 +1,7 @@
 """Tasks: what is benchmarked, by name."""
 
 from benchmark.tasks.faults import task_faults
+from benchmark.tasks.lazy import LazyRows, Split
 from benchmark.tasks.protocol import Batch, Metric, Model, ParamValue, Splits, Task
 from benchmark.tasks.registry import (
     adopt_task,
@@ -12,14 +13,13 @@ from benchmark.tasks.registry import (
     task_names,
     task_source,
 )
-from benchmark.tasks.rows import Rows, Split
 
 __all__ = [
     "Batch",
+    "LazyRows",
     "Metric",
     "Model",
     "ParamValue",
-    "Rows",
     "Split",
     "Splits",
     "Task",

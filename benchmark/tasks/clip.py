@@ -23,10 +23,10 @@ from benchmark.tasks.alignment import (
     recalls_of,
     shape_of,
 )
+from benchmark.tasks.lazy import Split, in_memory, taken
 from benchmark.tasks.local import datasets_folder, extra_needed, quiet_loading, shades_of
 from benchmark.tasks.pairs import Tokens, pixels_of, read_pairs
 from benchmark.tasks.protocol import Batch, Metric, Model, Splits, Task
-from benchmark.tasks.rows import Split, in_memory, taken
 
 NAME = "clip-alignment"
 VIEWS = ("image", "text")

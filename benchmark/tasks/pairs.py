@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from benchmark.errors import TaskDataError
+from benchmark.tasks.lazy import LazyRows, Row
 from benchmark.tasks.local import extra_needed
-from benchmark.tasks.rows import Row, Rows
 
 LIST = "metadata.csv"
 COLUMNS = ("file_name", "text")
@@ -53,12 +53,12 @@ def read_pairs(folder: Path, n: int | None = None) -> tuple[list[Path], list[str
     return images, [row["text"] for row in rows[:n]]
 
 
-def pixels_of(images: Sequence[Path], side: int) -> Rows:
+def pixels_of(images: Sequence[Path], side: int) -> LazyRows:
     """Return images as rows (3, side, side) of whole numbers: the shorter side scaled to that size, the middle cut out.
 
     An image that is missing or none ends what reads it, or its checksum, by a TaskDataError.
     """
-    return Rows(lambda place: _pixels(images[place], side), len(images), lambda: _checksum(images))
+    return LazyRows(lambda place: _pixels(images[place], side), len(images), lambda: _checksum(images))
 
 
 def _pixels(path: Path, side: int) -> Row:

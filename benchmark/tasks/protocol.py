@@ -18,7 +18,7 @@ from benchmark.errors import Problem
 from benchmark.parsing import SpecModel, problems_of
 from benchmark.records import Scalar
 from benchmark.seeding import Stream, seeded_torch
-from benchmark.tasks.rows import Rows, Split, in_memory
+from benchmark.tasks.lazy import LazyRows, Split, in_memory
 
 N_STARTS = 200
 N_SEEDS_KEPT = 32
@@ -53,8 +53,9 @@ class Metric:
 class Splits:
     """The data of one seed: each split is a tuple of tensors with the examples along the first dimension.
 
-    A task without a split gives `train` alone, and is scored on it. Columns of `train` may be `Rows`, which are read
-    batch by batch: give them by `cast(Batch, ...)`, for most tasks have none, and only what takes a `Split` meets them.
+    A task without a split gives `train` alone, and is scored on it. Columns of `train` may be `LazyRows`, which are
+    read batch by batch: give them by `cast(Batch, ...)`, for few tasks have any, and only what takes a `Split` meets
+    them.
     """
 
     train: Batch
@@ -78,7 +79,7 @@ class Splits:
         digest = hashlib.sha256()
         columns: Split = (*self.train, *self.validation, *self.test)
         for column in columns:
-            digest.update(column.checksum() if isinstance(column, Rows) else column.numpy(force=True).tobytes())
+            digest.update(column.checksum() if isinstance(column, LazyRows) else column.numpy(force=True).tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -167,7 +168,7 @@ class Task(ABC):
     def train_loss(self, model: Model, train: Split) -> Tensor:
         """Return the metric `loss` on the whole training split, after the last step.
 
-        By default that of `evaluate`, for which all `Rows` are read into memory.
+        By default that of `evaluate`, for which all `LazyRows` are read into memory.
         """
         return self.evaluate(model, in_memory(train))["loss"]
 

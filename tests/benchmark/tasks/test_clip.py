@@ -17,10 +17,10 @@ from benchmark.execution import train_cell
 from benchmark.records import PackPlace, Status
 from benchmark.sharpness import MEASURES
 from benchmark.spec import Cell, Spec, expand
-from benchmark.tasks import Rows, Splits, retrieval, task_class
+from benchmark.tasks import LazyRows, Splits, retrieval, task_class
 from benchmark.tasks.clip import ClipAlignment
+from benchmark.tasks.lazy import in_memory
 from benchmark.tasks.pairs import Tokens, pixels_of
-from benchmark.tasks.rows import in_memory
 from benchmark.training import train
 from tests.benchmark.toys import CPU
 from tests.benchmark.vision import N_TOKENS, SIDE, WORDS, write_clip, write_pairs
@@ -217,7 +217,7 @@ def small_cell(**params: Any) -> Cell:
 
 def test_a_cell_comes_to_the_same_whether_its_images_are_read_or_kept(datasets: Path) -> None:
     cell, outcomes = small_cell(), []
-    assert isinstance(ClipAlignment(PARAMS).data(0, CPU).train[0], Rows)
+    assert isinstance(ClipAlignment(PARAMS).data(0, CPU).train[0], LazyRows)
     for kind in (ClipAlignment, KeptClip):
         task = kind(cell.setting.task_params)
         outcome = train(

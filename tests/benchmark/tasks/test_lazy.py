@@ -14,9 +14,9 @@ from torch import Tensor
 from benchmark.fused import Run, train_together
 from benchmark.records import Outcome
 from benchmark.sharpness import reference_batch
-from benchmark.tasks import Batch, Rows, Split, Splits
+from benchmark.tasks import Batch, LazyRows, Split, Splits
 from benchmark.tasks.digits import DigitsMLP
-from benchmark.tasks.rows import N_AHEAD, Column, Row, in_memory, taken
+from benchmark.tasks.lazy import N_AHEAD, Column, Row, in_memory, taken
 from benchmark.training import batches_of, step_s, train
 from tests.benchmark.toys import CPU, first_cell
 
@@ -30,8 +30,8 @@ def row_of(place: int) -> Row:
     return row
 
 
-def rows(read: Callable[[int], Row] = row_of) -> Rows:
-    return Rows(read, N, TABLE.tobytes)
+def rows(read: Callable[[int], Row] = row_of) -> LazyRows:
+    return LazyRows(read, N, TABLE.tobytes)
 
 
 def splits_of(*train: Column) -> Splits:
@@ -151,7 +151,7 @@ def test_batches_of_everything_go_on_as_well() -> None:
 
 def test_splits_keep_what_is_read_where_it_is() -> None:
     moved: Split = splits_of(rows(), NUMBERS).to(torch.device("meta")).train
-    assert isinstance(moved[0], Rows)
+    assert isinstance(moved[0], LazyRows)
     assert [column.device.type for column in moved] == ["meta", "meta"]
     assert [len(column) for column in moved] == [N, N]
     with pytest.raises(ValueError, match=r"must have one length.*train has \[40, 39\]"):
@@ -162,7 +162,7 @@ def test_the_checksum_reads_no_row() -> None:
     def read(place: int) -> Row:
         raise AssertionError("a row was read")
 
-    first, others = splits_of(rows(read), NUMBERS), Rows(read, N, lambda: b"others")
+    first, others = splits_of(rows(read), NUMBERS), LazyRows(read, N, lambda: b"others")
     assert first.checksum() == splits_of(rows(read), NUMBERS).checksum()
     different = (first, splits_of(others, NUMBERS), splits_of(rows(read), NUMBERS + 1))
     assert len({splits.checksum() for splits in different}) == 3
@@ -174,7 +174,7 @@ class ReadDigits(DigitsMLP):
     def splits(self, seed: int) -> Splits:
         whole = super().splits(seed)
         images, labels = whole.train
-        read = Rows(images.numpy().__getitem__, len(images), images.numpy().tobytes)
+        read = LazyRows(images.numpy().__getitem__, len(images), images.numpy().tobytes)
         return dataclasses.replace(whole, train=cast(Batch, (read, labels)))
 
 

@@ -18,7 +18,7 @@ Row = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Rows:
+class LazyRows:
     """A column of a split that stays where it is, in files for instance, and of which rows are read one by one.
 
     Attributes:
@@ -37,19 +37,19 @@ class Rows:
     def __len__(self) -> int:
         return self.n
 
-    def to(self, device: torch.device) -> "Rows":
+    def to(self, device: torch.device) -> "LazyRows":
         """Return these rows, wanted on a device."""
         return replace(self, device=device)
 
 
-Column = Tensor | Rows
+Column = Tensor | LazyRows
 Split = tuple[Column, ...]
 """The columns of a split, of one length."""
 
 
 def is_in_memory(split: Split) -> TypeGuard[tuple[Tensor, ...]]:
     """Return whether nothing of a split has to be read."""
-    return not any(isinstance(column, Rows) for column in split)
+    return not any(isinstance(column, LazyRows) for column in split)
 
 
 def in_memory(split: Split) -> tuple[Tensor, ...]:
@@ -96,7 +96,7 @@ class _Wanted:
         self._split, self._index = split, index
         places = index.tolist()
         self._rows: list[list[Future[Row]]] = [
-            [pool.submit(column.read, place) for place in places] if isinstance(column, Rows) else []
+            [pool.submit(column.read, place) for place in places] if isinstance(column, LazyRows) else []
             for column in split
         ]
 
