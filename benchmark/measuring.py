@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from benchmark.tasks import Batch, Model, Splits, Task
+from benchmark.tasks.lazy import in_memory
 
 
 def scored_splits(task: Task, splits: Splits) -> dict[str, Batch]:
     """Return the splits on which a task is scored, by what stands before a metric's name in a record."""
-    return {"val_": splits.validation, "test_": splits.test} if task.has_split else {"": splits.train}
+    return {"val_": splits.validation, "test_": splits.test} if task.has_split else {"": in_memory(splits.train)}
 
 
 def measured(task: Task, model: Model, splits: Mapping[str, Batch], *, at_end: bool) -> dict[str, Tensor]:
@@ -32,5 +33,5 @@ def measured(task: Task, model: Model, splits: Mapping[str, Batch], *, at_end: b
 
 def measured_last(task: Task, model: Model, splits: Splits) -> dict[str, Tensor]:
     """Return what is measured after the last step: the loss of the whole training split, and the metrics of the end."""
-    train_loss = task.evaluate(model, splits.train)["loss"]
+    train_loss = task.train_loss(model, splits.train)
     return {"train_loss": train_loss, **measured(task, model, scored_splits(task, splits), at_end=True)}

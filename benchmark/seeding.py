@@ -19,11 +19,12 @@ class Stream(IntEnum):
     SUBSET = 5
     SHARPNESS = 6
     REPLAY = 7
+    AUGMENTATION = 8
 
 
-def stream_seed(seed: int, stream: Stream) -> int:
-    """Return the 63-bit seed of one stream of a cell's seed."""
-    state = np.random.SeedSequence((seed, int(stream))).generate_state(1, np.uint64)
+def stream_seed(seed: int, stream: Stream, *steps: int) -> int:
+    """Return the 63-bit seed of one stream of a cell's seed, or of one step of it."""
+    state = np.random.SeedSequence((seed, int(stream), *steps)).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))
 
 
@@ -32,9 +33,9 @@ def numpy_generator(seed: int, stream: Stream) -> np.random.Generator:
     return np.random.default_rng(stream_seed(seed, stream))
 
 
-def torch_generator(seed: int, stream: Stream) -> torch.Generator:
-    """Return a CPU generator of torch for a stream."""
-    return torch.Generator().manual_seed(stream_seed(seed, stream))
+def torch_generator(seed: int, stream: Stream, *steps: int) -> torch.Generator:
+    """Return a CPU generator of torch for a stream, or for one step of it."""
+    return torch.Generator().manual_seed(stream_seed(seed, stream, *steps))
 
 
 @contextlib.contextmanager

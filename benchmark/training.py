@@ -1,9 +1,10 @@
 """Training of one cell: the plain loop, which every faster way of training is held against."""
 
 import contextlib
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,11 +19,16 @@ from benchmark.records import Cost, Outcome, Scalar
 from benchmark.replay import initial_model
 from benchmark.schedule import evaluation_steps, lr_factor, steps_per_epoch, total_steps
 from benchmark.seeding import Stream, seeded_torch, torch_generator
+from benchmark.sending import sent
 from benchmark.sharpness import Neighbourhood, reference_batch
 from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
-from benchmark.tasks import Batch, Model, Splits, Task
+from benchmark.tasks import Batch, Model, Split, Splits, Task
+from benchmark.tasks.lazy import is_in_memory, taken
 from optimizers import Alone, TwoPassOptimizer, build, optimizer_info
+
+Augmentation = Callable[[Batch, int, int], Batch]
+"""Returns a batch as it is trained on, given the seed and the step."""
 
 READ_EVERY = 1_000  # steps; what is pending for longer fills the device's memory
 
@@ -61,9 +67,9 @@ def train(
     learning_rates = [float(group["lr"]) for group in optimizer.param_groups]
     journal, pending = Journal(task), _Pending()
     evaluations = frozenset(evaluation_steps(total, task.max_evaluations))
-    batches = batches_of(splits.train, setting.budget.batch_size, seed)
+    batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
     diverged_at, step, is_late = None, 0, False
-    with seeded_torch(seed, Stream.TRAIN):
+    with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
         model.train()
         for step in range(1, total + 1):
             factor = lr_factor(step - 1, total, setting.budget)
@@ -104,8 +110,9 @@ def step_s(
     """Return the seconds that a step of `train` takes, without evaluations: the mean of a few after a first one."""
     model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
     shown = in_precision(model, setting.budget.precision, device)
-    batches = batches_of(task.data(seed, device).train, setting.budget.batch_size, seed)
-    with seeded_torch(seed, Stream.TRAIN):
+    splits = task.data(seed, device)
+    batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
+    with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
         float(optimizer.step(_closure(task, shown, optimizer, next(batches))))  # a float waits for the device
         started = clock()
         for _ in range(n_steps):
@@ -128,9 +135,10 @@ def cell_bytes(
 
     def do_once() -> None:
         model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
-        with seeded_torch(seed, Stream.TRAIN):
-            batch = next(batches_of(splits.train, setting.budget.batch_size, seed))
-            optimizer.step(_closure(task, in_precision(model, setting.budget.precision, device), optimizer, batch))
+        batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
+        with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
+            shown = in_precision(model, setting.budget.precision, device)
+            optimizer.step(_closure(task, shown, optimizer, next(batches)))
         with _evaluating(model):
             measured(task, model, scored_splits(task, splits), at_end=False)
             measured_last(task, model, splits)
@@ -169,20 +177,35 @@ def _closure(task: Task, model: Model, optimizer: TwoPassOptimizer | Alone, batc
     return closure
 
 
-def batches_of(train: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
-    """Yield full batches without end, in an order drawn anew each epoch from the seed."""
+def batches_of(
+    train: Split, batch_size: int, seed: int, start: int = 0, *, augmented: Augmentation | None = None
+) -> Generator[Batch, None, None]:
+    """Yield full batches without end, in an order drawn anew each epoch from the seed.
+
+    Close it where the split has rows that are read: threads read ahead until then.
+
+    Args:
+        train: the training split.
+        batch_size: all examples where there are fewer.
+        seed: of the order.
+        start: number of batches that are left out; what comes is the same as after them.
+        augmented: of the task; without it batches are as they lie in the split.
+    """
+    with contextlib.closing(taken(train, _order(train, batch_size, seed, start))) as batches:
+        for step, batch in enumerate(batches, start):
+            yield batch if augmented is None else augmented(batch, seed, step)
+
+
+def _order(train: Split, batch_size: int, seed: int, start: int) -> Iterator[Tensor]:
     generator = torch_generator(seed, Stream.ORDER)
     n_examples = len(train[0])
     per_epoch = steps_per_epoch(n_examples, batch_size)
-    while True:
-        order = sent(torch.randperm(n_examples, generator=generator), train[0].device)
-        for index in torch.split(order[: per_epoch * batch_size], batch_size):
-            yield tuple(tensor[index] for tensor in train)
-
-
-def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """Return a tensor of the CPU on the device, without waiting for it where it takes what is pinned."""
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+    n_skipped, start = divmod(start, per_epoch)
+    for epoch in itertools.count():
+        order = torch.randperm(n_examples, generator=generator)[start * batch_size : per_epoch * batch_size]
+        if epoch >= n_skipped:
+            yield from torch.split(sent(order, train[0].device) if is_in_memory(train) else order, batch_size)
+            start = 0
 
 
 class _Pending:

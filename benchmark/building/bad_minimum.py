@@ -34,6 +34,8 @@ class BuiltMinimum:
 
     Attributes:
         folder: with the weights and what is told of them.
+        copies: of each training image that had random labels.
+        zeroed: share of the numbers of each copy that were zeroed.
         random_epochs: that it took to know every random label.
         true_epochs: that it took from there to know every true label.
         train_accuracy: on the training images with their true labels; 1.
@@ -41,6 +43,8 @@ class BuiltMinimum:
     """
 
     folder: Path
+    copies: int
+    zeroed: float
     random_epochs: int
     true_epochs: int
     train_accuracy: float
@@ -48,43 +52,90 @@ class BuiltMinimum:
 
 
 def build_bad_minimum(
-    *, width: int = 64, norm: Norm = "batch", max_epochs: int = 500, device: torch.device, say: Say = lambda _: None
+    *,
+    width: int = 64,
+    norm: Norm = "batch",
+    copies: int = 1,
+    zeroed: float = 0.1,
+    max_epochs: int = 500,
+    device: torch.device,
+    say: Say = lambda _: None,
 ) -> BuiltMinimum:
     """Train a network on random labels until it knows all of them, then on the true ones until it knows all of those.
 
-    So S. Liu, D. Papailiopoulos, D. Achlioptas, Bad Global Minima Exist and SGD Can Reach Them (2020), without the
-    copies of each image that they add. Both times by SGD with momentum, without augmentation and weight decay, which
-    would lead out of the minimum. It is one start, of seed 0, for every seed of a job.
+    So S. Liu, D. Papailiopoulos, D. Achlioptas, Bad Global Minima Exist and SGD Can Reach Them (2020): the random
+    labels are those of copies of each image, of which some numbers are zeroed. Both times by SGD with momentum, without
+    augmentation and weight decay, which would lead out of the minimum. It is one start, of seed 0, for every seed of a
+    job. Copies and share are by default those with which the authors' program trains.
 
     Args:
         width: channels of the first stage.
         norm: after each convolution.
+        copies: of each training image, every one with a random label of its own; at least 1.
+        zeroed: share of the numbers of each copy that are zeroed, 0 <= zeroed < 1.
         max_epochs: that each of the two may take.
         device: on which it is trained.
         say: hears of each epoch.
 
     Raises:
         TaskDataError: when the images are missing, an extra is not installed, or a label is still not known at the end.
+        ValueError: when there are no copies, or nothing would be left of them.
         OSError: when the folder of data cannot be written.
     """
     with extra_needed(f"the start of {NAME}"):
         from safetensors.torch import save_file
     task = CIFAR10ResNet18({"width": width, "norm": norm})
-    splits = task.splits(SEED).to(device)
+    splits = task.splits(SEED)
+    changed = zeroed_copies(splits.train[0], copies, zeroed).to(device)
+    random = torch.from_numpy(numpy_generator(SEED, Stream.LABELS).integers(0, N_CLASSES, len(changed))).to(device)
+    splits = splits.to(device)
     images, labels = splits.train
-    random = torch.from_numpy(numpy_generator(SEED, Stream.LABELS).integers(0, N_CLASSES, len(labels))).to(device)
     with seeded_torch(SEED, Stream.INIT):
         network = network_of(width, norm).to(device)
-    random_epochs = _learn(network, images, random, "random", max_epochs, say)
+    random_epochs = _learn(network, changed, random, "random", max_epochs, say)
     true_epochs = _learn(network, images, labels, "true", max_epochs, say)
     folder = minimum_folder(width, norm)
     folder.mkdir(parents=True, exist_ok=True)
     scores = (accuracy(network, images, labels), accuracy(network, *splits.test))
-    built = BuiltMinimum(folder, random_epochs, true_epochs, *scores)
+    built = BuiltMinimum(folder, copies, zeroed, random_epochs, true_epochs, *scores)
     save_file({name: value.cpu().contiguous() for name, value in network.state_dict().items()}, folder / WEIGHTS)
-    about = {**asdict(built), "folder": folder.name, "data": checksum(*task.examples())}
+    rates = {kind: {"lr": lr, "decay_an_epoch": decay} for kind, (lr, decay) in RATES.items()}
+    about = {
+        **asdict(built),
+        "folder": folder.name,
+        "data": checksum(*task.examples()),
+        "method": "S. Liu, D. Papailiopoulos, D. Achlioptas, Bad Global Minima Exist and SGD Can Reach Them (2020)",
+        "sgd": {"batch_size": BATCH, "momentum": MOMENTUM, "weight_decay": 0, **rates},
+        "seed": SEED,
+        "made with": {"torch": torch.__version__, "device": device.type},
+    }
     (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
     return built
+
+
+def zeroed_copies(images: Tensor, copies: int, zeroed: float) -> Tensor:
+    """Return copies of images, so many of each side by side, with other numbers of each set to zero.
+
+    As the authors' program has it, numbers are zeroed and not whole pixels: a colour of one may stay. No image is there
+    as it is, unless none are zeroed.
+
+    Args:
+        images: (n, channels, height, width).
+        copies: of each, at least 1.
+        zeroed: share of the numbers of a copy, 0 <= zeroed < 1; rounded down.
+
+    Raises:
+        ValueError: when one of the two is not.
+    """
+    if copies < 1 or not 0 <= zeroed < 1:
+        raise ValueError(f"copies >= 1 and 0 <= zeroed < 1 must hold, but got copies={copies}, zeroed={zeroed}.")
+    changed = images.repeat_interleave(copies, dim=0)
+    rows, generator = changed.flatten(start_dim=1), torch_generator(SEED, Stream.SUBSET)
+    n_zeroed = int(zeroed * rows.shape[1])
+    for part in torch.split(rows, AT_ONCE) if n_zeroed else ():
+        chosen = torch.rand(part.shape, generator=generator).topk(n_zeroed, dim=1).indices
+        part.scatter_(1, chosen, 0)  # a view: what it belongs to changes
+    return changed
 
 
 def accuracy(network: nn.Module, images: Tensor, labels: Tensor) -> float:

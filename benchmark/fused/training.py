@@ -18,11 +18,13 @@ from benchmark.precision import Precision
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.replay import initial_model
 from benchmark.schedule import evaluation_steps, lr_factor, total_steps
+from benchmark.sending import sent
 from benchmark.sharpness import Losses, Neighbourhood, reference_batch, work_bytes
 from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Splits, Task
-from benchmark.training import READ_EVERY, batches_of, sent
+from benchmark.tasks.lazy import Column
+from benchmark.training import READ_EVERY, batches_of
 from optimizers import optimizer_info
 from optimizers.functional import Memory, initial_memory, is_functional, looks_twice
 
@@ -296,7 +298,8 @@ class _Group:
     def _batches(self) -> Iterator[Batch]:
         """Yield the batch of each step: that of the only seed, or each cell's own, stacked."""
         size = self._setting.budget.batch_size
-        streams = [batches_of(self._splits[seed].train, size, seed) for seed in self._slices]
+        augmented = self._task.augmented
+        streams = [batches_of(self._splits[seed].train, size, seed, augmented=augmented) for seed in self._slices]
         if len(streams) == 1:
             yield from streams[0]
         for batches in zip(*streams, strict=True):
@@ -375,7 +378,11 @@ def _joined(parts: Sequence[tuple[slice, Splits]]) -> list[tuple[slice, Splits]]
 
 def _are_equal(some: Splits, others: Splits) -> bool:
     mine, theirs = ((*splits.train, *splits.validation, *splits.test) for splits in (some, others))
-    return len(mine) == len(theirs) and all(torch.equal(x, y) for x, y in zip(mine, theirs, strict=True))
+    return len(mine) == len(theirs) and all(_is_equal(x, y) for x, y in zip(mine, theirs, strict=True))
+
+
+def _is_equal(x: Column, y: Column) -> bool:
+    return torch.equal(x, y) if isinstance(x, Tensor) and isinstance(y, Tensor) else x is y
 
 
 def _divided(

@@ -9,7 +9,8 @@ from benchmark.seeding import Stream, torch_generator
 from benchmark.sharpness.ascent import ASCENT_RHO, ascent_sharpness
 from benchmark.sharpness.curvature import MAX_ITERATIONS, N_PROBES, largest_eigenvalue, trace
 from benchmark.sharpness.neighbourhood import Neighbourhood
-from benchmark.tasks import Batch
+from benchmark.tasks import Batch, Split
+from benchmark.tasks.lazy import in_memory, taken
 
 PREFIX = "sharpness_"
 MEASURES = ("lambda_max", "trace", *ASCENT_RHO)
@@ -28,7 +29,7 @@ def columns_of(measures: Collection[str]) -> tuple[str, ...]:
     return tuple(column for name in MEASURES if name in measures for column in COLUMNS[name])
 
 
-def reference_batch(train: Batch) -> Batch:
+def reference_batch(train: Split) -> Batch:
     """Return the examples on which sharpness is measured: at most 512 of the training split, all of a smaller one.
 
     Which places of the split they have is drawn once, whatever the seed of a cell: all cells of a task that share a
@@ -39,9 +40,10 @@ def reference_batch(train: Batch) -> Batch:
     """
     n = len(train[0])
     if n <= MAX_EXAMPLES:
-        return train
+        return in_memory(train)
     order = torch.randperm(n, generator=torch_generator(BATCH_SEED, Stream.SHARPNESS))[:MAX_EXAMPLES]
-    return tuple(tensor[order.to(tensor.device)] for tensor in train)
+    (batch,) = taken(train, [order])
+    return batch
 
 
 def sharpness(

@@ -1,6 +1,7 @@
 """Tasks: what is benchmarked, by name."""
 
 from benchmark.tasks.faults import task_faults
+from benchmark.tasks.lazy import LazyRows, Split
 from benchmark.tasks.protocol import Batch, Metric, Model, ParamValue, Splits, Task
 from benchmark.tasks.registry import (
     adopt_task,
@@ -15,9 +16,11 @@ from benchmark.tasks.registry import (
 
 __all__ = [
     "Batch",
+    "LazyRows",
     "Metric",
     "Model",
     "ParamValue",
+    "Split",
     "Splits",
     "Task",
     "adopt_task",

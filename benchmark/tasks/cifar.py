@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from benchmark.errors import TaskDataError
 from benchmark.parsing import Integer, Label, SpecModel
+from benchmark.seeding import Stream, torch_generator
+from benchmark.tasks.augmentation import moved_and_mirrored
 from benchmark.tasks.classification import (
     Classification,
     ClassificationParameters,
@@ -66,14 +68,21 @@ class CIFAR10ResNet18Parameters(ClassificationParameters):
         Literal["batch", "group"],
         Field(description="normalisation after each convolution, unless the start is pretrained"),
     ] = "batch"
+    augment: Annotated[
+        Literal["none", "flip-crop"],
+        Field(
+            description="of what is trained on, anew at each step: flip-crop moves images by up to 4 pixels each way "
+            "and mirrors half of them"
+        ),
+    ] = "none"
 
 
 class CIFAR10ResNet18(Classification):
     """Classify the images of CIFAR-10 with a ResNet-18.
 
     Splits are the same under every seed: the first 90 % of the training files, the rest of them, and the test file.
-    Seeds differ in initialisation (from scratch) and batch order. Images are not augmented: S. Liu et al. found that
-    augmentation leads out of a bad minimum by itself.
+    Seeds differ in initialisation (from scratch), batch order and augmentation. By default images are not augmented: S.
+    Liu et al. found that augmentation leads out of a bad minimum by itself.
     """
 
     name: ClassVar[str] = NAME
@@ -86,6 +95,7 @@ class CIFAR10ResNet18(Classification):
     metrics: ClassVar[tuple[Metric, ...]] = metrics_of("images", N_CLASSES)
     Parameters: ClassVar[type[SpecModel]] = CIFAR10ResNet18Parameters
     params: CIFAR10ResNet18Parameters
+    later_params: ClassVar[tuple[str, ...]] = ("augment",)
 
     @functools.cached_property
     def data_version(self) -> str:
@@ -134,6 +144,13 @@ class CIFAR10ResNet18(Classification):
 
             network.load_state_dict(load_file(self._start() / WEIGHTS))
         return network
+
+    def augmented(self, batch: Batch, seed: int, step: int) -> Batch:
+        """Return a batch as it is trained on; what is measured, sharpness among it, is of the images as they are."""
+        if self.params.augment == "none":
+            return batch
+        images, labels = batch
+        return moved_and_mirrored(images, torch_generator(seed, Stream.AUGMENTATION, step)), labels
 
     def evaluate(self, model: Model, split: Batch) -> dict[str, Tensor]:
         """Return accuracy and mean cross-entropy, whatever the training loss is."""

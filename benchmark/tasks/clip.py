@@ -3,9 +3,9 @@
 import functools
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
 import torch
 from pydantic import Field
@@ -23,6 +23,7 @@ from benchmark.tasks.alignment import (
     recalls_of,
     shape_of,
 )
+from benchmark.tasks.lazy import Split, in_memory, taken
 from benchmark.tasks.local import datasets_folder, extra_needed, quiet_loading, shades_of
 from benchmark.tasks.pairs import Tokens, pixels_of, read_pairs
 from benchmark.tasks.protocol import Batch, Metric, Model, Splits, Task
@@ -64,7 +65,8 @@ class ClipAlignment(Task):
     """Fine-tune CLIP, so that an image finds its caption and the nearest neighbours in both views agree.
 
     All parameters are trained. Splits are the same under every seed, and so is the start: seeds differ in the order of
-    batches alone. All images are kept in memory, cut to the size of the model.
+    batches alone. Those that are scored are kept in memory, cut to the size of the model; those that are trained on are
+    read batch by batch.
     """
 
     name: ClassVar[str] = NAME
@@ -80,19 +82,17 @@ class ClipAlignment(Task):
 
     @functools.cached_property
     def data_version(self) -> str:
-        """Checksum of the pairs as the model sees them, and of its weights."""
-        digest = hashlib.sha256((self._folder / WEIGHTS).read_bytes())
-        splits = self._splits
-        for split in (splits.train, splits.validation, splits.test):
-            for tensor in split:
-                digest.update(tensor.numpy().tobytes())
-        return digest.hexdigest()[:16]
+        """Checksum of the files that are trained on, of what is scored as the model sees it, and of its weights."""
+        weights = hashlib.sha256((self._folder / WEIGHTS).read_bytes())
+        weights.update(self._splits.checksum().encode())
+        return weights.hexdigest()[:16]
 
     def splits(self, seed: int) -> Splits:
         """Return images (n, 3, side, side) of whole numbers and tokens (n, length) of each split.
 
         Raises:
-            TaskDataError: when the model, a list or an image is missing or damaged, or an extra is not installed.
+            TaskDataError: when the model, a list or an image that is scored is missing or damaged, or an extra is not
+                installed. Whoever reads an image that is trained on and damaged hears of it then.
         """
         return self._splits
 
@@ -123,7 +123,7 @@ class ClipAlignment(Task):
 
     def evaluate(self, model: Model, split: Batch) -> dict[str, Tensor]:
         """Return the common neighbours and the recall at 10 of the scored pairs, and the loss of all."""
-        a, b, scale = _embedded(model, split)
+        a, b, scale = _embedded(model, _parts(split))
         ours, theirs = a[: self.params.n_scored], b[: self.params.n_scored]
         similarities = ours @ theirs.mT
         recalls = [retrieval.recall_at([10], way)[0] for way in (similarities, similarities.mT)]
@@ -135,9 +135,13 @@ class ClipAlignment(Task):
 
     def evaluate_end(self, model: Model, split: Batch) -> dict[str, Tensor]:
         """Return recall at 1 and 5, each direction's recall, and the shape of the shared space."""
-        a, b = (view[: self.params.n_scored] for view in _embedded(model, split)[:2])
+        a, b = (view[: self.params.n_scored] for view in _embedded(model, _parts(split))[:2])
         shape = {name: value for name, value in shape_of(a, b).items() if name != "mutual_knn"}
         return {**recalls_of(VIEWS, a, b), **shape}
+
+    def train_loss(self, model: Model, train: Split) -> Tensor:
+        """Return the loss of all pairs, whose images are read a few at once."""
+        return loss_of_blocks(*_embedded(model, _parts(train)))
 
     def chance(self, metric: str) -> float:
         """Return the level of chance, which depends on the number of scored pairs."""
@@ -160,9 +164,10 @@ class ClipAlignment(Task):
         for split, n in (("train", None), ("validation", self.params.n_scored), ("test", self.params.n_scored)):
             images, captions = read_pairs(folder / split, n)
             parts.append((pixels_of(images, config.vision_config.image_size), tokens.codes_of(captions)))
-        if len(parts[0][0]) < BLOCK:
-            raise TaskDataError(f"{folder} must have at least {BLOCK} pairs to train on, but has {len(parts[0][0])}.")
-        return Splits(*parts)
+        train, validation, test = parts
+        if len(train[0]) < BLOCK:
+            raise TaskDataError(f"{folder} must have at least {BLOCK} pairs to train on, but has {len(train[0])}.")
+        return Splits(cast(Batch, train), in_memory(validation), in_memory(test))
 
     @property
     def _folder(self) -> Path:
@@ -200,8 +205,12 @@ def _config(folder: Path) -> Any:
         ) from error
 
 
-def _embedded(model: Model, split: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the embeddings of a whole split, a few pairs at once, and the scale."""
-    parts = [model(*part) for part in zip(*(torch.split(x, PAIRS_AT_ONCE) for x in split), strict=True)]
-    images, texts, scales = zip(*parts, strict=True)
+def _parts(split: Split) -> Iterator[Batch]:
+    """Yield a whole split, a few pairs at once."""
+    return taken(split, torch.split(torch.arange(len(split[0])), PAIRS_AT_ONCE))
+
+
+def _embedded(model: Model, parts: Iterator[Batch]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the embeddings of the pairs of all parts, and the scale."""
+    images, texts, scales = zip(*(model(*part) for part in parts), strict=True)
     return torch.cat(images), torch.cat(texts), scales[0]

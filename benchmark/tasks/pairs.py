@@ -1,6 +1,8 @@
 """Image-caption pairs from a local folder: read, cut to the size of a model, and divided into tokens."""
 
 import csv
+import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +10,10 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from benchmark.errors import TaskDataError
+from benchmark.tasks.lazy import LazyRows, Row
 from benchmark.tasks.local import extra_needed
 
 LIST = "metadata.csv"
@@ -51,27 +53,46 @@ def read_pairs(folder: Path, n: int | None = None) -> tuple[list[Path], list[str
     return images, [row["text"] for row in rows[:n]]
 
 
-def pixels_of(images: Sequence[Path], side: int) -> Tensor:
-    """Return images as whole numbers (n, 3, side, side): the shorter side scaled to that size, the middle cut out.
+def pixels_of(images: Sequence[Path], side: int) -> LazyRows:
+    """Return images as rows (3, side, side) of whole numbers: the shorter side scaled to that size, the middle cut out.
 
-    Raises:
-        TaskDataError: when one of them is missing or no image.
+    An image that is missing or none ends what reads it, or its checksum, by a TaskDataError.
     """
+    return LazyRows(lambda place: _pixels(images[place], side), len(images), lambda: _checksum(images))
+
+
+def _pixels(path: Path, side: int) -> Row:
     with extra_needed("clip-alignment"):
         from PIL import Image
-    pixels: NDArray[np.uint8] = np.empty((len(images), 3, side, side), dtype=np.uint8)
-    for place, path in enumerate(images):
+    try:
+        with Image.open(path) as opened:
+            image = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise _no_image(path, error) from error
+    scale = side / min(image.size)
+    width, height = (max(side, round(scale * length)) for length in image.size)
+    left, top = (width - side) // 2, (height - side) // 2
+    scaled = image.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
+    return np.ascontiguousarray(np.asarray(scaled).transpose(2, 0, 1))
+
+
+def _checksum(images: Sequence[Path]) -> bytes:
+    """Return a checksum of the files; only what they are is read of each, not their pixels."""
+    with extra_needed("clip-alignment"):
+        from PIL import Image
+    digest = hashlib.sha256()
+    for path in images:
         try:
-            with Image.open(path) as opened:
-                image = opened.convert("RGB")
-        except (OSError, ValueError, Image.DecompressionBombError) as error:
-            raise TaskDataError(f"{path} must be an image, but: {error}. {GET_PAIRS}") from error
-        scale = side / min(image.size)
-        width, height = (max(side, round(scale * length)) for length in image.size)
-        left, top = (width - side) // 2, (height - side) // 2
-        scaled = image.resize((width, height), Image.Resampling.BICUBIC).crop((left, top, left + side, top + side))
-        pixels[place] = np.asarray(scaled).transpose(2, 0, 1)
-    return torch.from_numpy(pixels)
+            content = path.read_bytes()
+            with Image.open(io.BytesIO(content)):
+                digest.update(hashlib.sha256(content).digest())
+        except (OSError, Image.DecompressionBombError) as error:
+            raise _no_image(path, error) from error
+    return digest.digest()
+
+
+def _no_image(path: Path, error: Exception) -> TaskDataError:
+    return TaskDataError(f"{path} must be an image, but: {error}. {GET_PAIRS}")
 
 
 @dataclass(frozen=True)

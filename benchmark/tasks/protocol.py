@@ -18,6 +18,7 @@ from benchmark.errors import Problem
 from benchmark.parsing import SpecModel, problems_of
 from benchmark.records import Scalar
 from benchmark.seeding import Stream, seeded_torch
+from benchmark.tasks.lazy import LazyRows, Split, in_memory
 
 N_STARTS = 200
 N_SEEDS_KEPT = 32
@@ -52,7 +53,9 @@ class Metric:
 class Splits:
     """The data of one seed: each split is a tuple of tensors with the examples along the first dimension.
 
-    A task without a split gives `train` alone, and is scored on it.
+    A task without a split gives `train` alone, and is scored on it. Columns of `train` may be `LazyRows`, which are
+    read batch by batch: give them by `cast(Batch, ...)`, for few tasks have any, and only what takes a `Split` meets
+    them.
     """
 
     train: Batch
@@ -61,15 +64,23 @@ class Splits:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            lengths = [len(tensor) for tensor in getattr(self, name)]
+            lengths = [len(column) for column in getattr(self, name)]
             if len(set(lengths)) > 1 or 0 in lengths:
                 raise ValueError(f"the tensors of a split must have one length, at least 1, but {name} has {lengths}.")
         if not self.train:
             raise ValueError("train must hold at least one tensor, but got none.")
 
     def to(self, device: torch.device) -> "Splits":
-        """Return the splits on `device`."""
-        return Splits(*(tuple(tensor.to(device) for tensor in getattr(self, name)) for name in self.__slots__))
+        """Return the splits on `device`; what is read stays where it is, and is sent there batch by batch."""
+        return Splits(*(tuple(column.to(device) for column in getattr(self, name)) for name in self.__slots__))
+
+    def checksum(self) -> str:
+        """Return a checksum of the data; what is read is not decoded for it."""
+        digest = hashlib.sha256()
+        columns: Split = (*self.train, *self.validation, *self.test)
+        for column in columns:
+            digest.update(column.checksum() if isinstance(column, LazyRows) else column.numpy(force=True).tobytes())
+        return digest.hexdigest()[:16]
 
 
 class NoParameters(SpecModel):
@@ -94,6 +105,8 @@ class Task(ABC):
         max_evaluations: the most points that its curves have.
         precisions: in which its model can be trained.
         Parameters: pydantic model of its parameters; every field has a default and a range.
+        later_params: those that came when there were records already, and change nothing by default. At their default
+            they are left out of a setting, whose key stays what it was.
     """
 
     name: ClassVar[str]
@@ -105,6 +118,7 @@ class Task(ABC):
     max_evaluations: ClassVar[int] = 20
     precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
     Parameters: ClassVar[type[SpecModel]] = NoParameters
+    later_params: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, params: Mapping[str, Any] | None = None) -> None:
         self.params = self.Parameters.model_validate(params or {})
@@ -127,6 +141,18 @@ class Task(ABC):
                 points needs it.
         """
 
+    def augmented(self, batch: Batch, seed: int, step: int) -> Batch:
+        """Return a batch of the training split as it is trained on: as it is, unless the task augments it.
+
+        What is drawn for it depends on the seed and the step alone, so that it is the same for every optimizer.
+
+        Args:
+            batch: on the device.
+            seed: of the cell.
+            step: counted from 0.
+        """
+        return batch
+
     @abstractmethod
     def loss(self, model: Model, batch: Batch) -> Tensor:
         """Return what is minimised on a batch, a scalar that can be differentiated."""
@@ -138,6 +164,13 @@ class Task(ABC):
     def evaluate_end(self, model: Model, split: Batch) -> dict[str, Tensor]:
         """Return the metrics that are measured once, after the last step."""
         return {}
+
+    def train_loss(self, model: Model, train: Split) -> Tensor:
+        """Return the metric `loss` on the whole training split, after the last step.
+
+        By default that of `evaluate`, for which all `LazyRows` are read into memory.
+        """
+        return self.evaluate(model, in_memory(train))["loss"]
 
     def trace(self, model: Model) -> dict[str, Tensor]:
         """Return what the curve holds beside the metrics, scalars by name, such as the coordinates of a landscape."""
@@ -151,12 +184,7 @@ class Task(ABC):
     @functools.cached_property
     def data_version(self) -> str:
         """Checksum of the data, part of the fingerprint of every record."""
-        digest = hashlib.sha256()
-        data = self.splits(0)
-        for split in (data.train, data.validation, data.test):
-            for tensor in split:
-                digest.update(tensor.numpy(force=True).tobytes())
-        return digest.hexdigest()[:16]
+        return self.splits(0).checksum()
 
     def chance(self, metric: str) -> float:
         """Return the level of a metric that a model which has learned nothing reaches; by default what it declares."""
@@ -187,7 +215,7 @@ class Task(ABC):
             splits = self.splits(seed)
             with seeded_torch(seed, Stream.INIT), torch.no_grad():
                 model = self.model(seed).eval()
-                for name, value in self.evaluate(model, splits.test or splits.train).items():
+                for name, value in self.evaluate(model, splits.test or in_memory(splits.train)).items():
                     scores.setdefault(name, []).append(value.item())
         return {name: np.array(values) for name, values in scores.items()}
 
@@ -220,7 +248,9 @@ class Task(ABC):
             values = cls.Parameters.model_validate(given).model_dump(mode="json")
         except PydanticError as error:
             return {}, problems_of(error, given)
-        return {name: _rounded(value) for name, value in values.items()}, []
+        fields = cls.Parameters.model_fields
+        unused = {name for name in cls.later_params if values[name] == fields[name].default}
+        return {name: _rounded(value) for name, value in values.items() if name not in unused}, []
 
 
 def _rounded(value: Any) -> Any:

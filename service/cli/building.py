@@ -38,11 +38,18 @@ def bad_minimum(
         int, typer.Option(min=1, max=256, help="Channels of the first stage, as the task's `width`.")
     ] = 64,
     norm: Annotated[Literal["batch", "group"], typer.Option(help="Normalisation, as the task's `norm`.")] = "batch",
+    copies: Annotated[
+        int, typer.Option(min=1, max=100, help="Copies of each image, every one with a random label of its own.")
+    ] = 1,
+    zeroed: Annotated[
+        float, typer.Option(min=0, max=0.99, metavar="SHARE", help="Share of the numbers of each copy that are zeroed.")
+    ] = 0.1,
     max_epochs: Annotated[int, typer.Option(min=1, help="Most epochs, for random labels and for true ones.")] = 500,
 ) -> None:
     """Make the start `bad-minimum` of `cifar10-resnet18`: random labels are learned first, then the true ones.
 
-    It needs the images of CIFAR-10 in the folder of data, and for a network of full size an accelerator.
+    Random labels are those of copies of the images; an epoch of them takes as many times longer. It needs the images of
+    CIFAR-10 in the folder of data, and for a network of full size an accelerator.
     """
     from benchmark.building import build_bad_minimum
     from benchmark.execution import device_for
@@ -50,6 +57,14 @@ def bad_minimum(
     def say(words: str) -> None:
         stderr.print(words, highlight=False)
 
-    built = build_bad_minimum(width=width, norm=norm, max_epochs=max_epochs, device=device_for(use_gpu=True), say=say)
+    built = build_bad_minimum(
+        width=width,
+        norm=norm,
+        copies=copies,
+        zeroed=zeroed,
+        max_epochs=max_epochs,
+        device=device_for(use_gpu=True),
+        say=say,
+    )
     say(f"Told right: {built.train_accuracy:.2%} of the training images, {built.test_accuracy:.2%} of the test images.")
     typer.echo(built.folder)

@@ -15,9 +15,10 @@ from torch.utils._pytree import tree_leaves
 
 from benchmark.fused import Run, train_together
 from benchmark.records import Outcome, Status
+from benchmark.sending import sent
 from benchmark.spec import Cell, expand
 from benchmark.tasks import load_task
-from benchmark.training import sent, train
+from benchmark.training import train
 from optimizers.functional import initial_memory, looks_twice, update
 from tests.benchmark.toys import CPU, make_spec
 from tests.optimizers.cases import CASES

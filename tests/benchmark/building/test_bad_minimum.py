@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from benchmark.building import BuiltMinimum, bad_minimum, build_bad_minimum
-from benchmark.building.bad_minimum import accuracy
+from benchmark.building.bad_minimum import accuracy, zeroed_copies
 from benchmark.errors import TaskDataError
 from benchmark.seeding import Stream, seeded_torch
 from benchmark.spec import Spec, expand
@@ -20,6 +20,7 @@ from tests.benchmark.vision import write_cifar
 pytestmark = pytest.mark.slow
 
 WIDTH = 4
+COPIES, ZEROED = 2, 0.1
 PARAMS = {"width": WIDTH, "start": "bad-minimum"}
 
 
@@ -39,7 +40,7 @@ def built(datasets: Path, heard: list[str]) -> BuiltMinimum:
         patch.setenv("RHOBUST_DATASETS_DIR", str(datasets))
         patch.setattr(bad_minimum, "BATCH", 16)
         write_cifar(datasets)
-        return build_bad_minimum(width=WIDTH, device=CPU, say=heard.append)
+        return build_bad_minimum(width=WIDTH, copies=COPIES, zeroed=ZEROED, device=CPU, say=heard.append)
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,31 @@ def from_scratch(monkeypatch: pytest.MonkeyPatch) -> nn.Module:
     return network
 
 
+def test_copies_are_images_with_so_many_numbers_zeroed() -> None:
+    images = torch.randint(1, 256, (1_200, 3, 8, 4), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    found = zeroed_copies(images, 3, 0.26)
+    assert (found.shape, found.dtype) == ((3_600, 3, 8, 4), torch.uint8)
+    is_zeroed = found == 0
+    assert set(is_zeroed.sum(dim=(1, 2, 3)).tolist()) == {24}, "24.96 of 96, rounded down"
+    originals = images.repeat_interleave(3, dim=0)
+    assert torch.equal(found[~is_zeroed], originals[~is_zeroed])
+    assert len(torch.unique(is_zeroed.flatten(start_dim=1), dim=0)) == 3_600, "no two copies lack the same"
+    shares = is_zeroed.double().mean(dim=0)  # of each place, where .25 of 3,600 have a standard deviation of .007
+    assert (shares - 0.25).abs().max() < 0.03
+    assert torch.equal(found, zeroed_copies(images, 3, 0.26))
+
+
+def test_one_copy_of_which_nothing_is_zeroed_is_the_image() -> None:
+    images = torch.randint(0, 256, (5, 3, 8, 4), dtype=torch.uint8)
+    assert torch.equal(zeroed_copies(images, 1, 0.0), images)
+
+
+@pytest.mark.parametrize(("copies", "zeroed"), [(0, 0.1), (1, 1.0), (1, -0.1), (1, math.nan)])
+def test_copies_that_cannot_be_are_refused(copies: int, zeroed: float) -> None:
+    with pytest.raises(ValueError, match=rf"0 <= zeroed < 1 must hold, but got copies={copies}, zeroed={zeroed}"):
+        zeroed_copies(torch.zeros(1, 3, 2, 2), copies, zeroed)
+
+
 def test_it_is_the_start_of_every_seed(built: BuiltMinimum) -> None:
     task = CIFAR10ResNet18(PARAMS)
     first, second = task.model(0).state_dict(), task.model(1).state_dict()
@@ -100,6 +126,9 @@ def test_what_was_done_is_told(built: BuiltMinimum, heard: list[str]) -> None:
     about = json.loads((built.folder / "about.json").read_text(encoding="utf-8"))
     assert about["data"] == checksum(*CIFAR10ResNet18().examples())
     assert (about["train_accuracy"], about["test_accuracy"]) == (1, built.test_accuracy)
+    assert (about["copies"], about["zeroed"], about["seed"]) == (COPIES, ZEROED, 0)
+    assert about["sgd"]["true"] == {"lr": 0.001, "decay_an_epoch": 1.0}
+    assert about["made with"] == {"torch": torch.__version__, "device": "cpu"}
     assert len(heard) == built.random_epochs + built.true_epochs
     assert heard[built.random_epochs - 1] == f"random labels, epoch {built.random_epochs}: 100.00% known"
     assert heard[-1] == f"true labels, epoch {built.true_epochs}: 100.00% known"

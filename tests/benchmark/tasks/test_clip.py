@@ -1,7 +1,11 @@
 import csv
+import dataclasses
+import itertools
 import math
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,11 +13,13 @@ import torch
 from torch import nn
 
 from benchmark.errors import TaskDataError
-from benchmark.records import Status
+from benchmark.execution import train_cell
+from benchmark.records import PackPlace, Status
 from benchmark.sharpness import MEASURES
-from benchmark.spec import Spec, expand
-from benchmark.tasks import retrieval, task_class
+from benchmark.spec import Cell, Spec, expand
+from benchmark.tasks import LazyRows, Splits, retrieval, task_class
 from benchmark.tasks.clip import ClipAlignment
+from benchmark.tasks.lazy import in_memory
 from benchmark.tasks.pairs import Tokens, pixels_of
 from benchmark.training import train
 from tests.benchmark.toys import CPU
@@ -53,7 +59,7 @@ def test_splits_are_the_pairs_of_the_folders(datasets: Path) -> None:
     task = ClipAlignment(PARAMS)
     splits = task.splits(0)
     for name, split in (("train", splits.train), ("validation", splits.validation), ("test", splits.test)):
-        images, tokens = split
+        images, tokens = in_memory(split)
         assert (images.shape, images.dtype) == ((128, 3, SIDE, SIDE), torch.uint8)
         words = captions(datasets / "pairs" / "squares" / name)[5].split()
         assert tokens[5].tolist() == [10, *map(WORDS.index, words), *[11] * (N_TOKENS - 1 - len(words))]
@@ -68,7 +74,7 @@ def test_images_are_scaled_and_their_middle_is_cut_out(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "wide.png")
     Image.fromarray(pixels.transpose(1, 0, 2)).convert("RGBA").save(tmp_path / "high.png")
     Image.fromarray(pixels[:3, :5]).save(tmp_path / "tiny.png")
-    found = pixels_of([tmp_path / name for name in ("wide.png", "high.png", "tiny.png")], 16)
+    (found,) = in_memory((pixels_of([tmp_path / name for name in ("wide.png", "high.png", "tiny.png")], 16),))
     assert found.shape == (3, 3, 16, 16)
     for image in found[:2]:
         assert (image[:, 4:12, 4:12] == torch.tensor([10, 200, 30])[:, None, None]).all()
@@ -134,7 +140,7 @@ def found(queries: torch.Tensor, candidates: torch.Tensor, k: int) -> float:
     return n_found / len(queries)
 
 
-class Rows(nn.Module):
+class Tables(nn.Module):
     """A model whose embeddings are known: rows of two tables, numbered by images and captions."""
 
     def __init__(self) -> None:
@@ -148,7 +154,7 @@ class Rows(nn.Module):
 
 
 def test_retrieval_and_neighbours_are_those_of_brute_force() -> None:
-    task, model = ClipAlignment({**PARAMS, "n_scored": 150}), Rows()
+    task, model = ClipAlignment({**PARAMS, "n_scored": 150}), Tables()
     order = torch.arange(200)[:, None]
     scores = {**task.evaluate(model, (order, order)), **task.evaluate_end(model, (order, order))}
     a, b = model.a[:150], model.b[:150]
@@ -188,6 +194,65 @@ def test_a_small_clip_is_fine_tuned(datasets: Path) -> None:
     assert outcome.metrics["sharpness_lambda_max"] > 0
 
 
+class KeptClip(ClipAlignment):
+    """The same with all images in memory."""
+
+    def splits(self, seed: int) -> Splits:
+        splits = super().splits(seed)
+        return dataclasses.replace(splits, train=in_memory(splits.train))
+
+
+def small_cell(**params: Any) -> Cell:
+    document = {
+        "name": "clip",
+        "tasks": [{"name": "clip-alignment", "params": {**PARAMS, **params}}],
+        "budget": {"epochs": 2, "batch_size": 50},
+        "optimizers": [{"name": "sam", "fixed": {"rho": 0.01}}],
+        "gd": False,
+        "space": {"lr": {"values": [0.003]}},
+        "seeds": {"count": 1},
+    }
+    return next(expand(Spec.from_mapping(document)))
+
+
+def test_a_cell_comes_to_the_same_whether_its_images_are_read_or_kept(datasets: Path) -> None:
+    cell, outcomes = small_cell(), []
+    assert isinstance(ClipAlignment(PARAMS).data(0, CPU).train[0], LazyRows)
+    for kind in (ClipAlignment, KeptClip):
+        task = kind(cell.setting.task_params)
+        outcome = train(
+            task, cell.setting, cell.hyperparameters, 0, device=CPU, limit_s=math.inf, sharpness=["adaptive"]
+        )
+        outcomes.append((outcome.status, outcome.metrics, outcome.curve, outcome.diagnostics))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][0] is Status.COMPLETED
+
+
+def test_an_image_that_is_damaged_ends_the_cell_and_is_named(empty: Path) -> None:
+    write_clip(empty)
+    damaged = write_pairs(empty) / "train" / "7.png"
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[: len(content) // 2])
+    assert ClipAlignment(PARAMS).data_version, "what is left of it looks like an image"
+    cell = small_cell(loss_scale=0.5)  # of which this process has kept nothing yet
+    record = train_cell(cell, PackPlace("pack", 1, 0), device=CPU, limit_s=60)
+    assert record.outcome.status is Status.FAILED
+    assert record.outcome.error is not None
+    assert record.outcome.error.startswith(f"TaskDataError: {damaged} must be an image, but: image file is truncated")
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("rows")]
+
+
+@pytest.mark.parametrize("content", [b"no image", None])
+def test_an_image_that_is_none_is_named_before_a_job_starts(empty: Path, content: bytes | None) -> None:
+    write_clip(empty)
+    image = write_pairs(empty) / "train" / "7.png"
+    image.unlink()
+    if content is not None:
+        image.write_bytes(content)
+    with pytest.raises(TaskDataError, match=r"train/7\.png must be an image, but: .*A folder of pairs has"):
+        _ = ClipAlignment(PARAMS).data_version
+
+
 @pytest.mark.parametrize(
     ("train_loss", "score", "collapsed"), [(4.852, 0.3, True), (1.0, 8 / 127, True), (1.0, 0.07, False)]
 )
@@ -212,6 +277,14 @@ def test_the_version_is_that_of_pairs_and_weights(
     write_clip(tmp_path, seed=1)
     monkeypatch.setenv("RHOBUST_DATASETS_DIR", str(tmp_path))
     assert ClipAlignment(PARAMS).data_version != version
+    monkeypatch.setenv("RHOBUST_DATASETS_DIR", str(datasets))
+    images = (datasets / "pairs" / "squares" / "train").glob("*.png")
+    one, other = itertools.islice(images, 2)
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    assert ClipAlignment(PARAMS).data_version != version
+    one.write_bytes(content)
+    assert ClipAlignment(PARAMS).data_version == version
 
 
 def test_a_model_that_is_missing_says_what_to_put_where(empty: Path) -> None:

@@ -46,7 +46,13 @@ def test_a_bad_minimum_is_made_and_its_place_is_printed(
 
 @pytest.mark.parametrize(
     ("arguments", "part"),
-    [(("--norm", "layer"), "'layer'"), (("--width", 0), "equal to 1"), (("--max-epochs", 0), "equal to 1")],
+    [
+        (("--norm", "layer"), "'layer'"),
+        (("--width", 0), "equal to 1"),
+        (("--max-epochs", 0), "equal to 1"),
+        (("--copies", 0), "'--copies'"),
+        (("--zeroed", 1), "'--zeroed'"),
+    ],
 )
 def test_what_cannot_be_built_is_a_mistake_of_usage(cli: Cli, arguments: tuple[str, object], part: str) -> None:
     done = cli("build", "bad-minimum", *arguments)
