@@ -3,21 +3,24 @@
 import contextlib
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._pytree import tree_leaves
 
 from benchmark.journal import Journal
 from benchmark.measuring import measured, measured_last, scored_splits
 from benchmark.memory import peak_bytes
+from benchmark.pending import Pending
 from benchmark.precision import in_precision
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.replay import initial_model
 from benchmark.schedule import evaluation_steps, lr_factor, steps_per_epoch, total_steps
-from benchmark.seeding import Stream, seeded_torch, torch_generator
+from benchmark.seeding import Stream, TorchStream, seeded_torch, torch_generator
 from benchmark.sharpness import Neighbourhood, reference_batch
 from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
@@ -38,11 +41,22 @@ def train(
     sharpness: Sequence[str] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Outcome:
-    """Train one cell from its seed and return what came of it.
+    """Train one cell from its seed to its end and return what came of it; the arguments are those of `Training`."""
+    training = Training(
+        task, setting, hyperparameters, seed, device=device, limit_s=limit_s, sharpness=sharpness, clock=clock
+    )
+    training.advance()
+    return training.outcome()
+
+
+class Training:
+    """The training of one cell from its seed, which can be left after any step and gone on with.
 
     Split, initialisation, batch order and dropout depend on the seed alone, whatever the optimizer and its
     hyperparameters (common random numbers). A loss or parameter that stops being finite ends the run as diverged,
     noticed when the log is next read: the step loop itself never waits for the device.
+
+    Where it is cut into slices changes nothing, nor does going on from a state in another process.
 
     Args:
         task: the task of the setting.
@@ -53,42 +67,137 @@ def train(
         limit_s: seconds after which it ends as timed out, with its curve so far, if steps are left.
         sharpness: measures of a completed run, by their names in a spec; those for which no time is left are missing.
         clock: monotonic seconds.
+
+    Attributes:
+        step: number of steps taken.
+        total: number of steps of the whole run.
     """
-    started = clock()
-    splits = task.data(seed, device)
-    model, optimizer, total = _prepared(task, setting, hyperparameters, seed, device)
-    shown = in_precision(model, setting.budget.precision, device)
-    learning_rates = [float(group["lr"]) for group in optimizer.param_groups]
-    journal, pending = Journal(task), _Pending()
-    evaluations = frozenset(evaluation_steps(total, task.max_evaluations))
-    batches = batches_of(splits.train, setting.budget.batch_size, seed)
-    diverged_at, step, is_late = None, 0, False
-    with seeded_torch(seed, Stream.TRAIN):
-        model.train()
-        for step in range(1, total + 1):
-            factor = lr_factor(step - 1, total, setting.budget)
-            for group, learning_rate in zip(optimizer.param_groups, learning_rates, strict=True):
-                group["lr"] = learning_rate * factor
-            loss = optimizer.step(_closure(task, shown, optimizer, next(batches)))
-            pending.add(torch.as_tensor(loss), optimizer.grad_norm, optimizer.delta_norm)
-            is_late = step < total and clock() - started > limit_s
-            if step not in evaluations and not is_late and step % READ_EVERY:
-                continue
-            diverged_at = journal.read(step, *pending.read(), parameters_are_finite=_parameters_are_finite(model))
-            if diverged_at is None and step in evaluations:
-                with _evaluating(model):
-                    scores = measured(task, model, scored_splits(task, splits), at_end=False)
-                    trace = task.trace(model)
-                journal.add_point(step, _numbers(scores), _numbers(trace))
-            if diverged_at is not None or is_late:
-                break
-    last, sharp = None, {}
-    if diverged_at is None and not is_late:
-        with _evaluating(model):
-            last = _numbers(measured_last(task, model, splits))
-            sharp = _sharpness(task, model, splits, seed, sharpness, lambda: clock() - started > limit_s)
-    cost = Cost(step, optimizer.gradient_evaluations, clock() - started, False, "sequential", device.type)
-    return journal.outcome(cost, hyperparameters.get("rho"), last=last, diverged_at=diverged_at, sharpness=sharp)
+
+    def __init__(
+        self,
+        task: Task,
+        setting: Setting,
+        hyperparameters: Mapping[str, Scalar],
+        seed: int,
+        *,
+        device: torch.device,
+        limit_s: float,
+        sharpness: Sequence[str] = (),
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._clock, self._limit_s = clock, limit_s
+        self._started: float | None = clock()
+        self._before_s = 0.0
+        self._task, self._setting, self._hyperparameters, self._seed = task, setting, hyperparameters, seed
+        self._device, self._sharpness = device, sharpness
+        self._splits = task.data(seed, device)
+        self._model, self._optimizer, self.total = _prepared(task, setting, hyperparameters, seed, device)
+        self._learning_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        self._journal, self._pending = Journal(task), Pending()
+        self._batches = batches_of(self._splits.train, setting.budget.batch_size, seed)
+        self._random = TorchStream(seed, Stream.TRAIN, device)
+        self._diverged_at: int | None = None
+        self._is_late = False
+        self.step = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no step is left to take."""
+        return self.step == self.total or self._is_late or self._diverged_at is not None
+
+    def advance(self, slice_s: float = math.inf) -> bool:
+        """Take steps, one at least if one is left, for so many seconds; return whether the run is over."""
+        started = self._started = self._clock() if self._started is None else self._started
+        task, model, optimizer, budget = self._task, self._model, self._optimizer, self._setting.budget
+        shown = in_precision(model, budget.precision, self._device)
+        evaluations = frozenset(evaluation_steps(self.total, task.max_evaluations))
+        spent_s = 0.0
+        with self._random.running():
+            model.train()
+            while not self.is_over:
+                factor = lr_factor(self.step, self.total, budget)
+                for group, learning_rate in zip(optimizer.param_groups, self._learning_rates, strict=True):
+                    group["lr"] = learning_rate * factor
+                loss = optimizer.step(_closure(task, shown, optimizer, next(self._batches)))
+                self._pending.add(torch.as_tensor(loss), optimizer.grad_norm, optimizer.delta_norm)
+                self.step = step = self.step + 1
+                if step < self.total:
+                    spent_s = self._clock() - started
+                    self._is_late = self._before_s + spent_s > self._limit_s
+                if step in evaluations or self._is_late or step % READ_EVERY == 0:
+                    self._read(evaluates=step in evaluations)
+                if spent_s >= slice_s:
+                    break
+        if not self.is_over:
+            self._before_s, self._started = self._before_s + spent_s, None
+        return self.is_over
+
+    def outcome(self) -> Outcome:
+        """Measure what is measured after the last step, and return what came of a run that is over.
+
+        Raises:
+            ValueError: when steps are left.
+        """
+        started = self._started
+        if not self.is_over or started is None:
+            raise ValueError(f"a run must be over to have an outcome, but {self.step} of {self.total} steps are taken.")
+
+        def elapsed_s() -> float:
+            return self._before_s + (self._clock() - started)
+
+        last, sharp = None, {}
+        if self._diverged_at is None and not self._is_late:
+            with _evaluating(self._model):
+                last = _numbers(measured_last(self._task, self._model, self._splits))
+                limit_s, given = self._limit_s, (self._task, self._model, self._splits, self._seed, self._sharpness)
+                sharp = _sharpness(*given, lambda: elapsed_s() > limit_s)
+        evaluations = self._optimizer.gradient_evaluations
+        cost = Cost(self.step, evaluations, elapsed_s(), False, "sequential", self._device.type)
+        rho = self._hyperparameters.get("rho")
+        return self._journal.outcome(cost, rho, last=last, diverged_at=self._diverged_at, sharpness=sharp)
+
+    def state(self) -> dict[str, Any]:
+        """Return all on which the rest of the run depends: numbers, texts and tensors, in dictionaries and lists.
+
+        The tensors are those of the run: what is to last has to be written or copied before the next step.
+        """
+        return {
+            "step": self.step,
+            "elapsed_s": self._before_s,
+            "model": _tensors_of(self._model),
+            "optimizer": self._optimizer.state_dict(),
+            "journal": self._journal.state(),
+            "pending": self._pending.series(),
+            "random": self._random.state,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned for the same cell on a device of the same type; before the first step.
+
+        Raises:
+            Exception: of whatever kind, when it is not of this cell; this object is then of no use.
+        """
+        for name, tensor in _tensors_of(self._model).items():
+            tensor.copy_(state["model"][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if _kinds(self._optimizer.state_dict()) != _kinds(state["optimizer"]):
+            raise ValueError("an optimizer must take its state as it gave it, but it has other tensors now.")
+        self._journal.load(state["journal"])
+        self._pending = Pending(series.to(self._device) for series in state["pending"])
+        self._random.state = dict(state["random"])
+        self.step, self._before_s = state["step"], state["elapsed_s"]
+        self._batches = batches_of(self._splits.train, self._setting.budget.batch_size, self._seed, self.step)
+
+    def _read(self, *, evaluates: bool) -> None:
+        """Write down what is pending, and a point of the curve if it is time for one."""
+        step, model = self.step, self._model
+        finite = _parameters_are_finite(model)
+        self._diverged_at = self._journal.read(step, *self._pending.read(), parameters_are_finite=finite)
+        if evaluates and self._diverged_at is None:
+            with _evaluating(model):
+                scores = measured(self._task, model, scored_splits(self._task, self._splits), at_end=False)
+                trace = self._task.trace(model)
+            self._journal.add_point(step, _numbers(scores), _numbers(trace))
 
 
 def step_s(
@@ -169,37 +278,31 @@ def _closure(task: Task, model: Model, optimizer: TwoPassOptimizer | Alone, batc
     return closure
 
 
-def batches_of(train: Batch, batch_size: int, seed: int) -> Iterator[Batch]:
-    """Yield full batches without end, in an order drawn anew each epoch from the seed."""
+def batches_of(train: Batch, batch_size: int, seed: int, skip: int = 0) -> Iterator[Batch]:
+    """Yield full batches without end, in an order drawn anew each epoch from the seed.
+
+    Args:
+        train: the examples.
+        batch_size: examples of a batch.
+        seed: of the order.
+        skip: how many of the first batches are left out.
+    """
     generator = torch_generator(seed, Stream.ORDER)
     n_examples = len(train[0])
     per_epoch = steps_per_epoch(n_examples, batch_size)
+    for _ in range(skip // per_epoch):
+        torch.randperm(n_examples, generator=generator)
+    done = skip % per_epoch
     while True:
         order = sent(torch.randperm(n_examples, generator=generator), train[0].device)
-        for index in torch.split(order[: per_epoch * batch_size], batch_size):
+        for index in torch.split(order[: per_epoch * batch_size], batch_size)[done:]:
             yield tuple(tensor[index] for tensor in train)
+        done = 0
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
     """Return a tensor of the CPU on the device, without waiting for it where it takes what is pinned."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-
-class _Pending:
-    """Tensors of the steps since the last reading, kept on the device until they are read together."""
-
-    def __init__(self) -> None:
-        self._steps: list[tuple[Tensor, ...]] = []
-
-    def add(self, *scalars: Tensor) -> None:
-        """Add what a step gave."""
-        self._steps.append(scalars)
-
-    def read(self) -> list[list[float]]:
-        """Return one series for each scalar of a step, and forget them."""
-        series = [torch.stack(one).cpu().to(torch.float64).tolist() for one in zip(*self._steps, strict=True)]
-        self._steps.clear()
-        return series
 
 
 def _sharpness(
@@ -227,6 +330,16 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     with torch.no_grad():
         yield
     model.train()
+
+
+def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers, those that a state_dict leaves out among them."""
+    return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
+
+
+def _kinds(state: object) -> Counter[tuple[torch.dtype, torch.Size]]:
+    """Return how many tensors of each type and shape there are in a state."""
+    return Counter((leaf.dtype, leaf.shape) for leaf in tree_leaves(state) if isinstance(leaf, Tensor))
 
 
 def _numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
