@@ -21,7 +21,7 @@ class Sink(Protocol):
         """Take cells that an adaptive search has chosen, before their records."""
 
     def flush(self) -> None:
-        """Write what waits; called once when the training ends, however it ends."""
+        """Write what waits; called when the training ends, however it ends, and where a long cell has its record."""
 
     def on_records(self, records: Sequence[Record]) -> None:
         """Take records as cells finish; called with none several times a second, for a buffer that waits."""

@@ -34,6 +34,7 @@ ALLOWED_VARIABLES = frozenset(
         "PATH",
         "PYTHONPATH",
         "RHOBUST_CACHE_DIR",
+        "RHOBUST_CHECKPOINTS_DIR",
         "RHOBUST_DATASETS_DIR",
         "RHOBUST_LOG_FORMAT",
         "RHOBUST_LOG_LEVEL",
