@@ -45,7 +45,7 @@ class Flight:
         self._limit_s, self._sharpness = limit_s, sharpness
         self._training: Training | None = None
         self._is_kept = False
-        self._kept_at, self._pause_s = time.monotonic(), CHECKPOINT_S
+        self._kept_at, self._writing_s = time.monotonic(), 0.0
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -61,7 +61,7 @@ class Flight:
         try:
             training = self._training = self._training or self._begun()
             if not training.advance(slice_s):
-                if time.monotonic() - self._kept_at >= self._pause_s:
+                if time.monotonic() - self._kept_at >= max(CHECKPOINT_S, self._writing_s / WRITING_SHARE):
                     self.keep()
                 return None
             outcome = training.outcome()
@@ -78,7 +78,7 @@ class Flight:
         began = time.monotonic()
         self._checkpoint.save(self._training.state())
         self._is_kept, self._kept_at = True, time.monotonic()
-        self._pause_s = max(CHECKPOINT_S, (self._kept_at - began) / WRITING_SHARE)
+        self._writing_s = self._kept_at - began
 
     def forget(self) -> None:
         """Remove the checkpoint: the cell's record is where it belongs."""

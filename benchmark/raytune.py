@@ -50,6 +50,7 @@ class _Run:
     fingerprints: set[str] = field(default_factory=set)
     device: torch.device | None = None
     n_planned: int = 0
+    in_flight: dict[str, tuple[int, int]] = field(default_factory=dict)
     suggested: list[tuple[int, dict[str, Scalar]]] = field(default_factory=list)
 
     def suggest(self) -> bool:
@@ -75,6 +76,15 @@ class _Run:
         number, hyperparameters = self.suggested[place]
         chosen = {"search": number, "hyperparameters": hyperparameters}
         return {**config, "first": self.n_planned + place * n_seeds, "chosen": chosen}
+
+    def note_flight(self, trial_id: str, progress: tuple[int, int] | None) -> None:
+        """Hand over how far cells in flight are, if that of a trial is another than before."""
+        before = dict(self.in_flight)
+        self.in_flight.pop(trial_id, None)
+        if progress is not None:
+            self.in_flight[trial_id] = progress
+        if self.in_flight != before:
+            self.sink.on_flight(tuple(self.in_flight.values()))
 
     def take(self, records: Sequence[Record], fingerprints: Mapping[str, Fingerprint]) -> None:
         """Hand records over, each new fingerprint before them."""
@@ -275,6 +285,7 @@ class _PackSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         run = _runs[self._run_id]
+        run.note_flight(trial_id, None)
         if not error:
             run.queue.end(trial_id)
             return
@@ -305,6 +316,7 @@ class _RecordCallback(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
         run = _runs[self._run_id]
+        run.note_flight(trial.trial_id, result["flight"])
         records: Sequence[Record] = result["records"]
         if records:
             run.take(records, result["fingerprints"])

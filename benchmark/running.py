@@ -102,6 +102,9 @@ class _Memory:
     def on_cells(self, cells: Sequence[Cell]) -> None:
         """Leave them: their records say what they are."""
 
+    def on_flight(self, in_flight: Sequence[tuple[int, int]]) -> None:
+        """Leave it: records are counted."""
+
     def flush(self) -> None:
         """Nothing waits."""
 
