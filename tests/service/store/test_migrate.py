@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
@@ -175,6 +176,8 @@ def restore(url: str, revision: str, tables: Mapping[str, Sequence[Mapping[str, 
                 values = [
                     {key: None if value is None else readers[key](value) for key, value in row.items()} for row in rows
                 ]
+                if table.name == "idempotency":  # a key lasts a day, and an asset for ever
+                    values = [{**row, "created_at": time.time()} for row in values]
                 connection.execute(table.insert(), values)
     database.close()
 
