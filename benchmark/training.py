@@ -1,6 +1,5 @@
 """Training of one cell: the plain loop, which every faster way of training is held against."""
 
-import contextlib
 import math
 import time
 from collections import Counter
@@ -9,11 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils._pytree import tree_leaves
 
 from benchmark.journal import Journal
-from benchmark.measuring import measured, measured_last, scored_splits
+from benchmark.measuring import evaluating, measured, measured_last, numbers, scored_splits, sharpness_of
 from benchmark.memory import peak_bytes
 from benchmark.pending import Pending
 from benchmark.precision import in_precision
@@ -21,10 +19,8 @@ from benchmark.records import Cost, Outcome, Scalar
 from benchmark.replay import initial_model
 from benchmark.schedule import evaluation_steps, lr_factor, steps_per_epoch, total_steps
 from benchmark.seeding import Stream, TorchStream, seeded_torch, torch_generator
-from benchmark.sharpness import Neighbourhood, reference_batch
-from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
-from benchmark.tasks import Batch, Model, Splits, Task
+from benchmark.tasks import Batch, Model, Task
 from optimizers import Alone, TwoPassOptimizer, build, optimizer_info
 
 READ_EVERY = 1_000  # steps; what is pending for longer fills the device's memory
@@ -129,7 +125,7 @@ class Training:
                 if spent_s >= slice_s:
                     break
         if not self.is_over:
-            self._before_s, self._started = self._before_s + spent_s, None
+            self._before_s, self._started = self._before_s + self._clock() - started, None
         return self.is_over
 
     def outcome(self) -> Outcome:
@@ -147,10 +143,10 @@ class Training:
 
         last, sharp = None, {}
         if self._diverged_at is None and not self._is_late:
-            with _evaluating(self._model):
-                last = _numbers(measured_last(self._task, self._model, self._splits))
+            with evaluating(self._model):
+                last = numbers(measured_last(self._task, self._model, self._splits))
                 limit_s, given = self._limit_s, (self._task, self._model, self._splits, self._seed, self._sharpness)
-                sharp = _sharpness(*given, lambda: elapsed_s() > limit_s)
+                sharp = sharpness_of(*given, lambda: elapsed_s() > limit_s)
         evaluations = self._optimizer.gradient_evaluations
         cost = Cost(self.step, evaluations, elapsed_s(), False, "sequential", self._device.type)
         rho = self._hyperparameters.get("rho")
@@ -194,10 +190,10 @@ class Training:
         finite = _parameters_are_finite(model)
         self._diverged_at = self._journal.read(step, *self._pending.read(), parameters_are_finite=finite)
         if evaluates and self._diverged_at is None:
-            with _evaluating(model):
+            with evaluating(model):
                 scores = measured(self._task, model, scored_splits(self._task, self._splits), at_end=False)
                 trace = self._task.trace(model)
-            self._journal.add_point(step, _numbers(scores), _numbers(trace))
+            self._journal.add_point(step, numbers(scores), numbers(trace))
 
 
 def step_s(
@@ -240,10 +236,10 @@ def cell_bytes(
         with seeded_torch(seed, Stream.TRAIN):
             batch = next(batches_of(splits.train, setting.budget.batch_size, seed))
             optimizer.step(_closure(task, in_precision(model, setting.budget.precision, device), optimizer, batch))
-        with _evaluating(model):
+        with evaluating(model):
             measured(task, model, scored_splits(task, splits), at_end=False)
             measured_last(task, model, splits)
-            _sharpness(task, model, splits, seed, sharpness, lambda: False)
+            sharpness_of(task, model, splits, seed, sharpness, lambda: False)
 
     return peak_bytes(do_once)
 
@@ -305,33 +301,6 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def _sharpness(
-    task: Task, model: nn.Module, splits: Splits, seed: int, measures: Sequence[str], is_late: Callable[[], bool]
-) -> dict[str, float]:
-    """Return measures of sharpness; parameters and buffers of the model, in eval mode, stay as they are."""
-    if not measures or is_late():
-        return {}
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    batch = reference_batch(splits.train)
-
-    def losses(parameters: Sequence[Tensor]) -> Tensor:
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        state = {**dict(zip(trained, (parameter[0] for parameter in parameters), strict=True)), **buffers}
-        with seeded_torch(seed, Stream.SHARPNESS):  # what a loss draws is the same at every point
-            return task.loss(lambda *inputs: functional_call(model, state, inputs), batch).unsqueeze(0)
-
-    around = Neighbourhood(losses, [parameter.unsqueeze(0) for parameter in trained.values()])
-    return _numbers(measured_sharpness(measures, around, [seed], is_late=is_late))
-
-
-@contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    model.eval()
-    with torch.no_grad():
-        yield
-    model.train()
-
-
 def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
     """Return parameters and buffers, those that a state_dict leaves out among them."""
     return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
@@ -340,13 +309,6 @@ def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
 def _kinds(state: object) -> Counter[tuple[torch.dtype, torch.Size]]:
     """Return how many tensors of each type and shape there are in a state."""
     return Counter((leaf.dtype, leaf.shape) for leaf in tree_leaves(state) if isinstance(leaf, Tensor))
-
-
-def _numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return scalars of one device as numbers, read together."""
-    if not values:
-        return {}
-    return dict(zip(values, torch.stack(list(values.values())).flatten().cpu().to(torch.float64).tolist(), strict=True))
 
 
 def _parameters_are_finite(model: nn.Module) -> bool:

@@ -112,19 +112,19 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "kept"
 
 
-def gone_on_with(cell: Cell, cuts: tuple[int, ...]) -> Outcome:
+def gone_on_with(cell: Cell, cuts: tuple[int, ...], device: torch.device = CPU) -> Outcome:
     """Train a cell that is left after some of its steps, each time through a file, and gone on with anew."""
     clock = itertools.count(0.0, 1.0).__next__  # one step a second, so that a slice is a number of steps
-    training = training_of(cell, clock=clock)
+    training = training_of(cell, clock=clock, device=device)
     for cut in cuts:
         assert not training.advance(cut - training.step)
         assert training.step == cut
         checkpoint = Checkpoint("a", {})
         checkpoint.save(training.state())
-        torch.rand(7)  # whatever the process draws meanwhile
+        torch.rand(7, device=device)  # whatever the process draws meanwhile
         state = checkpoint.load()
         assert state is not None
-        training = training_of(cell, clock=clock)
+        training = training_of(cell, clock=clock, device=device)
         training.load(state)
     assert training.advance()
     return training.outcome()
@@ -144,6 +144,17 @@ def test_dropout_and_batch_norm_go_on_where_they_were(rule: dict[str, Any]) -> N
     expected = facts(whole(cell))
     for cut in range(1, 18, 4):
         assert facts(gone_on_with(cell, (cut,))) == expected
+
+
+@pytest.mark.skipif(not torch.accelerator.is_available(), reason="there is no accelerator")
+def test_on_an_accelerator_its_own_random_numbers_go_on() -> None:
+    register_task(Dropping)
+    device = torch.device(torch.accelerator.current_accelerator() or "cpu")
+    rule = {"name": "momentum_sam", "fixed": {"rho": 0.1}}
+    cell = cell_of({"name": "dropping"}, rule, ADAM, {"epochs": 9, "batch_size": 8})
+    task = load_task(cell.setting.task, cell.setting.task_params)
+    expected = train(task, cell.setting, cell.trained_with, cell.seed, device=device, limit_s=math.inf)
+    assert facts(gone_on_with(cell, (1, 7), device)) == facts(expected)
 
 
 @pytest.mark.slow
@@ -218,7 +229,7 @@ def test_seconds_are_the_sum_of_the_slices_and_nothing_between_them() -> None:
     assert not training.advance(8)
     now[0] += 1_000
     assert training.advance()
-    assert training.outcome().cost.elapsed_s == 8 + 8 + 4  # the last step asks for no time, the outcome does
+    assert training.outcome().cost.elapsed_s == 9 + 9 + 4  # each slice, and the outcome, ask once after their steps
 
 
 def test_the_limit_holds_for_all_parts_together() -> None:
@@ -230,7 +241,7 @@ def test_the_limit_holds_for_all_parts_together() -> None:
     second.load(unpacked(*packed(first.state())))
     assert second.advance()
     outcome = second.outcome()
-    assert (outcome.status, outcome.cost.steps) == (Status.TIMED_OUT, 11)
+    assert (outcome.status, outcome.cost.steps, outcome.cost.elapsed_s) == (Status.TIMED_OUT, 10, 12)
 
 
 def test_an_outcome_is_of_a_run_that_is_over() -> None:
