@@ -85,13 +85,10 @@ def train_cells(
         else:
             runs = [Run(cell.trained_with, cell.seed) for cell in cells]
             outcomes = train_together(task, setting, runs, device=device, limit_s=limit_s, sharpness=sharpness)
-    except Exception as error:  # whatever a task raises belongs into its record, not into its neighbours'
-        # after a fault of the accelerator nothing in this process can be trusted
-        if ran_out(error) or isinstance(error, torch.AcceleratorError):
-            raise
+    except Exception as error:  # noqa: BLE001  (whatever a task raises belongs into its record, not its neighbours')
         if len(cells) == 1:
-            words = f"{type(error).__name__}: {error}"
-            return [failed_record(cells[0], places[0], device, words, execution)]
+            return [fault_record(error, cells[0], places[0], device, execution)]
+        _raise_if_fatal(error)
         middle = len(cells) // 2
         halves = ((cells[:middle], places[:middle]), (cells[middle:], places[middle:]))
         return [
@@ -102,7 +99,7 @@ def train_cells(
             )
         ]
     pairs_of = zip(cells, places, outcomes, strict=True)
-    return [_record(cell, place, device, outcome, execution) for cell, place, outcome in pairs_of]
+    return [record_of(cell, place, device, outcome, execution) for cell, place, outcome in pairs_of]
 
 
 def train_cell(
@@ -126,10 +123,26 @@ def failed_record(
     # what no database can hold may stand in somebody else's message
     words = error[:MAX_ERROR_LENGTH].encode(errors="backslashreplace").decode().replace("\0", "\\0")
     outcome = Outcome(status, {}, {}, cost, Diagnostics(None, None), error=words)
-    return _record(cell, pack, device, outcome, execution)
+    return record_of(cell, pack, device, outcome, execution)
 
 
-def _record(cell: Cell, pack: PackPlace, device: torch.device, outcome: Outcome, execution: Execution) -> Record:
+def fault_record(
+    error: Exception, cell: Cell, pack: PackPlace, device: torch.device, execution: Execution = "sequential"
+) -> Record:
+    """Return the record of a cell whose training raised an error; raise that instead where the process is to end."""
+    _raise_if_fatal(error)
+    return failed_record(cell, pack, device, f"{type(error).__name__}: {error}", execution)
+
+
+def _raise_if_fatal(error: Exception) -> None:
+    # after a fault of the accelerator nothing in this process can be trusted
+    if ran_out(error) or isinstance(error, torch.AcceleratorError):
+        raise error
+
+
+def record_of(
+    cell: Cell, pack: PackPlace, device: torch.device, outcome: Outcome, execution: Execution = "sequential"
+) -> Record:
     """Return a record; that of a control tells its perturbation in units of the rho on its axis, as its partner's."""
     in_radii, rho = outcome.diagnostics.delta_over_rho, cell.hyperparameters.get("rho")
     if cell.radius is not None and in_radii is not None and rho:

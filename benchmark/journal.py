@@ -1,13 +1,17 @@
 """The journal of one run: what it met on its way, as numbers, and the outcome that comes of it."""
 
+import copy
 import math
 import statistics
 from array import array
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from benchmark.records import Cost, Diagnostics, Outcome, Scalar, Status
 from benchmark.tasks import Task
+
+_WRITTEN = ("_losses", "_curve", "_scores", "_grad_norms", "_delta_norms")
 
 
 class Journal:
@@ -71,6 +75,15 @@ class Journal:
             self._curve |= {name: [] for name in trace}
         for name, series in self._curve.items():
             series.append(point[name])
+
+    def state(self) -> dict[str, Any]:
+        """Return what is written down: numbers in lists, by name."""
+        return {name: getattr(self, name) for name in _WRITTEN}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned of a journal of the same task."""
+        for name in _WRITTEN:
+            setattr(self, name, copy.deepcopy(state[name]))
 
     def outcome(
         self,

@@ -1,8 +1,6 @@
 """Training packs as trials of Ray Tune, and what its cluster offers."""
 
-import logging
 import math
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,22 +14,21 @@ from ray.tune.experiment import Trial
 from ray.tune.search import Searcher
 
 from benchmark.adaptive import AdaptiveSearch
-from benchmark.errors import BenchmarkError, PluginError, RayUnavailableError
-from benchmark.execution import Execution, cell_fingerprint, device_for, failed_record, train_cells
+from benchmark.errors import BenchmarkError, RayUnavailableError
+from benchmark.execution import Execution, cell_fingerprint, device_for, failed_record
 from benchmark.fingerprint import Fingerprint
+from benchmark.flight import CHECKPOINT_S
 from benchmark.memory import gpu_share, room_on
-from benchmark.packs import PACK_S, Pack, PackQueue, cut
-from benchmark.plugins import NOTHING_ADDED, Added, added, adopt
+from benchmark.packs import Pack, PackQueue, cut
+from benchmark.plugins import added
+from benchmark.raypack import PackTrainable
 from benchmark.raysearch import TpeSearch
 from benchmark.raysession import Session
 from benchmark.records import PackPlace, Record, Scalar
-from benchmark.replay import n_threads, replay_number, replaying
+from benchmark.replay import replay_number
 from benchmark.scratch import scratch_folder
 from benchmark.sink import Sink
-from benchmark.spec import Cell, Grid, Spec
-
-REPORT_S = 0.25
-logger = logging.getLogger("rhobust")
+from benchmark.spec import Cell, Spec
 
 
 @dataclass
@@ -53,6 +50,7 @@ class _Run:
     fingerprints: set[str] = field(default_factory=set)
     device: torch.device | None = None
     n_planned: int = 0
+    in_flight: dict[str, tuple[int, int]] = field(default_factory=dict)
     suggested: list[tuple[int, dict[str, Scalar]]] = field(default_factory=list)
 
     def suggest(self) -> bool:
@@ -78,6 +76,15 @@ class _Run:
         number, hyperparameters = self.suggested[place]
         chosen = {"search": number, "hyperparameters": hyperparameters}
         return {**config, "first": self.n_planned + place * n_seeds, "chosen": chosen}
+
+    def note_flight(self, trial_id: str, progress: tuple[int, int] | None) -> None:
+        """Hand over how far cells in flight are, if that of a trial is another than before."""
+        before = dict(self.in_flight)
+        self.in_flight.pop(trial_id, None)
+        if progress is not None:
+            self.in_flight[trial_id] = progress
+        if self.in_flight != before:
+            self.sink.on_flight(tuple(self.in_flight.values()))
 
     def take(self, records: Sequence[Record], fingerprints: Mapping[str, Fingerprint]) -> None:
         """Hand records over, each new fingerprint before them."""
@@ -107,6 +114,7 @@ def train_packs(
     *,
     gpus: float | None = None,
     company: frozenset[int] = frozenset(),
+    owner: str = "",
 ) -> None:
     """Train packs as trials of Ray Tune, inside a `ray_session`, and hand over records as cells finish.
 
@@ -118,12 +126,14 @@ def train_packs(
         spec: its resources and limits hold.
         sink: takes the records, in this thread.
         executions: how the cells of each setting are trained, by its key.
-        should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
+        should_drain: asked before each pack and at each report; once true, no new pack starts and those in flight stop:
+            fused ones at their end, others in the middle of a cell, with a checkpoint from which it goes on.
         searches: the adaptive searches of the spec, in their order.
         limits: the most cells of a pack of theirs, by the key of the setting; all of a configuration by default.
         gpus: that a pack takes; None for what the spec says.
         company: places in the plan of cells that are trained for the sake of those beside them: no record is made of
             them.
+        owner: who shares checkpoints of the cells, as in `Flight`.
 
     Raises:
         BenchmarkError: when Tune ends before every cell has a record although nobody asked to drain.
@@ -131,7 +141,7 @@ def train_packs(
     gpus = gpus_per_pack(spec) if gpus is None else gpus
     trainable = tune.with_resources(
         tune.with_parameters(
-            _PackTrainable,
+            PackTrainable,
             cells=tuple(cells),
             grids=tuple(search.grid for search in searches),
             seeds=tuple(spec.seeds.values),
@@ -142,6 +152,7 @@ def train_packs(
             use_gpu=gpus > 0,
             replay=replay_number(),
             company=company,
+            owner=owner,
         ),
         {"cpu": spec.resources.cpus_per_pack, "gpu": gpus},
     )
@@ -274,6 +285,7 @@ class _PackSearcher(Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         run = _runs[self._run_id]
+        run.note_flight(trial_id, None)
         if not error:
             run.queue.end(trial_id)
             return
@@ -295,7 +307,7 @@ class _PackSearcher(Searcher):
 
 
 class _RecordCallback(tune.Callback):
-    """Hands the records of each report over and ticks them off."""
+    """Hands the records of each report over and ticks them off; has packs in flight stop once it is to drain."""
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
@@ -304,87 +316,17 @@ class _RecordCallback(tune.Callback):
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: object
     ) -> None:
         run = _runs[self._run_id]
+        run.note_flight(trial.trial_id, result["flight"])
         records: Sequence[Record] = result["records"]
         if records:
             run.take(records, result["fingerprints"])
+            if any(record.outcome.cost.elapsed_s >= CHECKPOINT_S for record in records):
+                run.sink.flush()  # the worker's next step removes their checkpoints
         if result["n_cells"]:
             run.queue.report(trial.trial_id, result["n_cells"])
+        worker = trial.temporary_state.ray_actor
+        if worker is not None and run.should_drain() and not result["done"]:
+            worker.leave.remote()  # before its next step, which Tune asks for when this returns
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: object) -> None:
         _runs[self._run_id].sink.on_records(())
-
-
-class _PackTrainable(tune.Trainable):
-    """Trains a pack: all its cells in one step, or one after another in steps of about a quarter of a second."""
-
-    def setup(
-        self,
-        config: dict[str, Any],
-        *,
-        cells: Sequence[Cell] = (),
-        grids: Sequence[Grid] = (),
-        seeds: Sequence[int] = (),
-        executions: Mapping[str, Execution] = MappingProxyType({}),
-        known: Added = NOTHING_ADDED,
-        limit_s: float = math.inf,
-        sharpness: Sequence[str] = (),
-        use_gpu: bool = False,
-        replay: int = 0,
-        company: frozenset[int] = frozenset(),
-    ) -> None:
-        try:
-            adopt(known)
-        except PluginError:  # cells that need it fail, and say which name is not known here; all others are trained
-            logger.exception("a plug-in is missing on this node")
-        self._planned, self._grids, self._seeds = cells, grids, seeds
-        self._executions, self._limit_s, self._sharpness = executions, limit_s, sharpness
-        self._device, self._replay, self._company = device_for(use_gpu=use_gpu), replay, company
-        with replaying(replay):
-            torch.set_num_threads(n_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1))))
-        self.reset_config(config)
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._pack = Pack(new_config["start"], new_config["stop"])
-        self._first, self._cells = new_config["first"], self._planned
-        if chosen := new_config.get("chosen"):
-            self._cells = list(self._grids[chosen["search"]].cells_of(chosen["hyperparameters"], self._seeds))
-        self._next = self._pack.start
-        self._deadline = time.monotonic() + PACK_S
-        return True
-
-    def step(self) -> dict[str, Any]:
-        with replaying(self._replay):
-            return self._step()
-
-    def _step(self) -> dict[str, Any]:
-        # The last report carries no records: Tune keeps it for every trial. A pack trains one cell at the very least.
-        is_late = self._next > self._pack.start and time.monotonic() > self._deadline
-        if self._next == self._pack.stop or is_late:
-            return {"records": (), "n_cells": 0, "fingerprints": {}, "done": True}
-        until = time.monotonic() + REPORT_S
-        records: list[Record] = []
-        fingerprints: dict[str, Fingerprint] = {}
-        start = self._next
-        while self._next < self._pack.stop and (self._next == start or time.monotonic() < until):
-            setting = self._cells[self._next - self._first].setting
-            execution = self._executions[setting.key]
-            stop = self._pack.stop if execution == "fused" else self._next + 1
-            cells = self._cells[self._next - self._first : stop - self._first]
-            places = [
-                PackPlace(self.trial_id, self._pack.size, position - self._pack.start)
-                for position in range(self._next, stop)
-            ]
-            trained = train_cells(
-                cells,
-                places,
-                device=self._device,
-                limit_s=self._limit_s,
-                execution=execution,
-                sharpness=self._sharpness,
-            )
-            records += [one for place, one in enumerate(trained, self._next) if place not in self._company]
-            made_by = cell_fingerprint(cells[0], self._device, execution)
-            fingerprints[made_by.key] = made_by
-            self._next = stop
-        n_cells = self._next - start
-        return {"records": tuple(records), "n_cells": n_cells, "fingerprints": fingerprints, "done": False}

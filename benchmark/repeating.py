@@ -68,6 +68,7 @@ def train_again(
     options: RayOptions,
     footprints: Mapping[str, Footprint] = MappingProxyType({}),
     should_drain: Callable[[], bool] = lambda: False,
+    owner: str = "",
 ) -> None:
     """Train packs again on Ray Tune, from the main thread; nothing is planned anew.
 
@@ -77,7 +78,8 @@ def train_again(
         sink: takes the records of the cells that are kept.
         options: which Ray.
         footprints: what a cell of a setting takes, as far as it was measured.
-        should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
+        should_drain: once true, no new pack starts and those in flight stop, as `raytune.train_packs` says.
+        owner: who shares checkpoints of the cells, as in `benchmark.flight.Flight`.
 
     Raises:
         TaskDataError: when the data of a task is missing or damaged; before anything starts.
@@ -102,7 +104,8 @@ def train_again(
                 raytune.n_workers(own, gpus=gpus)  # raises where there is no room for a single pack
                 cells, plan, company = _laid_out(alike)
                 executions = {cell.setting.key: execution for cell in cells}
-                raytune.train_packs(cells, plan, own, sink, executions, should_drain, gpus=gpus, company=company)
+                given = cells, plan, own, sink, executions, should_drain
+                raytune.train_packs(*given, gpus=gpus, company=company, owner=owner)
         finally:
             sink.flush()
 

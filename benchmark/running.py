@@ -102,6 +102,9 @@ class _Memory:
     def on_cells(self, cells: Sequence[Cell]) -> None:
         """Leave them: their records say what they are."""
 
+    def on_flight(self, in_flight: Sequence[tuple[int, int]]) -> None:
+        """Leave it: records are counted."""
+
     def flush(self) -> None:
         """Nothing waits."""
 
@@ -167,6 +170,7 @@ def train_missing(
     should_drain: Callable[[], bool] = lambda: False,
     records: Mapping[str, Record] = MappingProxyType({}),
     then: Callable[[], Sequence[Cell]] = tuple,
+    owner: str = "",
 ) -> None:
     """Train some cells of a spec in packs on Ray Tune, and what its adaptive searches choose, from the main thread.
 
@@ -177,10 +181,11 @@ def train_missing(
         options: which Ray.
         executions: how the cells of each setting are trained, by its key.
         footprints: what a cell of a setting takes, as far as it was measured: packs are cut to it.
-        should_drain: asked before each pack; once true, no new pack starts and those in flight finish.
+        should_drain: once true, no new pack starts and those in flight stop, as `raytune.train_packs` says.
         records: of the spec's cells so far, by config_key, in the order in which they were made: adaptive searches go
             on from them.
         then: called when all these have their records: what can be trained now that could not be before.
+        owner: who shares checkpoints of the cells, as in `benchmark.flight.Flight`.
 
     Raises:
         TaskDataError: when the data of a task is missing or damaged; before anything starts.
@@ -214,7 +219,8 @@ def train_missing(
         try:
             while cells or searches:
                 packs = plan_packs(cells, n_workers=n_workers, size=size, fused=fused, most=most)
-                raytune.train_packs(cells, packs, spec, sink, executions, should_drain, searches, limits, gpus=gpus)
+                given = cells, packs, spec, sink, executions, should_drain, searches, limits
+                raytune.train_packs(*given, gpus=gpus, owner=owner)
                 cells, searches = [] if should_drain() else in_order(reordered(then()), fused), []
         finally:
             # Before Ray is shut down, which takes longer than a driver that is told to end may have.

@@ -44,3 +44,33 @@ def seeded_torch(seed: int, stream: Stream) -> Iterator[None]:
     with torch.random.fork_rng():
         torch.manual_seed(stream_seed(seed, stream))
         yield
+
+
+class TorchStream:
+    """Torch's global generators as one stream of a seed, which can be left and gone on with.
+
+    Args:
+        seed: of a cell.
+        stream: what it is for.
+        device: whose generator draws beside that of the CPU, if it has one.
+
+    Attributes:
+        state: of the generators where the stream was left, by the type of their device; empty before its start.
+    """
+
+    def __init__(self, seed: int, stream: Stream, device: torch.device) -> None:
+        self._seed = stream_seed(seed, stream)
+        accelerators = {device.type} - {"cpu"}
+        self._modules = {"cpu": torch.random, **{kind: torch.get_device_module(kind) for kind in accelerators}}
+        self.state: dict[str, torch.Tensor] = {}
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Run a block that draws the stream's next numbers, and put the generators back as they were."""
+        with torch.random.fork_rng():
+            if not self.state:
+                torch.manual_seed(self._seed)
+            for kind, state in self.state.items():
+                self._modules[kind].set_rng_state(state)
+            yield
+            self.state = {kind: module.get_rng_state() for kind, module in self._modules.items()}

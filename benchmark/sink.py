@@ -20,8 +20,15 @@ class Sink(Protocol):
     def on_cells(self, cells: Sequence[Cell]) -> None:
         """Take cells that an adaptive search has chosen, before their records."""
 
+    def on_flight(self, in_flight: Sequence[tuple[int, int]]) -> None:
+        """Take how far those cells are that are trained one after another and take longer than a moment.
+
+        Args:
+            in_flight: steps that each has taken, and of how many.
+        """
+
     def flush(self) -> None:
-        """Write what waits; called once when the training ends, however it ends."""
+        """Write what waits; called when the training ends, however it ends, and where a long cell has its record."""
 
     def on_records(self, records: Sequence[Record]) -> None:
         """Take records as cells finish; called with none several times a second, for a buffer that waits."""

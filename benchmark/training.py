@@ -1,34 +1,29 @@
 """Training of one cell: the plain loop, which every faster way of training is held against."""
 
 import contextlib
-import itertools
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.utils._pytree import tree_leaves
 
+from benchmark.batches import batches_of
 from benchmark.journal import Journal
-from benchmark.measuring import measured, measured_last, scored_splits
+from benchmark.measuring import evaluating, measured, measured_last, numbers, scored_splits, sharpness_of
 from benchmark.memory import peak_bytes
+from benchmark.pending import Pending
 from benchmark.precision import in_precision
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.replay import initial_model
-from benchmark.schedule import evaluation_steps, lr_factor, steps_per_epoch, total_steps
-from benchmark.seeding import Stream, seeded_torch, torch_generator
-from benchmark.sending import sent
-from benchmark.sharpness import Neighbourhood, reference_batch
-from benchmark.sharpness import sharpness as measured_sharpness
+from benchmark.schedule import evaluation_steps, lr_factor, total_steps
+from benchmark.seeding import Stream, TorchStream, seeded_torch
 from benchmark.spec import Setting
-from benchmark.tasks import Batch, Model, Split, Splits, Task
-from benchmark.tasks.lazy import is_in_memory, taken
+from benchmark.tasks import Batch, Model, Task
 from optimizers import Alone, TwoPassOptimizer, build, optimizer_info
-
-Augmentation = Callable[[Batch, int, int], Batch]
-"""Returns a batch as it is trained on, given the seed and the step."""
 
 READ_EVERY = 1_000  # steps; what is pending for longer fills the device's memory
 
@@ -44,11 +39,22 @@ def train(
     sharpness: Sequence[str] = (),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Outcome:
-    """Train one cell from its seed and return what came of it.
+    """Train one cell from its seed to its end and return what came of it; the arguments are those of `Training`."""
+    training = Training(
+        task, setting, hyperparameters, seed, device=device, limit_s=limit_s, sharpness=sharpness, clock=clock
+    )
+    training.advance()
+    return training.outcome()
+
+
+class Training:
+    """The training of one cell from its seed, which can be left after any step and gone on with.
 
     Split, initialisation, batch order and dropout depend on the seed alone, whatever the optimizer and its
     hyperparameters (common random numbers). A loss or parameter that stops being finite ends the run as diverged,
     noticed when the log is next read: the step loop itself never waits for the device.
+
+    Where it is cut into slices changes nothing, nor does going on from a state in another process.
 
     Args:
         task: the task of the setting.
@@ -59,42 +65,156 @@ def train(
         limit_s: seconds after which it ends as timed out, with its curve so far, if steps are left.
         sharpness: measures of a completed run, by their names in a spec; those for which no time is left are missing.
         clock: monotonic seconds.
+
+    Attributes:
+        step: number of steps taken.
+        total: number of steps of the whole run.
     """
-    started = clock()
-    splits = task.data(seed, device)
-    model, optimizer, total = _prepared(task, setting, hyperparameters, seed, device)
-    shown = in_precision(model, setting.budget.precision, device)
-    learning_rates = [float(group["lr"]) for group in optimizer.param_groups]
-    journal, pending = Journal(task), _Pending()
-    evaluations = frozenset(evaluation_steps(total, task.max_evaluations))
-    batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
-    diverged_at, step, is_late = None, 0, False
-    with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
-        model.train()
-        for step in range(1, total + 1):
-            factor = lr_factor(step - 1, total, setting.budget)
-            for group, learning_rate in zip(optimizer.param_groups, learning_rates, strict=True):
-                group["lr"] = learning_rate * factor
-            loss = optimizer.step(_closure(task, shown, optimizer, next(batches)))
-            pending.add(torch.as_tensor(loss), optimizer.grad_norm, optimizer.delta_norm)
-            is_late = step < total and clock() - started > limit_s
-            if step not in evaluations and not is_late and step % READ_EVERY:
-                continue
-            diverged_at = journal.read(step, *pending.read(), parameters_are_finite=_parameters_are_finite(model))
-            if diverged_at is None and step in evaluations:
-                with _evaluating(model):
-                    scores = measured(task, model, scored_splits(task, splits), at_end=False)
-                    trace = task.trace(model)
-                journal.add_point(step, _numbers(scores), _numbers(trace))
-            if diverged_at is not None or is_late:
-                break
-    last, sharp = None, {}
-    if diverged_at is None and not is_late:
-        with _evaluating(model):
-            last = _numbers(measured_last(task, model, splits))
-            sharp = _sharpness(task, model, splits, seed, sharpness, lambda: clock() - started > limit_s)
-    cost = Cost(step, optimizer.gradient_evaluations, clock() - started, False, "sequential", device.type)
-    return journal.outcome(cost, hyperparameters.get("rho"), last=last, diverged_at=diverged_at, sharpness=sharp)
+
+    def __init__(
+        self,
+        task: Task,
+        setting: Setting,
+        hyperparameters: Mapping[str, Scalar],
+        seed: int,
+        *,
+        device: torch.device,
+        limit_s: float,
+        sharpness: Sequence[str] = (),
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._clock, self._limit_s = clock, limit_s
+        self._started: float | None = clock()
+        self._before_s = 0.0
+        self._task, self._setting, self._hyperparameters, self._seed = task, setting, hyperparameters, seed
+        self._device, self._sharpness = device, sharpness
+        self._splits = task.data(seed, device)
+        self._model, self._optimizer, self.total = _prepared(task, setting, hyperparameters, seed, device)
+        self._learning_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        self._journal, self._pending = Journal(task), Pending()
+        self._batches = self._batches_from(0)
+        self._random = TorchStream(seed, Stream.TRAIN, device)
+        self._diverged_at: int | None = None
+        self._is_late = False
+        self.step = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no step is left to take."""
+        return self.step == self.total or self._is_late or self._diverged_at is not None
+
+    def advance(self, slice_s: float = math.inf) -> bool:
+        """Take steps, one at least if one is left, for so many seconds; return whether the run is over."""
+        started = self._started = self._clock() if self._started is None else self._started
+        task, model, optimizer, budget = self._task, self._model, self._optimizer, self._setting.budget
+        shown = in_precision(model, budget.precision, self._device)
+        evaluations = frozenset(evaluation_steps(self.total, task.max_evaluations))
+        spent_s = 0.0
+        with self._random.running(), self._open():
+            model.train()
+            while not self.is_over:
+                factor = lr_factor(self.step, self.total, budget)
+                for group, learning_rate in zip(optimizer.param_groups, self._learning_rates, strict=True):
+                    group["lr"] = learning_rate * factor
+                loss = optimizer.step(_closure(task, shown, optimizer, next(self._batches)))
+                self._pending.add(torch.as_tensor(loss), optimizer.grad_norm, optimizer.delta_norm)
+                self.step = step = self.step + 1
+                if step < self.total:
+                    spent_s = self._clock() - started
+                    self._is_late = self._before_s + spent_s > self._limit_s
+                if step in evaluations or self._is_late or step % READ_EVERY == 0:
+                    self._read(evaluates=step in evaluations)
+                if spent_s >= slice_s:
+                    break
+        if not self.is_over:
+            self._before_s, self._started = self._before_s + self._clock() - started, None
+        return self.is_over
+
+    def outcome(self) -> Outcome:
+        """Measure what is measured after the last step, and return what came of a run that is over.
+
+        Raises:
+            ValueError: when steps are left.
+        """
+        started = self._started
+        if not self.is_over or started is None:
+            raise ValueError(f"a run must be over to have an outcome, but {self.step} of {self.total} steps are taken.")
+
+        def elapsed_s() -> float:
+            return self._before_s + (self._clock() - started)
+
+        last, sharp = None, {}
+        if self._diverged_at is None and not self._is_late:
+            with evaluating(self._model):
+                last = numbers(measured_last(self._task, self._model, self._splits))
+                limit_s, given = self._limit_s, (self._task, self._model, self._splits, self._seed, self._sharpness)
+                sharp = sharpness_of(*given, lambda: elapsed_s() > limit_s)
+        evaluations = self._optimizer.gradient_evaluations
+        cost = Cost(self.step, evaluations, elapsed_s(), False, "sequential", self._device.type)
+        rho = self._hyperparameters.get("rho")
+        return self._journal.outcome(cost, rho, last=last, diverged_at=self._diverged_at, sharpness=sharp)
+
+    def state(self) -> dict[str, Any]:
+        """Return all on which the rest of the run depends: numbers, texts and tensors, in dictionaries and lists.
+
+        The tensors are those of the run: what is to last has to be written or copied before the next step.
+        """
+        return {
+            "step": self.step,
+            "elapsed_s": self._before_s,
+            "model": _tensors_of(self._model),
+            "optimizer": self._optimizer.state_dict(),
+            "journal": self._journal.state(),
+            "pending": self._pending.series(),
+            "random": self._random.state,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` returned for the same cell on a device of the same type; before the first step.
+
+        Raises:
+            Exception: of whatever kind, when it is not of this cell; this object is then of no use.
+        """
+        for name, tensor in _tensors_of(self._model).items():
+            tensor.copy_(state["model"][name])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if _kinds(self._optimizer.state_dict()) != _kinds(state["optimizer"]):
+            raise ValueError("an optimizer must take its state as it gave it, but it has other tensors now.")
+        self._journal.load(state["journal"])
+        self._pending = Pending(series.to(self._device) for series in state["pending"])
+        self._random.state = dict(state["random"])
+        self.step, self._before_s = state["step"], state["elapsed_s"]
+        self._batches = self._batches_from(self.step)
+
+    def close(self) -> None:
+        """End what reads ahead of the run; it takes no further step."""
+        self._batches.close()
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[None]:
+        """Close the run where it is over, and where it raises."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+        if self.is_over:
+            self.close()
+
+    def _batches_from(self, step: int) -> Generator[Batch, None, None]:
+        size, augmented = self._setting.budget.batch_size, self._task.augmented
+        return batches_of(self._splits.train, size, self._seed, step, augmented=augmented)
+
+    def _read(self, *, evaluates: bool) -> None:
+        """Write down what is pending, and a point of the curve if it is time for one."""
+        step, model = self.step, self._model
+        finite = _parameters_are_finite(model)
+        self._diverged_at = self._journal.read(step, *self._pending.read(), parameters_are_finite=finite)
+        if evaluates and self._diverged_at is None:
+            with evaluating(model):
+                scores = measured(self._task, model, scored_splits(self._task, self._splits), at_end=False)
+                trace = self._task.trace(model)
+            self._journal.add_point(step, numbers(scores), numbers(trace))
 
 
 def step_s(
@@ -110,8 +230,8 @@ def step_s(
     """Return the seconds that a step of `train` takes, without evaluations: the mean of a few after a first one."""
     model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
     shown = in_precision(model, setting.budget.precision, device)
-    splits = task.data(seed, device)
-    batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
+    train = task.data(seed, device).train
+    batches = batches_of(train, setting.budget.batch_size, seed, augmented=task.augmented)
     with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
         float(optimizer.step(_closure(task, shown, optimizer, next(batches))))  # a float waits for the device
         started = clock()
@@ -139,10 +259,10 @@ def cell_bytes(
         with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
             shown = in_precision(model, setting.budget.precision, device)
             optimizer.step(_closure(task, shown, optimizer, next(batches)))
-        with _evaluating(model):
+        with evaluating(model):
             measured(task, model, scored_splits(task, splits), at_end=False)
             measured_last(task, model, splits)
-            _sharpness(task, model, splits, seed, sharpness, lambda: False)
+            sharpness_of(task, model, splits, seed, sharpness, lambda: False)
 
     return peak_bytes(do_once)
 
@@ -177,86 +297,14 @@ def _closure(task: Task, model: Model, optimizer: TwoPassOptimizer | Alone, batc
     return closure
 
 
-def batches_of(
-    train: Split, batch_size: int, seed: int, start: int = 0, *, augmented: Augmentation | None = None
-) -> Generator[Batch, None, None]:
-    """Yield full batches without end, in an order drawn anew each epoch from the seed.
-
-    Close it where the split has rows that are read: threads read ahead until then.
-
-    Args:
-        train: the training split.
-        batch_size: all examples where there are fewer.
-        seed: of the order.
-        start: number of batches that are left out; what comes is the same as after them.
-        augmented: of the task; without it batches are as they lie in the split.
-    """
-    with contextlib.closing(taken(train, _order(train, batch_size, seed, start))) as batches:
-        for step, batch in enumerate(batches, start):
-            yield batch if augmented is None else augmented(batch, seed, step)
+def _tensors_of(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers, those that a state_dict leaves out among them."""
+    return {name: tensor.detach() for name, tensor in (*model.named_parameters(), *model.named_buffers())}
 
 
-def _order(train: Split, batch_size: int, seed: int, start: int) -> Iterator[Tensor]:
-    generator = torch_generator(seed, Stream.ORDER)
-    n_examples = len(train[0])
-    per_epoch = steps_per_epoch(n_examples, batch_size)
-    n_skipped, start = divmod(start, per_epoch)
-    for epoch in itertools.count():
-        order = torch.randperm(n_examples, generator=generator)[start * batch_size : per_epoch * batch_size]
-        if epoch >= n_skipped:
-            yield from torch.split(sent(order, train[0].device) if is_in_memory(train) else order, batch_size)
-            start = 0
-
-
-class _Pending:
-    """Tensors of the steps since the last reading, kept on the device until they are read together."""
-
-    def __init__(self) -> None:
-        self._steps: list[tuple[Tensor, ...]] = []
-
-    def add(self, *scalars: Tensor) -> None:
-        """Add what a step gave."""
-        self._steps.append(scalars)
-
-    def read(self) -> list[list[float]]:
-        """Return one series for each scalar of a step, and forget them."""
-        series = [torch.stack(one).cpu().to(torch.float64).tolist() for one in zip(*self._steps, strict=True)]
-        self._steps.clear()
-        return series
-
-
-def _sharpness(
-    task: Task, model: nn.Module, splits: Splits, seed: int, measures: Sequence[str], is_late: Callable[[], bool]
-) -> dict[str, float]:
-    """Return measures of sharpness; parameters and buffers of the model, in eval mode, stay as they are."""
-    if not measures or is_late():
-        return {}
-    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    batch = reference_batch(splits.train)
-
-    def losses(parameters: Sequence[Tensor]) -> Tensor:
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-        state = {**dict(zip(trained, (parameter[0] for parameter in parameters), strict=True)), **buffers}
-        with seeded_torch(seed, Stream.SHARPNESS):  # what a loss draws is the same at every point
-            return task.loss(lambda *inputs: functional_call(model, state, inputs), batch).unsqueeze(0)
-
-    around = Neighbourhood(losses, [parameter.unsqueeze(0) for parameter in trained.values()])
-    return _numbers(measured_sharpness(measures, around, [seed], is_late=is_late))
-
-
-@contextlib.contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    model.eval()
-    with torch.no_grad():
-        yield
-    model.train()
-
-
-def _numbers(values: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return scalars of one device as numbers, read together."""
-    if not values:
-        return {}
-    return dict(zip(values, torch.stack(list(values.values())).flatten().cpu().to(torch.float64).tolist(), strict=True))
+def _kinds(state: object) -> Counter[tuple[torch.dtype, torch.Size]]:
+    """Return how many tensors of each type and shape there are in a state."""
+    return Counter((leaf.dtype, leaf.shape) for leaf in tree_leaves(state) if isinstance(leaf, Tensor))
 
 
 def _parameters_are_finite(model: nn.Module) -> bool:

@@ -147,6 +147,9 @@ class Counted:
     def on_cells(self, cells: Sequence[Cell]) -> None:
         """Leave them."""
 
+    def on_flight(self, in_flight: Sequence[tuple[int, int]]) -> None:
+        """Leave it."""
+
     def flush(self) -> None:
         """Nothing waits."""
 

@@ -59,6 +59,15 @@ class Alone:
         """The groups of the optimizer, each with its learning rate."""
         return self.optimizer.param_groups
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the optimizer, and how often it asked for the loss."""
+        return {"optimizer": self.optimizer.state_dict(), "gradient_evaluations": self.gradient_evaluations}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        self.optimizer.load_state_dict(dict(state_dict["optimizer"]))
+        self.gradient_evaluations = state_dict["gradient_evaluations"]
+
     def zero_grad(self) -> None:
         """Clear the gradients."""
         self.optimizer.zero_grad()

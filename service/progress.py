@@ -9,6 +9,22 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 
+class Flying(Protocol):
+    """How far the cells are that are being trained."""
+
+    @property
+    def cells(self) -> int:
+        """How many they are."""
+
+    @property
+    def done(self) -> float:
+        """How many cells' worth of steps they have taken."""
+
+    @property
+    def furthest(self) -> float:
+        """Share of its steps that the furthest of them has taken."""
+
+
 class Counts(Protocol):
     """How far a job is, counted in cells."""
 
@@ -39,6 +55,10 @@ class Counts(Protocol):
     @property
     def cells_per_s(self) -> float | None:
         """Rate of those that the job trained itself."""
+
+    @property
+    def in_flight(self) -> Flying | None:
+        """Those that are being trained, if they take longer than a moment."""
 
 
 Show = Callable[[Counts], None]
@@ -76,7 +96,7 @@ def progress_bar(title: str, total: int, console: Console | None = None, *, show
         )
         with Progress(*columns, console=console) as bar:
             task = bar.add_task("", total=total, title=title, note="")
-            yield lambda progress: bar.update(task, completed=n_done(progress), note=_note(progress))
+            yield lambda progress: bar.update(task, completed=_reached(progress), note=_note(progress))
 
 
 def _in_notebook(title: str) -> Show:
@@ -87,7 +107,7 @@ def _in_notebook(title: str) -> Show:
 
     def show(progress: Counts) -> None:
         line = _line(title, progress)
-        bar = f'<progress value="{n_done(progress)}" max="{max(1, progress.total)}"></progress>'
+        bar = f'<progress value="{_reached(progress):g}" max="{max(1, progress.total)}"></progress>'
         handle.update({"text/html": f"{bar} {escape(line)}", "text/plain": line}, raw=True)
 
     return show
@@ -111,6 +131,19 @@ def n_done(progress: Counts) -> int:
     return progress.completed + progress.diverged + progress.timed_out + progress.failed
 
 
+def flight_words(in_flight: Flying | None) -> str | None:
+    """Return in words how far the cells in flight are; None where there are none."""
+    if in_flight is None:
+        return None
+    some = "1 cell in flight," if in_flight.cells == 1 else f"{in_flight.cells} cells in flight, the furthest"
+    return f"{some} {in_flight.furthest:.0%} done"
+
+
+def _reached(progress: Counts) -> float:
+    """Return the number of cells with a record and what those in flight come to, at most all."""
+    return min(progress.total, n_done(progress) + (progress.in_flight.done if progress.in_flight else 0))
+
+
 def _line(title: str, progress: Counts) -> str:
     note = _note(progress)
     return f"{title}: {n_done(progress)} of {progress.total} cells" + (f", {note}" if note else "")
@@ -125,4 +158,5 @@ def _note(progress: Counts) -> str:
         ("failed", progress.failed),
     )
     parts = [f"{count} {name}" for name, count in counts if count]
-    return ", ".join(parts + ([f"{progress.cells_per_s:.1f}/s"] if progress.cells_per_s else []))
+    rate = f"{progress.cells_per_s:.1f}/s" if progress.cells_per_s else None
+    return ", ".join(filter(None, (*parts, rate, flight_words(progress.in_flight))))

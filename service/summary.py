@@ -42,7 +42,7 @@ def progress_values(job: Job, progress: Progress) -> dict[str, Any]:
     rate = (
         (n_own - 1) / (last - first) if first is not None and last is not None and last > first and n_own > 1 else None
     )
-    n_left = progress.total - progress.n_linked
+    n_left = progress.total - progress.n_linked - (progress.in_flight.done if progress.in_flight else 0)
     return {
         "total": progress.total,
         "reused": progress.reused,
@@ -52,7 +52,8 @@ def progress_values(job: Job, progress: Progress) -> dict[str, Any]:
         "failed": progress.failed,
         "collapsed": progress.collapsed,
         "cells_per_s": rate,
-        "eta_s": n_left / rate if rate and job.state is JobState.RUNNING else None,
+        "eta_s": max(0, n_left) / rate if rate and job.state is JobState.RUNNING else None,
+        "in_flight": progress.in_flight and progress.in_flight.to_dict(),
     }
 
 

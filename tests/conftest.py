@@ -20,6 +20,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RHOBUST_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("RHOBUST_DATASETS_DIR", str(tmp_path_factory.mktemp("datasets")))
+        patch.setenv("RHOBUST_CHECKPOINTS_DIR", str(tmp_path_factory.mktemp("checkpoints")))
         yield
 
 

@@ -14,7 +14,7 @@ SOURCES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROO
 
 # where a library may be imported: folders and files
 WALLS = {
-    "ray": ("benchmark/raysession.py", "benchmark/raytune.py", "benchmark/raysearch.py"),
+    "ray": tuple(f"benchmark/ray{part}.py" for part in ("session", "tune", "pack", "search")),
     "optuna": ("benchmark/raysearch.py", "benchmark/studies.py"),
     "sqlalchemy": ("service/store",),
     "alembic": ("service/store",),
@@ -31,7 +31,7 @@ WALLS = {
     "mnist1d": ("benchmark/tasks",),
     "transformers": ("benchmark/tasks",),
     "tokenizers": ("benchmark/tasks", "benchmark/building"),
-    "safetensors": ("benchmark/tasks", "benchmark/building"),
+    "safetensors": ("benchmark/tasks", "benchmark/building", "benchmark/checkpoints.py"),
     "PIL": ("benchmark/tasks", "benchmark/building"),
     "pyarrow": ("service/export.py",),
     "pickle": (),

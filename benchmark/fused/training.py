@@ -10,6 +10,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor, nn
 
+from benchmark.batches import batches_of
 from benchmark.canonical import canonical_json
 from benchmark.fused.program import Parameters, Program
 from benchmark.journal import Journal
@@ -24,7 +25,7 @@ from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
 from benchmark.tasks import Batch, Splits, Task
 from benchmark.tasks.lazy import Column
-from benchmark.training import READ_EVERY, batches_of
+from benchmark.training import READ_EVERY
 from optimizers import optimizer_info
 from optimizers.functional import Memory, initial_memory, is_functional, looks_twice
 

@@ -19,6 +19,7 @@ from service.cli.output import (
 from service.cli.rows import Form, FormOption, print_facts, print_rows_as
 from service.client import Client, Job, Missing, Owner, Plan
 from service.logs import MAX_TAIL_LINES
+from service.progress import flight_words
 from service.states import JobState
 
 UrlOption = Annotated[str | None, typer.Option("--url", help="Server; RHOBUST_URL by default.")]
@@ -180,6 +181,7 @@ def _facts(job: Job) -> dict[str, Any]:
         "name": job.name,
         "state": state_of(job),
         "cells": f"{_done(job)}: {counts}",
+        "in flight": flight_words(progress.in_flight),
         "missing": _missing(job.missing),
         "run by": _owner(job.owner),
         "attempt": _attempt(job),

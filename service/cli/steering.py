@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
 
 
 def pause(jobs: JobIds, url: UrlOption = None) -> None:
-    """Start no more packs of jobs; those in flight finish."""
+    """Start no more packs of jobs; those in flight finish if they are fused, else they stop, and go on later."""
     _each(jobs, url, lambda job: _say(job.pause()))
 
 

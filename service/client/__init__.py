@@ -1,7 +1,7 @@
 """The Python client: the REST API as objects, with retries, errors for people, and pandas out."""
 
 from service.client.alerts import Alert, Alerts
-from service.client.answers import GridPlan, JobRecord, Missing, MissingCell, Owner, Plan, Progress
+from service.client.answers import GridPlan, InFlight, JobRecord, Missing, MissingCell, Owner, Plan, Progress
 from service.client.api_keys import ApiKey, ApiKeys
 from service.client.baselines import Baseline, BaselineLimits, Baselines, Calibration, ReplayProblem
 from service.client.client import Client
@@ -37,6 +37,7 @@ __all__ = [
     "Delivery",
     "DeliveryAttempt",
     "GridPlan",
+    "InFlight",
     "Job",
     "JobRecord",
     "Listing",

@@ -43,6 +43,20 @@ class Answer(BaseModel):
             raise ProblemError(200, detail) from error
 
 
+class InFlight(Answer):
+    """Cells that are being trained one after another and take longer than a moment.
+
+    Attributes:
+        cells: how many.
+        done: the sum of the shares of their steps that are done: so many cells' worth.
+        furthest: the largest of these shares.
+    """
+
+    cells: int
+    done: float
+    furthest: float
+
+
 class Progress(Answer):
     """How far a job is, counted in cells.
 
@@ -56,6 +70,7 @@ class Progress(Answer):
         collapsed: see `completed`.
         cells_per_s: of those that this job trained itself; None until there are two.
         eta_s: seconds to the end at that rate, while it runs.
+        in_flight: how far cells in flight are; None where none takes longer than a moment.
     """
 
     total: int
@@ -67,6 +82,7 @@ class Progress(Answer):
     collapsed: int
     cells_per_s: float | None
     eta_s: float | None
+    in_flight: InFlight | None = None
 
     @property
     def n_done(self) -> int:

@@ -92,7 +92,7 @@ class Job(JobResults):
             yield
 
     def pause(self) -> Self:
-        """Start no more packs; those in flight finish."""
+        """Start no more packs; those in flight finish if they are fused, else they stop, and go on later."""
         return self._steer("pause")
 
     def resume(self) -> Self:

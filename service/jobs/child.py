@@ -34,6 +34,7 @@ ALLOWED_VARIABLES = frozenset(
         "PATH",
         "PYTHONPATH",
         "RHOBUST_CACHE_DIR",
+        "RHOBUST_CHECKPOINTS_DIR",
         "RHOBUST_DATASETS_DIR",
         "RHOBUST_LOG_FORMAT",
         "RHOBUST_LOG_LEVEL",
@@ -137,7 +138,7 @@ class DriverProcess:
             return None
 
     def drain(self) -> None:
-        """Ask it to start no more packs and to end when those in flight are done."""
+        """Ask it to start no more packs and to end when those in flight have ended or stopped."""
         if not self._draining:
             self._draining = True
             self._tell(DRAIN)

@@ -25,6 +25,7 @@ POLL_S = 1.0
 TICK_S = 0.1
 HEARTBEAT_S = 15.0
 LEASE_S = 60.0
+DRAIN_S = 3.0  # that a driver has for it where its dispatcher is stopped
 ALIVE_WITHIN_S = 3 * HEARTBEAT_S
 FIRST_ENVIRONMENT_PAUSE_S, LONGEST_ENVIRONMENT_PAUSE_S = 10.0, 300.0
 logger = logging.getLogger("rhobust.dispatcher")
@@ -225,6 +226,8 @@ class Dispatcher:
             self._report(job.id)
             now = time.monotonic()
             if self._stopping:
+                driver.drain()  # long cells are kept as they are, and go on elsewhere
+                driver.wait(DRAIN_S)
                 return Ended(Ending.STOPPING)
             if now - started > job_s:
                 return Ended(Ending.OUT_OF_TIME)

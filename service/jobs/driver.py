@@ -153,7 +153,15 @@ def _train(store: Store, job: Job, orders: Orders, drain: threading.Event) -> No
     if again is not None:
         logger.info("attempt %d: %d of %d cells are to be trained again", orders.attempt, len(missing), job.n_cells)
         if again:
-            train_again(spec, again, sink, options=options, footprints=choice.footprints, should_drain=drain.is_set)
+            train_again(
+                spec,
+                again,
+                sink,
+                options=options,
+                footprints=choice.footprints,
+                should_drain=drain.is_set,
+                owner=job.id,
+            )
         return
     train_missing(
         spec,
@@ -165,6 +173,7 @@ def _train(store: Store, job: Job, orders: Orders, drain: threading.Event) -> No
         should_drain=drain.is_set,
         records=job_records(store, job.id) if records else records,
         then=waves.second,
+        owner="" if spec.reuse else job.id,  # what others have begun is taken over as their records are
     )
 
 

@@ -1,6 +1,7 @@
 """The sink: from Tune's callbacks into the store, in small batches, through faults, and never past a lost lease."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,10 +9,11 @@ from benchmark import Record
 from benchmark.fingerprint import Fingerprint
 from benchmark.spec import Cell
 from service.jobs.patience import Result, persist
-from service.store import LostLeaseError, PlacedRecord, Store, StoreError
+from service.store import InFlight, LostLeaseError, PlacedRecord, Store, StoreError
 
 FLUSH_CELLS = 20
 FLUSH_S = 0.5
+PROGRESS_S = 5.0  # from one word on the cells in flight to the next
 PATIENCE_LEASES = 2  # after one without a renewal the dispatcher ends this process anyway
 logger = logging.getLogger("rhobust.driver")
 
@@ -47,6 +49,9 @@ class RecordSink:
         self._labels, self._on_request, self._lost_lease_code = dict(labels), on_request, lost_lease_code
         self._buffer: list[PlacedRecord] = []
         self._oldest = 0.0
+        self._in_flight: InFlight | None = None
+        self._told: InFlight | None = None
+        self._told_at = -math.inf
 
     def on_fingerprint(self, fingerprint: Fingerprint) -> None:
         """Write a fingerprint at once: its records point at it."""
@@ -56,6 +61,10 @@ class RecordSink:
         """Note the labels of cells that an adaptive search has chosen."""
         self._labels |= {cell.key: (cell.task, cell.optimizer) for cell in cells}
 
+    def on_flight(self, in_flight: Sequence[tuple[int, int]]) -> None:
+        """Note how far the cells in flight are; it is written with records, and every few seconds without."""
+        self._in_flight = InFlight.of(in_flight)
+
     def on_records(self, records: Sequence[Record]) -> None:
         """Take records, or none, and write what waits when there is enough of it or it has waited long enough."""
         if records and not self._buffer:
@@ -63,6 +72,8 @@ class RecordSink:
         self._buffer += [PlacedRecord(record, *self._labels[record.config_key]) for record in records]
         if len(self._buffer) >= FLUSH_CELLS or (self._buffer and time.monotonic() - self._oldest >= FLUSH_S):
             self.flush()
+        elif time.monotonic() - self._told_at >= PROGRESS_S:
+            self._tell()
 
     def flush(self) -> None:
         """Write everything that waits; return when it is stored."""
@@ -72,8 +83,15 @@ class RecordSink:
             lambda: self._store.write_records(self._job_id, self._attempt, self._buffer, self._lease_s)
         )
         self._buffer = []
+        if self._told is not None:  # a cell that has its record is not in flight any more
+            self._tell()
         if requested:
             self._on_request()
+
+    def _tell(self) -> None:
+        if self._in_flight != self._told:
+            self._persist(lambda: self._store.set_in_flight(self._job_id, self._attempt, self._in_flight))
+            self._told, self._told_at = self._in_flight, time.monotonic()
 
     def _persist(self, write: Callable[[], Result]) -> Result:
         try:

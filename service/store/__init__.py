@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         UnavailableError,
         UnfitJobError,
     )
+    from service.store.in_flight import InFlight
     from service.store.listing import JobOrder, JobPosition, JobQuery, ListedJob
     from service.store.migrate import check, downgrade, upgrade
     from service.store.regression_entities import AlertState, Baseline, Replay, RunState
@@ -78,6 +79,7 @@ __all__ = [
     "EndedRun",
     "IdempotencyConflictError",
     "IllegalTransitionError",
+    "InFlight",
     "InUseError",
     "InvalidValueError",
     "Job",

@@ -26,6 +26,7 @@ def enter(connection: Connection, seq: int, state: JobState, *, error: str | Non
         "requested": None,
         "owner": None,
         "lease_until": None,
+        "in_flight": None,
         "finished_at": db_now() if state.is_terminal else None,
         "error": error,
         "revision": job.c.revision + 1,

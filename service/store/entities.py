@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from benchmark.records import Record, Status
 from service.keys import KeyState, Scope
 from service.states import JobState, Request
+from service.store.in_flight import InFlight
 
 DEFAULT_MAX_CRASHES = 3
 
@@ -65,6 +66,7 @@ class Job:
         made_by: versions and revisions by which its last attempt trains, by name; None before that began.
         probes: seconds and bytes that a step of one cell alone took when it began, by the key of the setting; None
             where nothing was measured.
+        in_flight: how far the cells are that its owner trains; None where none takes longer than a moment.
     """
 
     seq: int
@@ -98,6 +100,7 @@ class Job:
     replay: int
     made_by: Mapping[str, str] | None
     probes: Mapping[str, Any] | None
+    in_flight: InFlight | None
 
 
 class Standing(NamedTuple):
@@ -139,6 +142,7 @@ class Progress:
         first_record_at: when the first record of that attempt was written.
         last_record_at: when the newest was.
         fingerprints: of the records it uses, sorted.
+        in_flight: how far those are that are being trained; None where none takes longer than a moment.
     """
 
     total: int
@@ -152,6 +156,7 @@ class Progress:
     first_record_at: float | None = None
     last_record_at: float | None = None
     fingerprints: tuple[str, ...] = ()
+    in_flight: InFlight | None = None
 
     @property
     def n_linked(self) -> int:

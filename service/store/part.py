@@ -13,6 +13,7 @@ from service.store import checks
 from service.store.database import Database
 from service.store.entities import Job
 from service.store.errors import NotFoundError
+from service.store.in_flight import InFlight
 from service.store.tables import db_now, fingerprint, job, setting, shape
 
 IN_CHUNK = 500  # keys in one IN list: small enough for every database's limit of parameters
@@ -132,6 +133,7 @@ def job_from_row(row: RowMapping) -> Job:
     values["tags"] = tuple(values["tags"])
     values["state"] = JobState(values["state"])
     values["requested"] = values["requested"] and Request(values["requested"])
+    values["in_flight"] = InFlight.from_dict(values["in_flight"])
     return Job(**values)
 
 

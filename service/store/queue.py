@@ -10,6 +10,7 @@ from service.store import checks
 from service.store.entering import enter, settle
 from service.store.entities import Job
 from service.store.errors import InvalidValueError, LostLeaseError
+from service.store.in_flight import InFlight
 from service.store.leases import fence, lease, settlement
 from service.store.part import Part, job_from_row, known_form, read_job
 from service.store.tables import db_now, dispatcher, job, tally
@@ -65,6 +66,7 @@ class Queue(Part):
                     "n_before": _n_own(found.seq),
                     "first_record_at": None,
                     "last_record_at": None,
+                    "in_flight": None,
                     "started_at": func.coalesce(job.c.started_at, db_now()),
                     "revision": job.c.revision + 1,
                     **values,
@@ -117,6 +119,12 @@ class Queue(Part):
         document = checks.document("probes", probes)
         with self._database.write() as connection:
             fence(connection, job_id, attempt, probes=document, revision=job.c.revision + 1)
+
+    def set_in_flight(self, job_id: str, attempt: int, in_flight: InFlight | None) -> None:
+        """Keep how far the cells are that its owner trains; raises as `renew` does."""
+        document = None if in_flight is None else in_flight.to_dict()
+        with self._database.write() as connection:
+            fence(connection, job_id, attempt, in_flight=document, revision=job.c.revision + 1)
 
     def finish(self, job_id: str, attempt: int, state: JobState, error: str | None = None) -> Job:
         """End a job, or pause it, as its owner.

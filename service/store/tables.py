@@ -42,7 +42,7 @@ from service.keys import Scope
 from service.states import JobState, Request
 from service.store.errors import InvalidValueError
 
-REVISION = "0008"  # the schema that this code needs; a test holds it equal to the newest migration
+REVISION = "0009"  # the schema that this code needs; a test holds it equal to the newest migration
 
 KEY_BYTES = 16
 
@@ -183,6 +183,7 @@ job = Table(
     Column("replay", Integer, nullable=False, server_default="0"),
     Column("made_by", JSON(none_as_null=True)),
     Column("probes", JSON(none_as_null=True)),
+    Column("in_flight", JSON(none_as_null=True)),
     CheckConstraint(one_of("state", JobState), name="state"),
     CheckConstraint(one_of("requested", Request), name="requested"),
     CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease"),

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 
 from benchmark.records import Status
 from service.store.entities import Job, Progress
+from service.store.in_flight import InFlight
 from service.store.tables import fingerprint, job, tally
 
 _Row = Row[*tuple[Any, ...]]
@@ -15,12 +16,14 @@ _COUNTS = (
     .join(fingerprint)
     .where(tally.c.job_seq.in_(bindparam("job_seqs", expanding=True)), tally.c.n > 0)
 )
+_COLUMNS = select(
+    *(job.c[name] for name in ("seq", "id", "n_cells", "n_before", "first_record_at", "last_record_at", "in_flight"))
+)
 
 
 def count_progress(connection: Connection, job_ids: Collection[str]) -> dict[str, Progress]:
     """Return how far jobs are, by their ids; ids without a job are left out."""
-    columns = (job.c.seq, job.c.id, job.c.n_cells, job.c.n_before, job.c.first_record_at, job.c.last_record_at)
-    return progress_of_jobs(connection, connection.execute(select(*columns).where(job.c.id.in_(job_ids))).all())
+    return progress_of_jobs(connection, connection.execute(_COLUMNS.where(job.c.id.in_(job_ids))).all())
 
 
 def progress_of_jobs(connection: Connection, jobs: Collection[Job | _Row]) -> dict[str, Progress]:
@@ -48,6 +51,7 @@ def progress_of_jobs(connection: Connection, jobs: Collection[Job | _Row]) -> di
             first_record_at=row.first_record_at,
             last_record_at=row.last_record_at,
             fingerprints=tuple(sorted(fingerprints[row.seq])),
+            in_flight=row.in_flight if isinstance(row, Job) else InFlight.from_dict(row.in_flight),
             **counted[row.seq],
         )
         for row in jobs

@@ -28,6 +28,7 @@ MODELS: dict[str, Any] = {
     "BaseEntry": {"name": "sgd", "momentum": 0.9},
     "Budget": SPEC["budget"],
     "Limits": {"cell_s": 600},
+    "InFlight": {"cells": 3, "done": 0.9, "furthest": 0.45},
     "MetricChoice": {"name": "accuracy", "tolerance": 0.01},
     "Resources": {"pack": "auto"},
     "SpecText": {"text": "name: sam-vs-msam\ntasks: [{name: digits-mlp}]\nspace: {lr: {log: [0.001, 1.0], n: 8}}\n"},

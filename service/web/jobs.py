@@ -241,7 +241,7 @@ def delete_job(state: State, job_id: JobId) -> None:
 
 @router.post("/{job_id}/pause", status_code=HTTPStatus.ACCEPTED, responses=CONFLICT, dependencies=[SUBMIT])
 def pause_job(state: State, job_id: JobId) -> JobDetail:
-    """Start no more packs; those in flight finish."""
+    """Start no more packs; those in flight finish if they are fused, else they stop, and go on later."""
     return _detail(state, state.store.pause(job_id))
 
 

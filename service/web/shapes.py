@@ -16,6 +16,14 @@ from service.summary import job_values
 Time = str | None
 
 
+class InFlightShape(BaseModel):
+    """Cells that are being trained one after another and take longer than a moment."""
+
+    cells: int
+    done: float = Field(description="the sum of the shares of their steps that are done: so many cells' worth")
+    furthest: float = Field(description="the largest of these shares")
+
+
 class ProgressShape(BaseModel):
     """How far a job is, counted in cells."""
 
@@ -28,6 +36,9 @@ class ProgressShape(BaseModel):
     collapsed: int = Field(description="completed cells that learned nothing")
     cells_per_s: float | None = Field(description="of the cells that this job trained itself")
     eta_s: float | None = Field(description="seconds to the end at that rate, while it runs")
+    in_flight: InFlightShape | None = Field(
+        description="how far cells in flight are, as of some seconds ago; null where none takes longer"
+    )
 
 
 class JobShape(BaseModel):

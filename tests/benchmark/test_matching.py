@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from benchmark import Diagnostics, Outcome, PackPlace, RayOptions, Record, Spec, Status, run
+from benchmark.batches import batches_of
 from benchmark.execution import Execution, cell_fingerprint, failed_record, train_cells
 from benchmark.matching import give_up, match
 from benchmark.running import _Memory
 from benchmark.seeding import Stream, seeded_torch
 from benchmark.spec import Cell, expand
 from benchmark.tasks import load_task
-from benchmark.training import batches_of, train
+from benchmark.training import train
 from optimizers import optimizer_info
 from tests.benchmark.toys import CPU, make_spec, toy_document
 

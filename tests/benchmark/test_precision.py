@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark.batches import batches_of
 from benchmark.errors import SpecError
 from benchmark.execution import Execution, cell_fingerprint, train_cells
 from benchmark.precision import in_precision
@@ -14,7 +15,7 @@ from benchmark.records import PackPlace, Status
 from benchmark.seeding import Stream, seeded_torch
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tasks import load_task
-from benchmark.training import batches_of, train
+from benchmark.training import train
 from optimizers import MSAM, SAM
 from tests.benchmark.toys import CPU, document, make_spec
 

@@ -76,6 +76,8 @@ class Collected:
     def on_cells(self, cells: Sequence[Cell]) -> None:
         raise AssertionError("nothing is searched for")
 
+    def on_flight(self, in_flight: Sequence[tuple[int, int]]) -> None: ...
+
     def on_fingerprint(self, fingerprint: Fingerprint) -> None: ...
 
     def on_records(self, records: Sequence[Record]) -> None:

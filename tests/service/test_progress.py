@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 from rich.console import Console
 
-from service.client import Progress
+from service.client import InFlight, Progress
 from service.progress import progress_bar
 
 PROGRAM = """
@@ -45,6 +45,18 @@ def test_a_pipe_gets_a_line_each_tenth() -> None:
     assert console.file.getvalue().splitlines() == [
         "[red]job: 2 of 10 cells, 2 reused, 3.2/s",
         "[red]job: 4 of 10 cells, 2 reused, 1 diverged, 3.2/s",
+    ]
+
+
+def test_cells_in_flight_count_and_are_told() -> None:
+    console = Console(file=io.StringIO(), width=100)
+    with progress_bar("job", 10, console) as show:
+        show(progress(2).model_copy(update={"in_flight": InFlight(cells=3, done=1.5, furthest=0.9)}))
+        show(progress(3).model_copy(update={"in_flight": InFlight(cells=1, done=0.25, furthest=0.25)}))
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().splitlines() == [
+        "job: 2 of 10 cells, 2 reused, 3.2/s, 3 cells in flight, the furthest 90% done",
+        "job: 3 of 10 cells, 2 reused, 3.2/s, 1 cell in flight, 25% done",
     ]
 
 

@@ -7,6 +7,20 @@ export function nDone(progress) {
   return progress.completed + progress.diverged + progress.timed_out + progress.failed;
 }
 
+// Cells with a record, and what those in flight come to.
+export function reached(progress) {
+  return Math.min(progress.total, nDone(progress) + (progress.in_flight?.done ?? 0));
+}
+
+// How far the cells in flight are, in words, or null.
+export function flightText({ in_flight: flight }) {
+  if (flight === null) {
+    return null;
+  }
+  const some = flight.cells === 1 ? "1 cell in flight," : `${flight.cells.toLocaleString()} cells in flight, the furthest`;
+  return `${some} ${Math.round(100 * flight.furthest)} % done`;
+}
+
 export function isEnded({ state }) {
   return ["completed", "failed", "cancelled"].includes(state);
 }

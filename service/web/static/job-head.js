@@ -1,7 +1,7 @@
 // The head of a job's page: how far it is, who runs it, what it lacks, its log and its spec.
 import { followText, getText, ROOT } from "./api.js";
 import { byId, element, replaceKeeping, say } from "./dom.js";
-import { age, duration, hyperparametersText, nDone, number, when } from "./format.js";
+import { age, duration, flightText, hyperparametersText, nDone, number, reached, when } from "./format.js";
 import { terms } from "./parts.js";
 import { steering } from "./steering.js";
 
@@ -16,7 +16,7 @@ export function showHead(job, onChanged) {
   state.className = job.state;
   state.textContent = job.requested ? `${job.state}, asked to ${job.requested}` : job.state;
   byId("bar").max = Math.max(progress.total, 1);
-  byId("bar").value = nDone(progress);
+  byId("bar").value = reached(progress);
   byId("counts").textContent = `${nDone(progress).toLocaleString()} of ${progress.total.toLocaleString()} cells${leftText(progress)}`;
   byId("error").hidden = job.error === null;
   byId("error").textContent = job.error ?? "";
@@ -26,8 +26,9 @@ export function showHead(job, onChanged) {
   showWarnings(job).catch((error) => say(error.message, { isError: true }));
 }
 
-function leftText({ cells_per_s: rate, eta_s: left }) {
-  const parts = [rate === null ? null : `${number(rate)} cells/s`, left === null ? null : `about ${duration(left)} left`];
+function leftText(progress) {
+  const { cells_per_s: rate, eta_s: left } = progress;
+  const parts = [rate === null ? null : `${number(rate)} cells/s`, left === null ? null : `about ${duration(left)} left`, flightText(progress)];
   const text = parts.filter((part) => part !== null).join(", ");
   return text && ` · ${text}`;
 }

@@ -1,7 +1,7 @@
 // A row of the list of jobs, which changes in place: nothing jumps, and the focus stays.
 import { ROOT } from "./api.js";
 import { element } from "./dom.js";
-import { age, duration, isEnded, nDone, number, when } from "./format.js";
+import { age, duration, isEnded, nDone, number, reached, when } from "./format.js";
 
 const MAX_LINES = 6;
 const NOT_YET = "scores come when the job has ended; its page has what there is so far";
@@ -87,7 +87,7 @@ export class JobRow {
   #showProgress({ progress, name, state }) {
     const done = nDone(progress);
     this.bar.max = Math.max(1, progress.total);
-    this.bar.value = done;
+    this.bar.value = reached(progress);
     this.bar.setAttribute("aria-label", `Progress of ${name}`);
     const bad = [["diverged", progress.diverged], ["timed out", progress.timed_out], ["failed", progress.failed]];
     const noted = bad.filter(([, n]) => n > 0).map(([word, n]) => `${n} ${word}`);

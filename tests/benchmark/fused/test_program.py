@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark.batches import batches_of
 from benchmark.fused.program import Parameters, Program
 from benchmark.fused.training import TOLERANCES
 from benchmark.measuring import measured, measured_last, scored_splits
@@ -18,7 +19,6 @@ from benchmark.seeding import Stream, seeded_torch
 from benchmark.spec import Setting
 from benchmark.spec.models import Budget
 from benchmark.tasks import Batch, Task, load_task, task_class, task_names
-from benchmark.training import batches_of
 from optimizers import TwoPassOptimizer, build
 from optimizers.functional import Memory, initial_memory, looks_twice
 from tests.benchmark.toys import CPU

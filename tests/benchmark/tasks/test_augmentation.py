@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from benchmark.batches import batches_of
 from benchmark.fused import Run, train_together
 from benchmark.seeding import Stream, torch_generator
 from benchmark.spec import Cell, Spec, expand
@@ -16,7 +17,7 @@ from benchmark.tasks import Batch, Model
 from benchmark.tasks.augmentation import PAD, moved_and_mirrored
 from benchmark.tasks.cifar import CIFAR10ResNet18
 from benchmark.tasks.digits import DigitsMLP
-from benchmark.training import batches_of, train
+from benchmark.training import train
 from tests.benchmark.toys import CPU, first_cell
 from tests.benchmark.vision import write_cifar
 

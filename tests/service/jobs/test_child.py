@@ -10,6 +10,7 @@ def test_a_driver_inherits_what_it_needs_and_no_secret() -> None:
         "CUDA_VISIBLE_DEVICES": "0",
         "OMP_NUM_THREADS": "1",
         "RHOBUST_LOG_LEVEL": "DEBUG",
+        "RHOBUST_CHECKPOINTS_DIR": "/kept",
         "RHOBUST_DATASETS_DIR": "/data",
         "XDG_DATA_HOME": "/share",
         "RAY_TMPDIR": "/tmp",  # noqa: S108  (a value like any other)

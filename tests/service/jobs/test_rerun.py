@@ -76,6 +76,7 @@ def train_packs_here(
     *,
     gpus: float,
     company: frozenset[int] = frozenset(),
+    owner: str = "",
 ) -> None:
     """Do what Ray Tune does with packs, searches included."""
     from benchmark.raysearch import TpeSearch

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 
 from benchmark import Record
-from service.jobs.sink import FLUSH_CELLS, RecordSink
-from service.store import InvalidValueError, Job, LostLeaseError, PlacedRecord, Store, UnavailableError
+from service.jobs.sink import FLUSH_CELLS, PROGRESS_S, RecordSink
+from service.store import InFlight, InvalidValueError, Job, LostLeaseError, PlacedRecord, Store, UnavailableError
 from tests.service.filling import LEASE_S, records_of, small_spec, submit
 
 LOST = 6
@@ -62,6 +62,45 @@ def test_enough_records_are_written_at_once_and_the_rest_at_the_end(store: Store
     sink.flush()
     sink.flush()
     assert store.progress(job.id).n_linked == FLUSH_CELLS + 1
+
+
+def test_word_of_cells_in_flight_goes_with_records_and_every_few_seconds(
+    store: Store, job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    sink, records = make_sink(store, job)
+    told: list[InFlight | None] = []
+
+    def tick(in_flight: list[tuple[int, int]], seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        sink.on_flight(in_flight)
+        sink.on_records(())
+        told.append(store.progress(job.id).in_flight)
+
+    revision = store.job(job.id).revision
+    for taken in range(5):
+        tick([(taken, 10)], 0.3)
+    tick([(5, 10), (1, 10)], PROGRESS_S)
+    tick([(5, 10), (1, 10)], PROGRESS_S)  # nothing new is nothing to tell
+    first, second = InFlight(1, 0.0, 0.0), InFlight(2, 0.6, 0.5)
+    assert told == [first] * 5 + [second] * 2
+    assert store.job(job.id).revision == revision + 2
+    sink.on_flight([(1, 10)])
+    sink.on_records(records[:FLUSH_CELLS])
+    assert store.progress(job.id).in_flight == InFlight(1, 0.1, 0.1), "a cell with a record is in flight no more"
+    tick([], PROGRESS_S)
+    assert told[-1] is None
+
+
+def test_word_of_cells_in_flight_keeps_the_fence(store: Store, job: Job) -> None:
+    sink, _ = make_sink(store, job)
+    store.release(job.id, job.attempt, crashed=False)
+    sink.on_flight([(1, 2)])
+    with pytest.raises(SystemExit) as caught:
+        sink.on_records(())
+    assert caught.value.code == LOST
 
 
 def test_a_request_comes_back_with_the_write(store: Store, job: Job) -> None:

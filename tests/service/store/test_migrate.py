@@ -164,11 +164,7 @@ def test_a_filled_database_goes_to_an_older_revision_and_back(database_url: str,
 
 
 def restore(url: str, revision: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Fill an empty database with the rows of an asset, at the revision that wrote them, its keys of calls as of now.
-
-    An idempotency key is kept for a day, and the assets are older.
-    """
-    tables = {**tables, "idempotency": [row | {"created_at": time.time()} for row in tables["idempotency"]]}
+    """Fill an empty database with the rows of an asset, at the revision that wrote them."""
     upgrade(url, revision)
     database, reflected = Database(url), MetaData()
     with database.migrating() as connection:
@@ -180,6 +176,8 @@ def restore(url: str, revision: str, tables: Mapping[str, Sequence[Mapping[str, 
                 values = [
                     {key: None if value is None else readers[key](value) for key, value in row.items()} for row in rows
                 ]
+                if table.name == "idempotency":  # a key lasts a day, and an asset for ever
+                    values = [{**row, "created_at": time.time()} for row in values]
                 connection.execute(table.insert(), values)
     database.close()
 

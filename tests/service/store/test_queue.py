@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from service.states import JobState, Request
-from service.store import InvalidValueError, LostLeaseError, Store
+from service.store import InFlight, InvalidValueError, LostLeaseError, Store
 from service.summary import progress_values
 from tests.service.store.samples import TTL_S, make_record, new_job, queue, running, start, write
 
@@ -115,13 +115,14 @@ OWNERS_CALLS: list[Callable[[Store, str, int], object]] = [
     lambda store, job_id, attempt: store.write_records(job_id, attempt, [], TTL_S),
     lambda store, job_id, attempt: store.set_execution(job_id, attempt, {}),
     lambda store, job_id, attempt: store.set_probes(job_id, attempt, {}),
+    lambda store, job_id, attempt: store.set_in_flight(job_id, attempt, InFlight(1, 0.5, 0.5)),
     lambda store, job_id, attempt: store.finish(job_id, attempt, JobState.COMPLETED),
     lambda store, job_id, attempt: store.release(job_id, attempt, crashed=True),
 ]
 
 
 @pytest.mark.parametrize(
-    "call", OWNERS_CALLS, ids=["renew", "requested", "write", "execution", "probes", "finish", "release"]
+    "call", OWNERS_CALLS, ids=["renew", "requested", "write", "execution", "probes", "flight", "finish", "release"]
 )
 @pytest.mark.parametrize("end", ["taken over", "finished", "released"])
 def test_a_former_owner_changes_nothing(store: Store, call: Callable[[Store, str, int], object], end: str) -> None:
@@ -314,6 +315,43 @@ def test_the_rate_is_that_of_the_last_attempt(store: Store) -> None:
     )
     assert values["cells_per_s"] == pytest.approx(2 / 4)  # 3 of its own since, the first of them at the start
     assert values["eta_s"] == pytest.approx(3 / 0.5)
+
+
+def test_cells_in_flight_count_for_the_time_that_is_left(store: Store) -> None:
+    job = running(store, n_cells=10)
+    revision = store.job(job.id).revision
+    flight = InFlight.of([(9, 20), (1, 4), (0, 7)])
+    store.set_in_flight(job.id, job.attempt, flight)
+    assert store.job(job.id).revision == revision + 1
+    progress = store.progress(job.id)
+    assert progress.in_flight == flight == InFlight(3, 0.7, 0.45)
+    values = progress_values(
+        store.job(job.id), replace(progress, completed=3, first_record_at=100.0, last_record_at=104.0)
+    )
+    assert values["in_flight"] == {"cells": 3, "done": pytest.approx(0.7), "furthest": 0.45}
+    assert values["eta_s"] == pytest.approx((7 - 0.7) / 0.5)
+    store.set_in_flight(job.id, job.attempt, InFlight.of([]))
+    assert store.progress(job.id).in_flight is None
+
+
+@pytest.mark.parametrize("end", ["finished", "released", "taken over"])
+def test_nothing_is_in_flight_of_a_job_that_nobody_runs(store: Store, end: str) -> None:
+    queue(store)
+    job = start(store, ttl_s=LAPSED)
+    store.set_in_flight(job.id, job.attempt, InFlight(1, 0.5, 0.5))
+    if end == "finished":
+        store.finish(job.id, job.attempt, JobState.PAUSED)
+    elif end == "released":
+        store.release(job.id, job.attempt, crashed=True)
+    else:
+        start(store, "two")
+    assert store.progress(job.id).in_flight is None
+
+
+@pytest.mark.parametrize("values", [(0, 0.0, 0.0), (1, 0.2, 0.5), (1, 1.5, 0.5), (2, 1.5, 1.1), (1, float("nan"), 0.5)])
+def test_cells_in_flight_are_as_far_as_they_can_be(values: tuple[int, float, float]) -> None:
+    with pytest.raises(ValueError, match="furthest <= done <= cells must hold"):
+        InFlight(*values)
 
 
 def test_nobody_makes_room_for_an_equal_or_a_delayed_job(store: Store) -> None:

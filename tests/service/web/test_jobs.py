@@ -28,7 +28,7 @@ def test_submit_stores_a_job_and_says_where(web: httpx.Client, store: Store) -> 
     assert (job["name"], job["state"], job["tags"], job["priority"]) == ("small", "queued", ["nightly"], 3)
     assert job["progress"] == {
         "total": 20, "reused": 0, "completed": 0, "diverged": 0, "timed_out": 0, "failed": 0, "collapsed": 0,
-        "cells_per_s": None, "eta_s": None,
+        "cells_per_s": None, "eta_s": None, "in_flight": None,
     }  # fmt: skip
     assert job["spec"]["budget"]["batch_size"] == 64, "defaults are filled in"
     assert web.get(response.headers["Location"]).json() == job

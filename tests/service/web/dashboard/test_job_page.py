@@ -10,7 +10,7 @@ from benchmark import Outcome
 from benchmark.figures import figure_kinds
 from benchmark.spec import Cell
 from service.states import JobState
-from service.store import Job, Store
+from service.store import InFlight, Job, Store
 from tests.service.filling import (
     completed,
     curved,
@@ -78,6 +78,17 @@ def test_who_runs_it_which_cells_have_no_result_and_why(visit: Visit, store: Sto
     assert page.get_by_role("cell", name="timed out").count() == 1
     page.get_by_text("Incomplete: 8 cells have no result.").wait_for()
     assert page.get_by_text("gd, not defined").first.is_visible()
+
+
+def test_cells_in_flight_count_and_are_told_as_they_get_further(visit: Visit, store: Store) -> None:
+    job = run_made_up(store, submit(store), completed, n=8, state=None)
+    store.set_in_flight(job.id, job.attempt, InFlight(3, 0.75, 0.45))
+    page = visit.page
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_text("3 cells in flight, the furthest 45 % done").wait_for()
+    assert page.get_by_role("progressbar").get_attribute("value") == "8.75"
+    store.set_in_flight(job.id, job.attempt, InFlight(1, 0.5, 0.5))
+    page.get_by_text("1 cell in flight, 50 % done").wait_for()
 
 
 def test_a_job_that_waits_for_nobody_says_so(visit: Visit, store: Store) -> None:
