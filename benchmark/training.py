@@ -4,7 +4,6 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,16 +12,16 @@ from torch.func import functional_call
 from benchmark.journal import Journal
 from benchmark.measuring import measured, measured_last, scored_splits
 from benchmark.memory import peak_bytes
-from benchmark.precision import in_precision
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.replay import initial_model
-from benchmark.schedule import evaluation_steps, lr_factor, steps_per_epoch, total_steps
+from benchmark.schedule import evaluation_steps, steps_per_epoch, total_steps
 from benchmark.seeding import Stream, seeded_torch, torch_generator
 from benchmark.sharpness import Neighbourhood, reference_batch
 from benchmark.sharpness import sharpness as measured_sharpness
 from benchmark.spec import Setting
-from benchmark.tasks import Batch, Model, Splits, Task
-from optimizers import Alone, TwoPassOptimizer, build, optimizer_info
+from benchmark.stepping import Stepping
+from benchmark.tasks import Batch, Splits, Task
+from optimizers import optimizer_info
 
 READ_EVERY = 1_000  # steps; what is pending for longer fills the device's memory
 
@@ -56,9 +55,7 @@ def train(
     """
     started = clock()
     splits = task.data(seed, device)
-    model, optimizer, total = _prepared(task, setting, hyperparameters, seed, device)
-    shown = in_precision(model, setting.budget.precision, device)
-    learning_rates = [float(group["lr"]) for group in optimizer.param_groups]
+    model, stepping, total = _prepared(task, setting, hyperparameters, seed, device)
     journal, pending = Journal(task), _Pending()
     evaluations = frozenset(evaluation_steps(total, task.max_evaluations))
     batches = batches_of(splits.train, setting.budget.batch_size, seed)
@@ -66,11 +63,7 @@ def train(
     with seeded_torch(seed, Stream.TRAIN):
         model.train()
         for step in range(1, total + 1):
-            factor = lr_factor(step - 1, total, setting.budget)
-            for group, learning_rate in zip(optimizer.param_groups, learning_rates, strict=True):
-                group["lr"] = learning_rate * factor
-            loss = optimizer.step(_closure(task, shown, optimizer, next(batches)))
-            pending.add(torch.as_tensor(loss), optimizer.grad_norm, optimizer.delta_norm)
+            pending.add(*stepping.step(step, next(batches)))
             is_late = step < total and clock() - started > limit_s
             if step not in evaluations and not is_late and step % READ_EVERY:
                 continue
@@ -87,7 +80,7 @@ def train(
         with _evaluating(model):
             last = _numbers(measured_last(task, model, splits))
             sharp = _sharpness(task, model, splits, seed, sharpness, lambda: clock() - started > limit_s)
-    cost = Cost(step, optimizer.gradient_evaluations, clock() - started, False, "sequential", device.type)
+    cost = Cost(step, stepping.optimizer.gradient_evaluations, clock() - started, False, "sequential", device.type)
     return journal.outcome(cost, hyperparameters.get("rho"), last=last, diverged_at=diverged_at, sharpness=sharp)
 
 
@@ -102,15 +95,14 @@ def step_s(
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
     """Return the seconds that a step of `train` takes, without evaluations: the mean of a few after a first one."""
-    model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
-    shown = in_precision(model, setting.budget.precision, device)
+    _, stepping, _ = _prepared(task, setting, hyperparameters, seed, device)
     batches = batches_of(task.data(seed, device).train, setting.budget.batch_size, seed)
     with seeded_torch(seed, Stream.TRAIN):
-        float(optimizer.step(_closure(task, shown, optimizer, next(batches))))  # a float waits for the device
+        float(stepping.step(1, next(batches)).loss)  # a float waits for the device
         started = clock()
         for _ in range(n_steps):
-            loss = optimizer.step(_closure(task, shown, optimizer, next(batches)))
-        float(loss)
+            met = stepping.step(1, next(batches))
+        float(met.loss)
     return (clock() - started) / n_steps
 
 
@@ -127,10 +119,9 @@ def cell_bytes(
     splits = task.data(seed, device)
 
     def do_once() -> None:
-        model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
+        model, stepping, _ = _prepared(task, setting, hyperparameters, seed, device)
         with seeded_torch(seed, Stream.TRAIN):
-            batch = next(batches_of(splits.train, setting.budget.batch_size, seed))
-            optimizer.step(_closure(task, in_precision(model, setting.budget.precision, device), optimizer, batch))
+            stepping.step(1, next(batches_of(splits.train, setting.budget.batch_size, seed)))
         with _evaluating(model):
             measured(task, model, scored_splits(task, splits), at_end=False)
             measured_last(task, model, splits)
@@ -141,32 +132,13 @@ def cell_bytes(
 
 def _prepared(
     task: Task, setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, device: torch.device
-) -> tuple[nn.Module, TwoPassOptimizer | Alone, int]:
-    """Return the model and the optimizer of a cell, and its number of steps."""
+) -> tuple[nn.Module, Stepping, int]:
+    """Return the model of a cell, what a step does with it, and the number of steps."""
     n_examples = len(task.data(seed, device).train[0])
     per_step = optimizer_info(setting.rule).gradient_evaluations(hyperparameters)
     total = total_steps(setting.budget, n_examples, per_step)
     model = initial_model(task, seed, device)
-    optimizer = build(
-        setting.rule,
-        model.named_parameters(),
-        setting.base,
-        hyperparameters,
-        total_steps=total,
-        model=model,
-        skip_non_finite=False,  # a gradient that is not finite is to end the run, on every device
-    )
-    return model, optimizer, total
-
-
-def _closure(task: Task, model: Model, optimizer: TwoPassOptimizer | Alone, batch: Batch) -> Callable[[], Any]:
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = task.loss(model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        return loss.detach()
-
-    return closure
+    return model, Stepping(task, setting, hyperparameters, model, total, device), total
 
 
 def batches_of(train: Batch, batch_size: int, seed: int) -> Iterator[Batch]:

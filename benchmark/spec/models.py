@@ -78,9 +78,17 @@ class Budget(SpecModel):
         Field(ge=0, lt=1, description="share of the steps over which lr rises linearly"),
     ] = 0.0
     precision: Annotated[
-        Literal["fp32", "bf16"],
-        Field(description="of the forward pass in training; parameters, gradients and measurements are fp32"),
+        Literal["fp32", "bf16", "fp16"],
+        Field(
+            description="of the forward pass in training; parameters, gradients and measurements are fp32. In fp16 the "
+            "loss is scaled"
+        ),
     ] = "fp32"
+
+    @property
+    def can_fuse(self) -> bool:
+        """Whether its steps can be those of many cells at once."""
+        return self.precision != "fp16"
 
     @model_validator(mode="after")
     def _one_length(self) -> "Budget":

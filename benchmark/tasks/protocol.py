@@ -103,7 +103,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     has_split: ClassVar[bool] = True
     max_evaluations: ClassVar[int] = 20
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "fp16")
     Parameters: ClassVar[type[SpecModel]] = NoParameters
 
     def __init__(self, params: Mapping[str, Any] | None = None) -> None:
