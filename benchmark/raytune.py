@@ -22,6 +22,7 @@ from benchmark.fingerprint import Fingerprint
 from benchmark.memory import gpu_share, room_on
 from benchmark.packs import PACK_S, Pack, PackQueue, cut
 from benchmark.plugins import NOTHING_ADDED, Added, added, adopt
+from benchmark.rayranks import Ranks
 from benchmark.raysearch import TpeSearch
 from benchmark.raysession import Session
 from benchmark.records import PackPlace, Record, Scalar
@@ -70,7 +71,8 @@ class _Run:
 
     def config(self, pack: Pack) -> dict[str, Any]:
         """Return what a worker has to know of a pack: its place in the plan, or the configuration of its cells."""
-        config: dict[str, Any] = {"start": pack.start, "stop": pack.stop, "first": 0}
+        processes = self.cells[pack.start].setting.budget.processes  # of all cells, which are of one setting
+        config: dict[str, Any] = {"start": pack.start, "stop": pack.stop, "first": 0, "processes": processes}
         if pack.start < self.n_planned:
             return config
         n_seeds = (len(self.cells) - self.n_planned) // len(self.suggested)
@@ -143,7 +145,7 @@ def train_packs(
             replay=replay_number(),
             company=company,
         ),
-        {"cpu": spec.resources.cpus_per_pack, "gpu": gpus},
+        lambda config: _room_of(spec.resources.cpus_per_pack, gpus, config["processes"]),
     )
     run_id = uuid.uuid4().hex
     run = _runs[run_id] = _Run(
@@ -184,6 +186,12 @@ def train_packs(
     is_done = run.queue.is_empty and not any(search.n_left for search in run.searches)
     if not is_done and not should_drain():
         raise BenchmarkError("Ray Tune ended before every pack was trained; the job's log says why.")
+
+
+def _room_of(cpus: float, gpus: float, processes: int) -> tune.PlacementGroupFactory:
+    """Return what a pack takes: CPUs and GPUs for each of its processes, which share no GPU."""
+    each = {"CPU": cpus, "GPU": gpus if processes == 1 else float(math.ceil(gpus))}
+    return tune.PlacementGroupFactory([each] * processes)
 
 
 def gpus_per_pack(spec: Spec, wanted_bytes: int = 0, free: int = 0) -> float:
@@ -235,8 +243,9 @@ def n_workers(spec: Spec, *, gpus: float | None = None) -> int:
     """
     resources = _cluster_resources()
     gpus = gpus_per_pack(spec) if gpus is None else gpus
+    processes = max(grid.setting.budget.processes for grid in spec.grids)
     n = math.inf
-    for name, needed in (("CPU", spec.resources.cpus_per_pack), ("GPU", gpus)):
+    for name, needed in _room_of(spec.resources.cpus_per_pack, gpus, processes).required_resources.items():
         offered = resources.get(name, 0)
         if needed > offered:
             raise RayUnavailableError(f"a pack needs {needed:g} {name}s, but Ray offers {offered:g} in all.")
@@ -339,8 +348,10 @@ class _PackTrainable(tune.Trainable):
         self._planned, self._grids, self._seeds = cells, grids, seeds
         self._executions, self._limit_s, self._sharpness = executions, limit_s, sharpness
         self._device, self._replay, self._company = device_for(use_gpu=use_gpu), replay, company
+        cpus = self.trial_resources.head_cpus if self.trial_resources else 1
+        self._ranks = Ranks(known, replay, use_gpu=use_gpu, cpus=cpus)
         with replaying(replay):
-            torch.set_num_threads(n_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1))))
+            torch.set_num_threads(n_threads(max(1, int(cpus))))
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -351,6 +362,9 @@ class _PackTrainable(tune.Trainable):
         self._next = self._pack.start
         self._deadline = time.monotonic() + PACK_S
         return True
+
+    def cleanup(self) -> None:
+        self._ranks.end()
 
     def step(self) -> dict[str, Any]:
         with replaying(self._replay):
@@ -374,14 +388,15 @@ class _PackTrainable(tune.Trainable):
                 PackPlace(self.trial_id, self._pack.size, position - self._pack.start)
                 for position in range(self._next, stop)
             ]
-            trained = train_cells(
-                cells,
-                places,
-                device=self._device,
-                limit_s=self._limit_s,
-                execution=execution,
-                sharpness=self._sharpness,
-            )
+            with self._ranks.beside(cells[0]):  # more than one cell only where one process is enough
+                trained = train_cells(
+                    cells,
+                    places,
+                    device=self._device,
+                    limit_s=self._limit_s,
+                    execution=execution,
+                    sharpness=self._sharpness,
+                )
             records += [one for place, one in enumerate(trained, self._next) if place not in self._company]
             made_by = cell_fingerprint(cells[0], self._device, execution)
             fingerprints[made_by.key] = made_by

@@ -4,6 +4,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +76,7 @@ def train(
                 journal.add_point(step, _numbers(scores), _numbers(trace))
             if diverged_at is not None or is_late:
                 break
+    stepping.end()
     last, sharp = None, {}
     if diverged_at is None and not is_late:
         with _evaluating(model):
@@ -82,6 +84,18 @@ def train(
             sharp = _sharpness(task, model, splits, seed, sharpness, lambda: clock() - started > limit_s)
     cost = Cost(step, stepping.optimizer.gradient_evaluations, clock() - started, False, "sequential", device.type)
     return journal.outcome(cost, hyperparameters.get("rho"), last=last, diverged_at=diverged_at, sharpness=sharp)
+
+
+def follow(
+    task: Task, setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, *, device: torch.device
+) -> None:
+    """Train one cell beside the process that leads, which alone evaluates it, until that says that it is at its end."""
+    model, stepping, _ = _prepared(task, setting, hyperparameters, seed, device)
+    batches = batches_of(task.data(seed, device).train, setting.budget.batch_size, seed)
+    with seeded_torch(seed, Stream.TRAIN):
+        model.train()
+        while step := stepping.crew.heard():
+            stepping.step(step, next(batches))
 
 
 def step_s(
@@ -94,7 +108,11 @@ def step_s(
     n_steps: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Return the seconds that a step of `train` takes, without evaluations: the mean of a few after a first one."""
+    """Return the seconds that a step of `train` takes, without evaluations: the mean of a few after a first one.
+
+    Of several processes it is what one does with its share of a batch, without waiting for the others.
+    """
+    setting = _of_one(setting)
     _, stepping, _ = _prepared(task, setting, hyperparameters, seed, device)
     batches = batches_of(task.data(seed, device).train, setting.budget.batch_size, seed)
     with seeded_torch(seed, Stream.TRAIN):
@@ -115,7 +133,11 @@ def cell_bytes(
     device: torch.device,
     sharpness: Sequence[str] = (),
 ) -> int:
-    """Return the bytes that a cell takes at its peak: its state, a step of `train`, and the measurements."""
+    """Return the bytes that a cell takes at its peak: its state, a step of `train`, and the measurements.
+
+    Of several processes it is what the one that leads takes.
+    """
+    setting = _of_one(setting)
     splits = task.data(seed, device)
 
     def do_once() -> None:
@@ -128,6 +150,15 @@ def cell_bytes(
             _sharpness(task, model, splits, seed, sharpness, lambda: False)
 
     return peak_bytes(do_once)
+
+
+def _of_one(setting: Setting) -> Setting:
+    """Return what one of the processes of a setting does with its share of each batch."""
+    budget = setting.budget
+    if budget.processes == 1:
+        return setting
+    alone = {"batch_size": budget.share, "processes": 1, "ascent_sync": "global"}
+    return replace(setting, budget=budget.model_copy(update=alone))
 
 
 def _prepared(

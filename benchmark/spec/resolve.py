@@ -206,15 +206,18 @@ def _task(spec: "Spec", entry: TaskEntry, place: Place, problems: list[Problem])
         return None
     tolerance = metrics[name].tolerance if choice.tolerance is None else choice.tolerance
     budget, budget_place = (entry.budget, (*place, "budget")) if entry.budget else (spec.budget, ("budget",))
-    unfit = list(task_problems(kind, budget, _within(budget_place)))
-    problems += unfit
-    if found or unfit:
+    if found:
         return None
     try:
         with task_faults(entry.name):
-            metric = replace(metrics[name], chance=kind(params).chance(name))
+            task = kind(params)
+            metric = replace(metrics[name], chance=task.chance(name))
+            unfit = list(task_problems(task, budget, _within(budget_place)))
     except TaskFaultError as error:
         problems.append(Problem(pointer(*place, "params"), str(error)))
+        return None
+    problems += unfit
+    if unfit:
         return None
     return _Task(entry.title, kind.name, kind.version, params, budget, budget_place, metric, tolerance)
 
