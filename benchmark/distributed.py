@@ -17,6 +17,7 @@ import psutil
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]  # torch lists them nowhere as exports
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 
@@ -65,9 +66,25 @@ def crew_of(setting: Setting) -> Crew:
     return Crew(dist.get_rank(), wanted) if wanted > 1 else Crew()
 
 
+def meeting_place(address: str, size: int) -> tuple[Store, int]:
+    """Return where the processes of a crew find each other, kept by this one, and its port.
+
+    Args:
+        address: of this machine, by which the others reach it.
+        size: how many they are.
+    """
+    store = TCPStore(address, 0, size, is_master=True, wait_for_workers=False)  # the system finds a port that is free
+    return store, store.port
+
+
+def place_at(address: str, port: int, size: int) -> Store:
+    """Return the meeting place that another process keeps."""
+    return TCPStore(address, port, size, is_master=False)
+
+
 @contextlib.contextmanager
 def joined(
-    rank: int, size: int, store: dist.Store, own_address: str, device: torch.device, silence_s: float = SILENCE_S
+    rank: int, size: int, store: Store, own_address: str, device: torch.device, silence_s: float = SILENCE_S
 ) -> Iterator[None]:
     """Be one of several processes in this block, which begins when all are there.
 
@@ -118,7 +135,7 @@ def spread(model: nn.Module, micro_batch: int | None, device: torch.device) -> n
             raise ValueError(
                 "batch norm over several processes needs CUDA, but this is a CPU; take one process, or group norm."
             )
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     places = [device] if device.type == "cuda" else None
     return DistributedDataParallel(_Parts(model, micro_batch), device_ids=places, forward_sync_buffers=False)
 

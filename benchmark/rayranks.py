@@ -8,11 +8,10 @@ from typing import Any
 
 import ray
 import torch
-import torch.distributed as dist
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-from benchmark.distributed import joined
+from benchmark.distributed import joined, meeting_place, place_at
 from benchmark.execution import device_for
 from benchmark.plugins import Added, adopt
 from benchmark.replay import n_threads, replaying
@@ -20,6 +19,7 @@ from benchmark.spec import Cell
 from benchmark.tasks import load_task
 from benchmark.training import follow
 
+START_S = 180.0  # that they may take to start, and to load torch
 END_S = 30.0  # for which the others may go on once the leader has its record
 logger = logging.getLogger("rhobust")
 
@@ -60,7 +60,7 @@ class Ranks:
             following = [other.follow.remote(cell) for other in self._others]
             yield
         except BaseException:
-            self.end()
+            self._kill()  # this process ends too, and may not wait for those of whom one is lost
             raise
         try:
             ray.get(following, timeout=END_S)
@@ -70,25 +70,29 @@ class Ranks:
 
     def end(self) -> None:
         """End the others, whatever they do."""
+        self._kill()
+        self._joined.close()
+
+    def _kill(self) -> None:
         for other in self._others:
             ray.kill(other)
         self._others = []
-        self._joined.close()
 
     def _start(self, n: int) -> None:
-        group, address = ray.util.get_current_placement_group(), ray.util.get_node_ip_address()
-        # the port is one that the system finds free; it is told to the others alone
-        store = dist.TCPStore(address, 0, n, is_master=True, wait_for_workers=False)
+        group: Any = ray.util.get_current_placement_group()  # the trial's, a bundle of which each of them takes
+        address = _address()
+        store, port = meeting_place(address, n)
         for rank in range(1, n):
             there = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
-            wanted = {"num_cpus": self._cpus, "num_gpus": int(self._use_gpu), "scheduling_strategy": there}
-            self._others.append(_Rank.options(**wanted).remote(*self._given))
-        joining = [other.join.remote(rank, n, address, store.port) for rank, other in enumerate(self._others, start=1)]
+            room = {"num_cpus": self._cpus, "num_gpus": int(self._use_gpu)}
+            process = ray.remote(_Rank).options(**room, scheduling_strategy=there, max_restarts=0)
+            self._others.append(process.remote(*self._given))
+        ray.get([other.__ray_ready__.remote() for other in self._others], timeout=START_S)
+        joining = [other.join.remote(rank, n, address, port) for rank, other in enumerate(self._others, start=1)]
         self._joined.enter_context(joined(0, n, store, address, device_for(use_gpu=self._use_gpu)))
         ray.get(joining)
 
 
-@ray.remote(max_restarts=0)
 class _Rank:
     """A process that follows."""
 
@@ -100,9 +104,8 @@ class _Rank:
 
     def join(self, rank: int, size: int, address: str, port: int) -> None:
         """Join the others."""
-        store = dist.TCPStore(address, port, size, is_master=False)
         self._joined = contextlib.ExitStack()
-        self._joined.enter_context(joined(rank, size, store, ray.util.get_node_ip_address(), self._device))
+        self._joined.enter_context(joined(rank, size, place_at(address, port, size), _address(), self._device))
 
     def follow(self, cell: Cell) -> None:
         """Train a cell beside the leader; whatever goes wrong ends this process, so that the others notice."""
@@ -114,3 +117,9 @@ class _Rank:
         except BaseException:
             logger.exception("a process beside the one that leads ends")
             os._exit(1)
+
+
+def _address() -> str:
+    """Return the address that Ray has of this node."""
+    address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]  # Ray leaves it untyped
+    return address

@@ -78,20 +78,20 @@ RUNS: list[Case] = [
 ]
 
 
-def processes_with(kind: str, cases: Sequence[Case], folder: Path, silence_s: float = 60) -> list[Any]:
+def processes_with(cases: Sequence[tuple[Any, ...]], folder: Path, silence_s: float = 60) -> list[Any]:
     """Start two processes and return what each found, the leader first; one that does not end is killed."""
-    rest = [str(silence_s), json.dumps([(kind, *case) for case in cases]), str(folder / kind)]
+    rest = [str(silence_s), json.dumps(cases), str(folder / "found")]
     workers = [
         subprocess.Popen([sys.executable, "-c", WORKER, str(rank), *rest], cwd=ROOT, stderr=subprocess.PIPE, text=True)
         for rank in range(2)
     ]
     try:
-        words = [worker.communicate(timeout=90)[1] for worker in (workers[:1] if kind == "silence" else workers)]
+        words = [worker.communicate(timeout=90)[1] for worker in (workers[:1] if cases[0][0] == "silence" else workers)]
     finally:
         for worker in workers:
             worker.kill()
             worker.communicate()
-    files = [folder / f"{kind}-{rank}" for rank in range(2)]
+    files = [folder / f"found-{rank}" for rank in range(2)]
     assert files[0].is_file(), words
     return [json.loads(file.read_text(encoding="utf-8")) for file in files if file.is_file()]
 
@@ -108,19 +108,15 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
-def stepped(tmp_path_factory: pytest.TempPathFactory, datasets: None) -> list[Any]:
-    return processes_with("steps", STEPS, tmp_path_factory.mktemp("steps"))
-
-
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    return processes_with("runs", RUNS, tmp_path_factory.mktemp("runs"))
+def found(tmp_path_factory: pytest.TempPathFactory, datasets: None) -> list[Any]:
+    cases = [*(("steps", *case) for case in STEPS), *(("run", *case) for case in RUNS)]
+    return processes_with(cases, tmp_path_factory.mktemp("two"))
 
 
 @pytest.mark.parametrize("place", range(len(STEPS)), ids=["-".join(map(str, case)) for case in STEPS])
-def test_two_processes_take_the_steps_of_one(place: int, stepped: list[Any]) -> None:
+def test_two_processes_take_the_steps_of_one(place: int, found: list[Any]) -> None:
     task, rule, params, budget = STEPS[place]
-    (first, met, n), (second, met_there, n_there) = (of_one[place] for of_one in stepped)
+    (first, met, n), (second, met_there, n_there) = (of_one[place] for of_one in found)
     assert (first, n) == (second, n_there), "to the bit, for nothing of it is exchanged"
     if budget.get("ascent_sync") == "local":
         assert met[0][0] == met_there[0][0], "the loss is that of the whole batch"
@@ -133,10 +129,12 @@ def test_two_processes_take_the_steps_of_one(place: int, stepped: list[Any]) -> 
     assert met == met_there
     alone = {key: value for key, value in budget.items() if key != "micro_batch"}
     parameters, met_alone, n_alone = three_steps(cell_of(task, rule, params, **alone))
-    near = {"rtol": 1e-2, "atol": 1e-3} if budget.get("precision") else {"rtol": 1e-9, "atol": 1e-12}
-    torch.testing.assert_close([torch.tensor(p, dtype=torch.float64) for p in first], parameters, **near)
+    rtol, atol = (1e-2, 1e-3) if budget.get("precision") else (1e-9, 1e-12)
+    torch.testing.assert_close([torch.tensor(p, dtype=torch.float64) for p in first], parameters, rtol=rtol, atol=atol)
     torch.testing.assert_close(
-        *(torch.tensor(m, dtype=torch.float64) for m in (met, [list(map(float, one)) for one in met_alone])), **near
+        *(torch.tensor(m, dtype=torch.float64) for m in (met, [list(map(float, one)) for one in met_alone])),
+        rtol=rtol,
+        atol=atol,
     )
     assert n == n_alone
 
@@ -158,10 +156,10 @@ def by_hand(rule: str, params: dict[str, Any]) -> list[Tensor]:
 
             kept, first = [p.detach().clone() for p in parameters], gradient()
             norm = torch.cat([g.flatten() for g in first]).norm()
-            length = h["rho"] / norm if rule == "sam" else h["rho"] / (norm * (1 + norm**2).sqrt())
+            length = h["rho"] / (norm if rule == "sam" else norm * (1 + norm**2).sqrt())
             with torch.no_grad():
                 for p, g in zip(parameters, first, strict=True):
-                    p += length * g
+                    p.add_(length * g)
             for sums, g in zip(total, gradient(), strict=True):
                 sums += g / 2
             with torch.no_grad():
@@ -174,9 +172,9 @@ def by_hand(rule: str, params: dict[str, Any]) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("place", range(len(RUNS)), ids=["completes", "diverges"])
-def test_a_run_of_two_processes_is_that_of_one(place: int, ran: list[Any]) -> None:
+def test_a_run_of_two_processes_is_that_of_one(place: int, found: list[Any]) -> None:
     task, rule, params, budget = RUNS[place]
-    (status, metrics, curve, steps), follower = ran[0][place], ran[1][place]
+    (status, metrics, curve, steps), follower = (of_one[len(STEPS) + place] for of_one in found)
     assert follower is None, "who follows has nothing to tell"
     cell = cell_of(task, rule, params, **budget)
     alone = train(
@@ -189,7 +187,7 @@ def test_a_run_of_two_processes_is_that_of_one(place: int, ran: list[Any]) -> No
 
 
 def test_a_process_that_falls_silent_ends_the_run_of_the_other(tmp_path: Path) -> None:
-    (found,) = processes_with("silence", RUNS[:1], tmp_path, silence_s=3)
+    (found,) = processes_with([("silence", *RUNS[0])], tmp_path, silence_s=3)
     assert found[0][0] is True, found  # which is no fault of the task, and makes no record
 
 
