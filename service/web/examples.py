@@ -126,7 +126,7 @@ OF_MODEL: dict[tuple[str, str], Any] = {
     ("Task", "title"): "Handwritten digits, a small network",
     ("Task", "source"): "Alpaydin, Kaynak 1998",
     ("Task", "version"): 1,
-    ("Task", "precisions"): "fp32",
+    ("Task", "precisions"): ["fp32", "bf16", "fp16"],
     ("Task", "params"): {"type": "object", "properties": {"hidden": {"type": "integer", "default": 64}}},
     ("Task", "metrics"): None,
     ("MeasureInfo", "name"): "grid_mean",
