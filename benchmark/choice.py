@@ -28,6 +28,13 @@ N_STEPS = 5  # that are timed
 N_TIMES = 3  # that a cell alone is timed; the least counts, for whatever else the machine does only adds to it
 PROBE_S = 10.0  # that the cells that are timed together may take, about
 
+PACE = {
+    "batch_size",
+    "precision",
+    "micro_batch",
+    "processes",
+    "ascent_sync",
+}  # keys of a budget on which the seconds of a step depend
 CPU_INFO = Path("/proc/cpuinfo")
 logger = logging.getLogger("rhobust")
 
@@ -61,12 +68,12 @@ class Choice:
 
 
 def timing_key(setting: Setting, device: str) -> str:
-    """Return the hash of all on which the seconds of a step depend: task, rule, base, batch, precision, device.
+    """Return the hash of all on which the seconds of a step depend: task, rule, base, a step's budget, device.
 
     Of a task or rule that was added its source as well: another version may be faster, or not be trained fused.
     """
-    budget = setting.budget
-    what = {**setting.to_dict(), "budget": {"batch_size": budget.batch_size, "precision": budget.precision}}
+    pace = setting.budget.model_dump(mode="json", include=PACE)
+    what = {**setting.to_dict(), "budget": pace}
     source = task_source(setting.task) + optimizer_source(setting.rule)
     versions = {"torch": torch.__version__, **({"source": source} if source else {})}
     return content_hash({**what, "device": device, **versions})

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 
+from benchmark.distributed import lost_another
 from benchmark.fingerprint import Fingerprint, fingerprint
 from benchmark.fused import Run, train_together
 from benchmark.memory import ran_out
@@ -58,8 +59,8 @@ def train_cells(
 ) -> list[Record]:
     """Train cells of one setting and return their records; an error of its task or optimizer makes failed ones.
 
-    Running out of memory is raised instead, and so is a fault of the accelerator: the pack's process dies, and what is
-    left of it is planned in smaller packs. Of cells
+    Running out of memory is raised instead, and so is a fault of the accelerator or the loss of another process: the
+    pack's process dies, and what is left of it is planned in smaller packs. Of cells
     that are trained together the one that raises is found by halves, and takes no other with it.
 
     Args:
@@ -136,7 +137,7 @@ def fault_record(
 
 def _raise_if_fatal(error: Exception) -> None:
     # after a fault of the accelerator nothing in this process can be trusted
-    if ran_out(error) or isinstance(error, torch.AcceleratorError):
+    if ran_out(error) or isinstance(error, torch.AcceleratorError) or lost_another(error):
         raise error
 
 

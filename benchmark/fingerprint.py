@@ -51,7 +51,7 @@ def fingerprint(
         rule: name of the optimizer, of which the same holds.
         data_version: checksum of its data.
         device: only its type counts.
-        precision: of the forward pass (`fp32` or `bf16`).
+        precision: of the forward pass (`fp32`, `bf16` or `fp16`).
         execution: `sequential` or `fused`.
     """
     return Fingerprint(

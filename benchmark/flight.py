@@ -106,6 +106,9 @@ class Flight:
                 training = self._new()
                 training.load(state)
             except Exception:
+                if self._cell.setting.budget.processes > 1:
+                    self._checkpoint.remove()  # the others have begun, and wait for a state
+                    raise
                 logger.exception("%s of seed %d begins anew, not from its checkpoint", self._cell.task, self._cell.seed)
             else:
                 logger.info("%s goes on from step %d of %d", self._cell.task, training.step, training.total)

@@ -16,6 +16,7 @@ from benchmark.fingerprint import Fingerprint
 from benchmark.flight import Flight
 from benchmark.packs import PACK_S, Pack
 from benchmark.plugins import NOTHING_ADDED, Added, adopt
+from benchmark.rayranks import Ranks
 from benchmark.records import PackPlace, Record
 from benchmark.replay import n_threads, replaying
 from benchmark.spec import Cell, Grid
@@ -52,8 +53,10 @@ class PackTrainable(tune.Trainable):
         self._executions, self._limit_s, self._sharpness = executions, limit_s, sharpness
         self._device, self._replay, self._company = device_for(use_gpu=use_gpu), replay, company
         self._owner = owner
+        cpus = self.trial_resources.head_cpus if self.trial_resources else 1
+        self._ranks = Ranks(known, replay, use_gpu=use_gpu, cpus=cpus)
         with replaying(replay):
-            torch.set_num_threads(n_threads(max(1, int(self.trial_resources.head_cpus if self.trial_resources else 1))))
+            torch.set_num_threads(n_threads(max(1, int(cpus))))
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -69,14 +72,22 @@ class PackTrainable(tune.Trainable):
         self._is_leaving = False
         return True
 
+    def cleanup(self) -> None:
+        """End the processes beside this one."""
+        self._ranks.end()
+
     def leave(self) -> None:
         """Have the next step be the last one, with a checkpoint of the cell in flight."""
         self._is_leaving = True
 
     def step(self) -> dict[str, Any]:
         """Train for a while and report: records and fingerprints that are new, and the steps of a cell in flight."""
-        with replaying(self._replay):
-            return self._step()
+        try:
+            with replaying(self._replay):
+                return self._step()
+        except BaseException:
+            self._ranks.kill()  # this process ends with it, and those beside it would wait
+            raise
 
     def _step(self) -> dict[str, Any]:
         for landed in self._landed:  # the last report was taken, or there would be no step
@@ -88,6 +99,7 @@ class PackTrainable(tune.Trainable):
             if self._flight is not None:
                 self._flight.leave()
                 self._flight = None
+                self._ranks.finish()
             return {"records": (), "n_cells": 0, "fingerprints": {}, "flight": None, "done": True}
         until = time.monotonic() + REPORT_S
         records: list[Record] = []
@@ -126,19 +138,23 @@ class PackTrainable(tune.Trainable):
 
     def _advanced(self, cell: Cell) -> list[Record]:
         """Train the next cell for a slice, and return its record if it has one by then."""
-        flight = self._flight = self._flight or Flight(
-            cell,
-            self._place(self._next),
-            device=self._device,
-            limit_s=self._limit_s,
-            sharpness=self._sharpness,
-            owner=self._owner,
-        )
+        flight = self._flight
+        if flight is None:
+            self._ranks.begin(cell)
+            flight = self._flight = Flight(
+                cell,
+                self._place(self._next),
+                device=self._device,
+                limit_s=self._limit_s,
+                sharpness=self._sharpness,
+                owner=self._owner,
+            )
         record = flight.advance(SLICE_S)
         if record is None:
             return []
         self._flight = None
         self._landed.append(flight)
+        self._ranks.finish()
         return [record]
 
     def _place(self, position: int) -> PackPlace:

@@ -68,7 +68,8 @@ class _Run:
 
     def config(self, pack: Pack) -> dict[str, Any]:
         """Return what a worker has to know of a pack: its place in the plan, or the configuration of its cells."""
-        config: dict[str, Any] = {"start": pack.start, "stop": pack.stop, "first": 0}
+        processes = self.cells[pack.start].setting.budget.processes  # of all cells, which are of one setting
+        config: dict[str, Any] = {"start": pack.start, "stop": pack.stop, "first": 0, "processes": processes}
         if pack.start < self.n_planned:
             return config
         n_seeds = (len(self.cells) - self.n_planned) // len(self.suggested)
@@ -154,7 +155,7 @@ def train_packs(
             company=company,
             owner=owner,
         ),
-        {"cpu": spec.resources.cpus_per_pack, "gpu": gpus},
+        lambda config: _room_of(spec.resources.cpus_per_pack, gpus, config["processes"]),
     )
     run_id = uuid.uuid4().hex
     run = _runs[run_id] = _Run(
@@ -195,6 +196,12 @@ def train_packs(
     is_done = run.queue.is_empty and not any(search.n_left for search in run.searches)
     if not is_done and not should_drain():
         raise BenchmarkError("Ray Tune ended before every pack was trained; the job's log says why.")
+
+
+def _room_of(cpus: float, gpus: float, processes: int) -> tune.PlacementGroupFactory:
+    """Return what a pack takes: CPUs and GPUs for each of its processes, which share no GPU."""
+    each = {"CPU": cpus, "GPU": gpus if processes == 1 else float(math.ceil(gpus))}
+    return tune.PlacementGroupFactory([each] * processes)
 
 
 def gpus_per_pack(spec: Spec, wanted_bytes: int = 0, free: int = 0) -> float:
@@ -246,8 +253,9 @@ def n_workers(spec: Spec, *, gpus: float | None = None) -> int:
     """
     resources = _cluster_resources()
     gpus = gpus_per_pack(spec) if gpus is None else gpus
+    processes = max(grid.setting.budget.processes for grid in spec.grids)
     n = math.inf
-    for name, needed in (("CPU", spec.resources.cpus_per_pack), ("GPU", gpus)):
+    for name, needed in _room_of(spec.resources.cpus_per_pack, gpus, processes).required_resources.items():
         offered = resources.get(name, 0)
         if needed > offered:
             raise RayUnavailableError(f"a pack needs {needed:g} {name}s, but Ray offers {offered:g} in all.")

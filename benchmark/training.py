@@ -5,6 +5,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,14 +17,14 @@ from benchmark.journal import Journal
 from benchmark.measuring import evaluating, measured, measured_last, numbers, scored_splits, sharpness_of
 from benchmark.memory import peak_bytes
 from benchmark.pending import Pending
-from benchmark.precision import in_precision
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.replay import initial_model
-from benchmark.schedule import evaluation_steps, lr_factor, total_steps
+from benchmark.schedule import evaluation_steps, total_steps
 from benchmark.seeding import Stream, TorchStream, seeded_torch
 from benchmark.spec import Setting
-from benchmark.tasks import Batch, Model, Task
-from optimizers import Alone, TwoPassOptimizer, build, optimizer_info
+from benchmark.stepping import Stepping
+from benchmark.tasks import Batch, Task
+from optimizers import optimizer_info
 
 READ_EVERY = 1_000  # steps; what is pending for longer fills the device's memory
 
@@ -45,6 +46,13 @@ def train(
     )
     training.advance()
     return training.outcome()
+
+
+def follow(
+    task: Task, setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, *, device: torch.device
+) -> None:
+    """Train one cell beside the process that leads, which alone evaluates it, until that says that it is at its end."""
+    Training(task, setting, hyperparameters, seed, device=device, limit_s=math.inf).follow()
 
 
 class Training:
@@ -89,13 +97,15 @@ class Training:
         self._task, self._setting, self._hyperparameters, self._seed = task, setting, hyperparameters, seed
         self._device, self._sharpness = device, sharpness
         self._splits = task.data(seed, device)
-        self._model, self._optimizer, self.total = _prepared(task, setting, hyperparameters, seed, device)
-        self._learning_rates = [float(group["lr"]) for group in self._optimizer.param_groups]
+        self._model, self._stepping, self.total = _prepared(task, setting, hyperparameters, seed, device)
         self._journal, self._pending = Journal(task), Pending()
         self._batches = self._batches_from(0)
         self._random = TorchStream(seed, Stream.TRAIN, device)
         self._diverged_at: int | None = None
         self._is_late = False
+        self._is_closed = False
+        self._loaded: Mapping[str, Any] | None = None
+        self._is_led = False
         self.step = 0
 
     @property
@@ -106,19 +116,16 @@ class Training:
     def advance(self, slice_s: float = math.inf) -> bool:
         """Take steps, one at least if one is left, for so many seconds; return whether the run is over."""
         started = self._started = self._clock() if self._started is None else self._started
-        task, model, optimizer, budget = self._task, self._model, self._optimizer, self._setting.budget
-        shown = in_precision(model, budget.precision, self._device)
-        evaluations = frozenset(evaluation_steps(self.total, task.max_evaluations))
+        evaluations = frozenset(evaluation_steps(self.total, self._task.max_evaluations))
         spent_s = 0.0
-        with self._random.running(), self._open():
-            model.train()
+        if not self._is_led:
+            self._stepping.crew.give(self._loaded)
+            self._is_led, self._loaded = True, None
+        with self._random.running(), self._reading():
+            self._model.train()
             while not self.is_over:
-                factor = lr_factor(self.step, self.total, budget)
-                for group, learning_rate in zip(optimizer.param_groups, self._learning_rates, strict=True):
-                    group["lr"] = learning_rate * factor
-                loss = optimizer.step(_closure(task, shown, optimizer, next(self._batches)))
-                self._pending.add(torch.as_tensor(loss), optimizer.grad_norm, optimizer.delta_norm)
                 self.step = step = self.step + 1
+                self._pending.add(*self._stepping.step(step, next(self._batches)))
                 if step < self.total:
                     spent_s = self._clock() - started
                     self._is_late = self._before_s + spent_s > self._limit_s
@@ -126,9 +133,20 @@ class Training:
                     self._read(evaluates=step in evaluations)
                 if spent_s >= slice_s:
                     break
-        if not self.is_over:
+        if self.is_over:
+            self.close()
+        else:
             self._before_s, self._started = self._before_s + self._clock() - started, None
         return self.is_over
+
+    def follow(self) -> None:
+        """Take the steps that the process takes which leads this one, and go on from where it does; measure nothing."""
+        if (state := self._stepping.crew.given()) is not None:
+            self.load(state)
+        with self._random.running(), contextlib.closing(self._batches):
+            self._model.train()
+            while step := self._stepping.crew.heard():
+                self._stepping.step(step, next(self._batches))
 
     def outcome(self) -> Outcome:
         """Measure what is measured after the last step, and return what came of a run that is over.
@@ -149,7 +167,7 @@ class Training:
                 last = numbers(measured_last(self._task, self._model, self._splits))
                 limit_s, given = self._limit_s, (self._task, self._model, self._splits, self._seed, self._sharpness)
                 sharp = sharpness_of(*given, lambda: elapsed_s() > limit_s)
-        evaluations = self._optimizer.gradient_evaluations
+        evaluations = self._stepping.optimizer.gradient_evaluations
         cost = Cost(self.step, evaluations, elapsed_s(), False, "sequential", self._device.type)
         rho = self._hyperparameters.get("rho")
         return self._journal.outcome(cost, rho, last=last, diverged_at=self._diverged_at, sharpness=sharp)
@@ -163,7 +181,8 @@ class Training:
             "step": self.step,
             "elapsed_s": self._before_s,
             "model": _tensors_of(self._model),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._stepping.optimizer.state_dict(),
+            "stepping": self._stepping.state_dict(),
             "journal": self._journal.state(),
             "pending": self._pending.series(),
             "random": self._random.state,
@@ -177,29 +196,33 @@ class Training:
         """
         for name, tensor in _tensors_of(self._model).items():
             tensor.copy_(state["model"][name])
-        self._optimizer.load_state_dict(state["optimizer"])
-        if _kinds(self._optimizer.state_dict()) != _kinds(state["optimizer"]):
+        optimizer = self._stepping.optimizer
+        optimizer.load_state_dict(state["optimizer"])
+        if _kinds(optimizer.state_dict()) != _kinds(state["optimizer"]):
             raise ValueError("an optimizer must take its state as it gave it, but it has other tensors now.")
+        self._stepping.load_state_dict(state["stepping"])
         self._journal.load(state["journal"])
         self._pending = Pending(series.to(self._device) for series in state["pending"])
         self._random.state = dict(state["random"])
         self.step, self._before_s = state["step"], state["elapsed_s"]
         self._batches = self._batches_from(self.step)
+        self._loaded = state
 
     def close(self) -> None:
-        """End what reads ahead of the run; it takes no further step."""
-        self._batches.close()
+        """End what reads ahead of the run, and the processes that follow; it takes no further step."""
+        if not self._is_closed:
+            self._batches.close()
+            self._stepping.end()
+        self._is_closed = True
 
     @contextlib.contextmanager
-    def _open(self) -> Iterator[None]:
-        """Close the run where it is over, and where it raises."""
+    def _reading(self) -> Iterator[None]:
+        """End what reads ahead where a step raises."""
         try:
             yield
         except BaseException:
-            self.close()
+            self._batches.close()
             raise
-        if self.is_over:
-            self.close()
 
     def _batches_from(self, step: int) -> Generator[Batch, None, None]:
         size, augmented = self._setting.budget.batch_size, self._task.augmented
@@ -227,17 +250,20 @@ def step_s(
     n_steps: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> float:
-    """Return the seconds that a step of `train` takes, without evaluations: the mean of a few after a first one."""
-    model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
-    shown = in_precision(model, setting.budget.precision, device)
-    train = task.data(seed, device).train
-    batches = batches_of(train, setting.budget.batch_size, seed, augmented=task.augmented)
+    """Return the seconds that a step of `train` takes, without evaluations: the mean of a few after a first one.
+
+    Of several processes it is what one does with its share of a batch, without waiting for the others.
+    """
+    setting = _of_one(setting)
+    _, stepping, _ = _prepared(task, setting, hyperparameters, seed, device)
+    splits = task.data(seed, device)
+    batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
     with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
-        float(optimizer.step(_closure(task, shown, optimizer, next(batches))))  # a float waits for the device
+        float(stepping.step(1, next(batches)).loss)  # a float waits for the device
         started = clock()
         for _ in range(n_steps):
-            loss = optimizer.step(_closure(task, shown, optimizer, next(batches)))
-        float(loss)
+            met = stepping.step(1, next(batches))
+        float(met.loss)
     return (clock() - started) / n_steps
 
 
@@ -250,15 +276,18 @@ def cell_bytes(
     device: torch.device,
     sharpness: Sequence[str] = (),
 ) -> int:
-    """Return the bytes that a cell takes at its peak: its state, a step of `train`, and the measurements."""
+    """Return the bytes that a cell takes at its peak: its state, a step of `train`, and the measurements.
+
+    Of several processes it is what the one that leads takes.
+    """
+    setting = _of_one(setting)
     splits = task.data(seed, device)
 
     def do_once() -> None:
-        model, optimizer, _ = _prepared(task, setting, hyperparameters, seed, device)
+        model, stepping, _ = _prepared(task, setting, hyperparameters, seed, device)
         batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
         with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
-            shown = in_precision(model, setting.budget.precision, device)
-            optimizer.step(_closure(task, shown, optimizer, next(batches)))
+            stepping.step(1, next(batches))
         with evaluating(model):
             measured(task, model, scored_splits(task, splits), at_end=False)
             measured_last(task, model, splits)
@@ -267,34 +296,24 @@ def cell_bytes(
     return peak_bytes(do_once)
 
 
+def _of_one(setting: Setting) -> Setting:
+    """Return what one of the processes of a setting does with its share of each batch."""
+    budget = setting.budget
+    if budget.processes == 1:
+        return setting
+    alone = {"batch_size": budget.share, "processes": 1, "ascent_sync": "global"}
+    return replace(setting, budget=budget.model_copy(update=alone))
+
+
 def _prepared(
     task: Task, setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, device: torch.device
-) -> tuple[nn.Module, TwoPassOptimizer | Alone, int]:
-    """Return the model and the optimizer of a cell, and its number of steps."""
+) -> tuple[nn.Module, Stepping, int]:
+    """Return the model of a cell, what a step does with it, and the number of steps."""
     n_examples = len(task.data(seed, device).train[0])
     per_step = optimizer_info(setting.rule).gradient_evaluations(hyperparameters)
     total = total_steps(setting.budget, n_examples, per_step)
     model = initial_model(task, seed, device)
-    optimizer = build(
-        setting.rule,
-        model.named_parameters(),
-        setting.base,
-        hyperparameters,
-        total_steps=total,
-        model=model,
-        skip_non_finite=False,  # a gradient that is not finite is to end the run, on every device
-    )
-    return model, optimizer, total
-
-
-def _closure(task: Task, model: Model, optimizer: TwoPassOptimizer | Alone, batch: Batch) -> Callable[[], Any]:
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = task.loss(model, batch)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        return loss.detach()
-
-    return closure
+    return model, Stepping(task, setting, hyperparameters, model, total, device), total
 
 
 def _tensors_of(model: nn.Module) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.optimizer import ParamsT
 
 from optimizers.alone import Alone
+from optimizers.ascent_sync import AscentSync, check_sync
 from optimizers.bases import NO_BASE, base_info, base_names
 from optimizers.errors import HyperparameterError, RegistrationError, UnknownNameError
 from optimizers.hyperparameter import Hyperparameter, Value, refuse_unknown
@@ -191,6 +192,7 @@ def build(
     *,
     total_steps: int | None = None,
     model: nn.Module | None = None,
+    ascent_sync: AscentSync = "global",
     skip_non_finite: bool | None = None,
 ) -> TwoPassOptimizer | Alone:
     """Build an optimizer from names and one flat mapping of values.
@@ -202,26 +204,37 @@ def build(
         hyperparameters: values by name, the rule's and the base's; what has a default may be left out.
         total_steps: number of updates in the run, needed for a warm-up of rho.
         model: whose buffers are to count once an update, as in :class:`TwoPassOptimizer`.
+        ascent_sync: whose gradient is followed where several processes train the model, as there.
         skip_non_finite: whether an update with a NaN or infinite gradient is skipped, as there; one without a base does
             with it what it always does.
 
     Raises:
         UnknownNameError: no such optimizer or base.
-        HyperparameterError: a value is unknown, missing or outside its range, or the optimizer refuses the values.
+        HyperparameterError: a value is unknown, missing or outside its range, or the optimizer refuses the values; or
+            ascent_sync is local for an optimizer that cannot go without the gradient of all processes.
         ParameterError: a parameter is complex, sparse, or on another device than the first.
     """
     info = optimizer_info(optimizer)
     if info.has_base is (base == NO_BASE):
         raise UnknownNameError(f"base of {optimizer}", base, base_names() if info.has_base else (NO_BASE,))
     if info.cls is None:
+        check_sync(optimizer, ascent_sync, model, keeps_first_gradient=True)
         refuse_unknown(hyperparameters, info.hyperparameters, optimizer)
         return Alone(info, _tensors(params), _values(optimizer, info.hyperparameters, hyperparameters), model=model)
     descent = base_info(base)
     refuse_unknown(hyperparameters, {**descent.hyperparameters, **info.hyperparameters}, f"{optimizer} over {base}")
     own = _values(optimizer, info.hyperparameters, hyperparameters)
     arguments = descent.arguments(_values(base, descent.hyperparameters, hyperparameters))
-    options: dict[str, Any] = {"total_steps": total_steps, "model": model, "skip_non_finite": skip_non_finite}
-    return info.cls(params, descent.cls, **options, **own, **arguments)
+    return info.cls(
+        params,
+        descent.cls,
+        total_steps=total_steps,
+        model=model,
+        ascent_sync=ascent_sync,
+        skip_non_finite=skip_non_finite,
+        **own,
+        **arguments,
+    )
 
 
 def _place(info: OptimizerInfo) -> str:

@@ -14,7 +14,7 @@ SOURCES = sorted(path.relative_to(ROOT) for package in PACKAGES for path in (ROO
 
 # where a library may be imported: folders and files
 WALLS = {
-    "ray": tuple(f"benchmark/ray{part}.py" for part in ("session", "tune", "pack", "search")),
+    "ray": tuple(f"benchmark/ray{part}.py" for part in ("session", "tune", "pack", "ranks", "search")),
     "optuna": ("benchmark/raysearch.py", "benchmark/studies.py"),
     "sqlalchemy": ("service/store",),
     "alembic": ("service/store",),
@@ -100,7 +100,7 @@ def test_a_breach_is_seen(source: str, code: str) -> None:
     assert len(breaches(Path(source), ast.parse(code))) == 1
 
 
-OF_RAY = ("benchmark.raysession", "benchmark.raytune", "benchmark.raysearch")
+OF_RAY = ("benchmark.raysession", "benchmark.raytune", "benchmark.raysearch", "benchmark.rayranks")
 TESTS = sorted(path.relative_to(ROOT) for path in (ROOT / "tests").rglob("*.py"))
 
 

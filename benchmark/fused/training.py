@@ -48,8 +48,8 @@ class Run:
 
 
 def can_train_together(task: Task, setting: Setting) -> bool:
-    """Return whether cells of a setting can be trained at once: the task says so, and its optimizer has the form."""
-    return task.can_fuse and is_functional(setting.rule, setting.base)
+    """Return whether cells of a setting can be trained at once: task and budget allow it, and the optimizer's form."""
+    return task.can_fuse and setting.budget.can_fuse and is_functional(setting.rule, setting.base)
 
 
 def train_together(

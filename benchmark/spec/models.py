@@ -78,9 +78,46 @@ class Budget(SpecModel):
         Field(ge=0, lt=1, description="share of the steps over which lr rises linearly"),
     ] = 0.0
     precision: Annotated[
-        Literal["fp32", "bf16"],
-        Field(description="of the forward pass in training; parameters, gradients and measurements are fp32"),
+        Literal["fp32", "bf16", "fp16"],
+        Field(
+            description="of the forward pass in training; parameters, gradients and measurements are fp32. In fp16 the "
+            "loss is scaled"
+        ),
     ] = "fp32"
+    micro_batch: Annotated[
+        Annotated[Integer, Field(ge=1, le=1_000_000)] | None,
+        Field(
+            description="most examples that go through the model at once, where memory is short; the gradient is still "
+            "that of the batch",
+            exclude_if=lambda size: size is None,  # settings that do without keep their keys
+        ),
+    ] = None
+    processes: Annotated[
+        Integer,
+        Field(
+            ge=1,
+            le=64,
+            description="that train a cell together, each with a share of every batch and, where packs have any, a GPU",
+            exclude_if=lambda n: n == 1,
+        ),
+    ] = 1
+    ascent_sync: Annotated[
+        Literal["local", "global"],
+        Field(
+            description="whose gradient the perturbations of several processes follow: each its own, or that of all",
+            exclude_if=lambda sync: sync == "global",
+        ),
+    ] = "global"
+
+    @property
+    def can_fuse(self) -> bool:
+        """Whether its steps can be those of many cells at once."""
+        return self.precision != "fp16" and self.micro_batch is None and self.processes == 1
+
+    @property
+    def share(self) -> int:
+        """Examples of a batch that one process takes."""
+        return self.batch_size // self.processes
 
     @model_validator(mode="after")
     def _one_length(self) -> "Budget":
@@ -89,6 +126,22 @@ class Budget(SpecModel):
                 "exactly one of epochs and gradient_evaluations must be given, "
                 f"but got epochs={self.epochs}, gradient_evaluations={self.gradient_evaluations}."
             )
+        return self
+
+    @model_validator(mode="after")
+    def _equal_shares(self) -> "Budget":
+        if self.batch_size % self.processes:
+            raise ValueError(
+                "batch_size must be a multiple of processes, "
+                f"but got batch_size={self.batch_size}, processes={self.processes}."
+            )
+        if self.micro_batch is not None and self.micro_batch >= self.share:
+            raise ValueError(
+                f"micro_batch < batch_size / processes must hold, but got micro_batch={self.micro_batch}, "
+                f"batch_size={self.batch_size}, processes={self.processes}; leave it out."
+            )
+        if self.ascent_sync == "local" and self.processes == 1:
+            raise ValueError("ascent_sync: local goes with processes > 1, but got processes=1; leave it out.")
         return self
 
 

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from benchmark.spec.axes import Axis
 from benchmark.spec.controls import CONTROL, PARTNER, control_label, control_problems, partner_labels
 from benchmark.spec.grids import Design, Grid, GridAxis, Setting
 from benchmark.spec.models import BaseEntry, Budget, OptimizerEntry, TaskEntry
+from benchmark.spec.steps import rule_problems, task_problems
 from benchmark.tasks import Metric, ParamValue, task_class, task_faults, task_names
 from optimizers import (
     NO_BASE,
@@ -54,6 +55,7 @@ class _Task:
     version: int
     params: Mapping[str, ParamValue]
     budget: Budget
+    budget_place: Place
     metric: Metric
     tolerance: float
 
@@ -90,13 +92,21 @@ def resolve(spec: "Spec", max_cells: int) -> tuple[tuple[Grid, ...], list[Proble
     names = tuple(dict.fromkeys([*spec.space, *(name for entry in spec.optimizers for name in entry.space)]))
     pairs = [(task, arm) for task in tasks if task for arm in found]
     problems += _too_many(spec, pairs, max_cells)
+    problems += dict.fromkeys(
+        problem for task, arm in pairs for problem in rule_problems(arm.rule, task.budget, _within(task.budget_place))
+    )
     if problems:
-        return (), problems
+        return (), problems[:MAX_PROBLEMS]
     grids = tuple(_grid(spec, task, arm, names) for task, arm in pairs)
     problems += _twins(grids)
     if spec.resources.pack == "fused":
         problems += _unfusable(grids)
     return (() if problems else grids), problems
+
+
+def _within(place: Place) -> Callable[[str], str]:
+    """Return what points to the keys at a place."""
+    return lambda key: pointer(*place, key)
 
 
 def _unfusable(grids: Iterable[Grid]) -> list[Problem]:
@@ -106,10 +116,11 @@ def _unfusable(grids: Iterable[Grid]) -> list[Problem]:
         for grid in grids
         if not task_class(grid.setting.task)(grid.setting.task_params).can_fuse
         or not is_functional(grid.setting.rule, grid.setting.base)
+        or not grid.setting.budget.can_fuse
     ]
     if not names:
         return []
-    detail = f"every optimizer and task must be one that can be trained fused, but {names[0]} cannot; use auto."
+    detail = f"every optimizer, task and budget must allow to train fused, but {names[0]} cannot; use auto."
     return [Problem("/resources/pack", detail)]
 
 
@@ -195,21 +206,20 @@ def _task(spec: "Spec", entry: TaskEntry, place: Place, problems: list[Problem])
         return None
     tolerance = metrics[name].tolerance if choice.tolerance is None else choice.tolerance
     budget, budget_place = (entry.budget, (*place, "budget")) if entry.budget else (spec.budget, ("budget",))
-    if budget.precision not in kind.precisions:
-        detail = (
-            f"{entry.name} can be trained in {' or '.join(kind.precisions)}, but got precision={budget.precision}; "
-        )
-        problems.append(Problem(pointer(*budget_place, "precision"), f"{detail}give the task a budget of its own."))
-        return None
     if found:
         return None
     try:
         with task_faults(entry.name):
-            metric = replace(metrics[name], chance=kind(params).chance(name))
+            task = kind(params)
+            metric = replace(metrics[name], chance=task.chance(name))
+            unfit = list(task_problems(task, budget, _within(budget_place)))
     except TaskFaultError as error:
         problems.append(Problem(pointer(*place, "params"), str(error)))
         return None
-    return _Task(entry.title, kind.name, kind.version, params, budget, metric, tolerance)
+    problems += unfit
+    if unfit:
+        return None
+    return _Task(entry.title, kind.name, kind.version, params, budget, budget_place, metric, tolerance)
 
 
 def _arm(spec: "Spec", entry: OptimizerEntry, place: Place, max_cells: int, problems: list[Problem]) -> _Arm | None:

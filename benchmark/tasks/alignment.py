@@ -86,6 +86,7 @@ class Alignment(Task):
     """
 
     views: ClassVar[tuple[str, str]]
+    can_split: ClassVar[bool] = True
     Parameters: ClassVar[type[SpecModel]] = AlignmentParameters
     params: AlignmentParameters
 

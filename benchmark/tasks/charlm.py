@@ -65,6 +65,7 @@ class CharlmTransformer(Task):
         Metric("loss", "minimize", 0.05, math.log2(len(ALPHABET)), "mean cross-entropy in bits per character"),
         Metric("accuracy", "maximize", 0.01, N_SPACES / N_CHARACTERS, "share of characters told right"),
     )
+    can_split: ClassVar[bool] = True
     Parameters: ClassVar[type[SpecModel]] = CharlmTransformerParameters
     params: CharlmTransformerParameters
 

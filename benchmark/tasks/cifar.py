@@ -110,6 +110,11 @@ class CIFAR10ResNet18(Classification):
         weights = (self._start() / WEIGHTS).read_bytes()
         return hashlib.sha256(data.encode() + weights).hexdigest()[:16]
 
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether its model normalises over the examples of a batch: with `norm: batch`, and those of transformers."""
+        return self.params.norm == "batch" or self.params.start == "pretrained"
+
     def examples(self) -> tuple[Images, Labels]:
         """Return images (n, 3, 32, 32) of whole numbers from 0 to 255, and labels; those of the test file are last.
 

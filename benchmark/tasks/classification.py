@@ -51,6 +51,7 @@ class Classification(Task):
     A subclass gives the examples and the model; what it splits and scales in another way it overrides.
     """
 
+    can_split: ClassVar[bool] = True
     Parameters: ClassVar[type[SpecModel]] = ClassificationParameters
     params: ClassificationParameters
 

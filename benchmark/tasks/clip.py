@@ -77,6 +77,7 @@ class ClipAlignment(Task):
         "Transferable Visual Models From Natural Language Supervision (2021)"
     )
     metrics: ClassVar[tuple[Metric, ...]] = _metrics()
+    can_split: ClassVar[bool] = True
     Parameters: ClassVar[type[SpecModel]] = ClipAlignmentParameters
     params: ClipAlignmentParameters
 

@@ -99,7 +99,12 @@ class DigitsCNN(Digits):
     @property
     def can_fuse(self) -> bool:
         """Whether many cells can be trained at once: not with the running statistics of batch normalisation."""
-        return self.params.norm != "batch"
+        return not self.has_batch_norm
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether its model normalises over the examples of a batch: with `norm: batch`."""
+        return self.params.norm == "batch"
 
 
 @functools.cache

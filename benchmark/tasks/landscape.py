@@ -111,7 +111,7 @@ class Landscape(Task):
     version: ClassVar[int] = 1
     has_split: ClassVar[bool] = False
     max_evaluations: ClassVar[int] = 500
-    precisions: ClassVar[tuple[str, ...]] = ("fp32",)  # nothing of it is a kernel that bfloat16 makes faster
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)  # nothing of it is a kernel that 16 bits make faster
     Parameters: ClassVar[type[SpecModel]] = LandscapeParameters
     params: LandscapeParameters
 

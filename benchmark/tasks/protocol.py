@@ -104,6 +104,8 @@ class Task(ABC):
         has_split: whether there are validation and test splits beside the training data.
         max_evaluations: the most points that its curves have.
         precisions: in which its model can be trained.
+        can_split: whether a batch can go through its model in parts: `loss` calls the model with tensors (n, ...), and
+            each of its outputs is (n, ...), a row of each row, or one number that is the same for every batch.
         Parameters: pydantic model of its parameters; every field has a default and a range.
         later_params: those that came when there were records already, and change nothing by default. At their default
             they are left out of a setting, whose key stays what it was.
@@ -116,7 +118,8 @@ class Task(ABC):
     metrics: ClassVar[tuple[Metric, ...]]
     has_split: ClassVar[bool] = True
     max_evaluations: ClassVar[int] = 20
-    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16")
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "fp16")
+    can_split: ClassVar[bool] = False
     Parameters: ClassVar[type[SpecModel]] = NoParameters
     later_params: ClassVar[tuple[str, ...]] = ()
 
@@ -179,6 +182,11 @@ class Task(ABC):
     @property
     def can_fuse(self) -> bool:
         """Whether many cells can be trained at once by `torch.func` over stacked parameters; False when in doubt."""
+        return False
+
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether its model normalises over the examples of a batch, which then cannot go through it in parts."""
         return False
 
     @functools.cached_property

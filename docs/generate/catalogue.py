@@ -64,7 +64,9 @@ def _tasks() -> Iterator[str]:
     for name in task_names():
         task = task_class(name)
         split = "" if task.has_split else " It has no split: what is chosen by is what is reported."
-        yield f"### {name}\n\n{task.title}. Version {task.version}.{split}\n\nSource: {task.source}."
+        parts = ", by several processes and in micro-batches" if task.can_split else ""
+        trained = f" Trained in {' or '.join(task.precisions)}{parts}."
+        yield f"### {name}\n\n{task.title}. Version {task.version}.{split}{trained}\n\nSource: {task.source}."
         yield _metrics(task.metrics)
         yield Renderer().fields(task.Parameters.model_json_schema()).replace("| key |", "| parameter |", 1)
 

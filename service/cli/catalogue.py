@@ -39,8 +39,12 @@ def tasks(output: FormOption = Form.TABLE) -> None:
         task = task_class(name)
         metrics = ", ".join(metric.name for metric in task.metrics)
         known = ", ".join(task.Parameters.model_fields)
-        rows.append((name, task.version, str(task_origin(name)), metrics, known, task.title))
-    print_rows_as(output, ("name", "version", "origin", "metrics", "parameters", "title"), rows)
+        precisions = ", ".join(task.precisions)
+        rows.append(
+            (name, task.version, str(task_origin(name)), metrics, known, precisions, task.can_split, task.title)
+        )
+    columns = ("name", "version", "origin", "metrics", "parameters", "precisions", "batches can be split", "title")
+    print_rows_as(output, columns, rows)
 
 
 def figures(output: FormOption = Form.TABLE) -> None:

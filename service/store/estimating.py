@@ -81,7 +81,7 @@ class Estimating(Part):
         """Return the median seconds of a gradient evaluation in the newest records like these; None without any.
 
         Args:
-            wanted: the records are of its task with the same parameters, its rule, base, batch size and precision.
+            wanted: the records are of its task with the same parameters, its rule, base, and size of a step.
             device: type of the device that trained them.
             execution: how they were trained.
         """
@@ -109,8 +109,10 @@ def _settings_like(connection: Connection, wanted: "Setting") -> list[int]:
 
 def _what_counts(document: Mapping[str, Any]) -> tuple[object, ...]:
     """Return what of a setting its pace depends on: not how long it is trained, and on what schedule."""
+    from benchmark.choice import PACE  # whose torch the setting that is wanted has loaded
+
     budget = document.get("budget", {})
-    return document.get("task"), document.get("optimizer"), budget.get("batch_size"), budget.get("precision")
+    return document.get("task"), document.get("optimizer"), *(budget.get(key) for key in sorted(PACE))
 
 
 def _fingerprints_of(connection: Connection, device: str, execution: str) -> list[int]:

@@ -73,6 +73,8 @@ class TaskShape(BaseModel):
     metrics: list[Metric]
     has_split: bool
     can_fuse: bool
+    can_split: bool
+    precisions: list[str]
     params: dict[str, Any]
 
 
@@ -151,6 +153,8 @@ def _task(name: str) -> TaskShape:
         metrics=list(task.metrics),
         has_split=task.has_split,
         can_fuse=task().can_fuse,
+        can_split=task.can_split,
+        precisions=list(task.precisions),
         params=task.Parameters.model_json_schema(),
     )
 

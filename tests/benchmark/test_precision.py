@@ -131,5 +131,5 @@ def test_a_task_that_bf16_does_nothing_for_refuses_it(own: bool) -> None:
 
 
 def test_an_unknown_precision_is_refused() -> None:
-    with pytest.raises(SpecError, match="'fp32' or 'bf16', but got 'fp16'"):
-        make_spec(budget={"epochs": 1, "precision": "fp16"})
+    with pytest.raises(SpecError, match="'fp32', 'bf16' or 'fp16', but got 'fp8'"):
+        make_spec(budget={"epochs": 1, "precision": "fp8"})

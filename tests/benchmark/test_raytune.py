@@ -441,3 +441,13 @@ def test_a_gpu_that_is_declared_and_not_there_is_not_sized(
 ) -> None:
     monkeypatch.setattr(raytune, "_cluster_resources", lambda: {"CPU": 8.0, "GPU": 4.0})
     assert raytune.sized(Answering(("cpu", 10**9)), make_spec(), 10**15) == (0.25, 10**9)
+
+
+def test_a_pack_takes_what_all_processes_of_its_cells_take(session: ModuleType) -> None:
+    budget = {"epochs": 1, "batch_size": 256}
+    assert [session.n_workers(make_spec(budget={**budget, "processes": n})) for n in (1, 2)] == [2, 1]
+    with pytest.raises(RayUnavailableError, match="a pack needs 4 CPUs, but Ray offers 2 in all"):
+        session.n_workers(make_spec(budget={**budget, "processes": 4}))
+    shared, two = session._room_of(1.0, 0.25, 1), session._room_of(1.0, 0.25, 2)
+    assert shared.bundles == [{"CPU": 1.0, "GPU": 0.25}]
+    assert two.bundles == [{"CPU": 1.0, "GPU": 1.0}] * 2, "no two processes of a cell share a GPU"
