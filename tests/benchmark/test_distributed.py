@@ -27,12 +27,23 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKER = """
-import contextlib, json, os, sys, time
+import contextlib, copy, json, os, sys, time
 import torch, torch.distributed as dist
 from benchmark.distributed import joined, lost_another
 from benchmark.tasks import load_task
-from benchmark.training import follow, train
+from benchmark.training import Training, follow, train
 from tests.benchmark.steps import cell_of, three_steps
+
+def left_and_gone_on_with(*given):
+    left = Training(*given, device=cpu, limit_s=60)
+    for _ in range(5):
+        left.advance(0)
+    state = copy.deepcopy(left.state())
+    left.close()
+    other = Training(*given, device=cpu, limit_s=60)
+    other.load(state)
+    other.advance()
+    return other.outcome()
 
 torch.set_num_threads(1)
 rank, silence_s, cases = int(sys.argv[1]), float(sys.argv[2]), json.loads(sys.argv[3])
@@ -48,8 +59,11 @@ with contextlib.ExitStack() as stack:
             continue
         while kind == "silence" and rank == 1:
             time.sleep(0.1)
+        if kind == "left" and rank == 1:
+            follow(*given, device=cpu)
         try:
-            outcome = follow(*given, device=cpu) if rank else train(*given, device=cpu, limit_s=60)
+            led = left_and_gone_on_with(*given) if kind == "left" and rank == 0 else None
+            outcome = led or (follow(*given, device=cpu) if rank else train(*given, device=cpu, limit_s=60))
         except RuntimeError as error:
             found.append([lost_another(error), str(error)])
         else:
@@ -109,7 +123,7 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory, datasets: None) -> list[Any]:
-    cases = [*(("steps", *case) for case in STEPS), *(("run", *case) for case in RUNS)]
+    cases = [*(("steps", *case) for case in STEPS), *(("run", *case) for case in RUNS), ("left", *RUNS[0])]
     return processes_with(cases, tmp_path_factory.mktemp("two"))
 
 
@@ -137,6 +151,12 @@ def test_two_processes_take_the_steps_of_one(place: int, found: list[Any]) -> No
         atol=atol,
     )
     assert n == n_alone
+
+
+def test_a_run_that_two_processes_left_and_went_on_with_is_the_one_they_did_not_leave(found: list[Any]) -> None:
+    whole, left = found[0][len(STEPS)], found[0][-1]
+    assert left == whole
+    assert left[-1] > 5
 
 
 def by_hand(rule: str, params: dict[str, Any]) -> list[Tensor]:
