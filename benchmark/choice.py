@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import torch
 
-from benchmark import fused, training
+from benchmark import cell_costs, fused
 from benchmark.canonical import content_hash
 from benchmark.errors import FusionError
 from benchmark.execution import Execution
@@ -266,7 +266,7 @@ def alone_bytes(cell: Cell, device: torch.device, sharpness: Sequence[str]) -> i
     setting = cell.setting
     task = load_task(setting.task, setting.task_params)
     given = task, setting, cell.hyperparameters, cell.seed
-    return training.cell_bytes(*given, device=device, sharpness=sharpness)
+    return cell_costs.cell_bytes(*given, device=device, sharpness=sharpness)
 
 
 def alone_s(cell: Cell, device: torch.device) -> float:
@@ -274,7 +274,7 @@ def alone_s(cell: Cell, device: torch.device) -> float:
     setting = cell.setting
     task = load_task(setting.task, setting.task_params)
     given = task, setting, cell.hyperparameters, cell.seed
-    return min(training.step_s(*given, device=device, n_steps=N_STEPS) for _ in range(N_TIMES))
+    return min(cell_costs.step_s(*given, device=device, n_steps=N_STEPS) for _ in range(N_TIMES))
 
 
 def _can_be_trained_alone(cells: Sequence[Cell], device: torch.device) -> bool:
@@ -283,7 +283,7 @@ def _can_be_trained_alone(cells: Sequence[Cell], device: torch.device) -> bool:
     try:
         task = load_task(setting.task, setting.task_params)
         for cell in {cell.seed: cell for cell in _spread(cells, N_FUSED)}.values():
-            training.step_s(task, setting, cell.hyperparameters, cell.seed, device=device, n_steps=1)
+            cell_costs.step_s(task, setting, cell.hyperparameters, cell.seed, device=device, n_steps=1)
     except Exception:  # noqa: BLE001  (whatever a task raises: then the fault is not with fusing)
         return False
     return True

@@ -5,7 +5,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,12 +14,11 @@ from torch.utils._pytree import tree_leaves
 from benchmark.batches import batches_of
 from benchmark.journal import Journal
 from benchmark.measuring import evaluating, measured, measured_last, numbers, scored_splits, sharpness_of
-from benchmark.memory import peak_bytes
 from benchmark.pending import Pending
 from benchmark.records import Cost, Outcome, Scalar
 from benchmark.replay import initial_model
 from benchmark.schedule import evaluation_steps, total_steps
-from benchmark.seeding import Stream, TorchStream, seeded_torch
+from benchmark.seeding import Stream, TorchStream
 from benchmark.spec import Setting
 from benchmark.stepping import Stepping
 from benchmark.tasks import Batch, Task
@@ -97,7 +95,7 @@ class Training:
         self._task, self._setting, self._hyperparameters, self._seed = task, setting, hyperparameters, seed
         self._device, self._sharpness = device, sharpness
         self._splits = task.data(seed, device)
-        self._model, self._stepping, self.total = _prepared(task, setting, hyperparameters, seed, device)
+        self._model, self._stepping, self.total = prepared(task, setting, hyperparameters, seed, device)
         self._journal, self._pending = Journal(task), Pending()
         self._batches = self._batches_from(0)
         self._random = TorchStream(seed, Stream.TRAIN, device)
@@ -240,72 +238,7 @@ class Training:
             self._journal.add_point(step, numbers(scores), numbers(trace))
 
 
-def step_s(
-    task: Task,
-    setting: Setting,
-    hyperparameters: Mapping[str, Scalar],
-    seed: int,
-    *,
-    device: torch.device,
-    n_steps: int,
-    clock: Callable[[], float] = time.perf_counter,
-) -> float:
-    """Return the seconds that a step of `train` takes, without evaluations: the mean of a few after a first one.
-
-    Of several processes it is what one does with its share of a batch, without waiting for the others.
-    """
-    setting = _of_one(setting)
-    _, stepping, _ = _prepared(task, setting, hyperparameters, seed, device)
-    splits = task.data(seed, device)
-    batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
-    with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
-        float(stepping.step(1, next(batches)).loss)  # a float waits for the device
-        started = clock()
-        for _ in range(n_steps):
-            met = stepping.step(1, next(batches))
-        float(met.loss)
-    return (clock() - started) / n_steps
-
-
-def cell_bytes(
-    task: Task,
-    setting: Setting,
-    hyperparameters: Mapping[str, Scalar],
-    seed: int,
-    *,
-    device: torch.device,
-    sharpness: Sequence[str] = (),
-) -> int:
-    """Return the bytes that a cell takes at its peak: its state, a step of `train`, and the measurements.
-
-    Of several processes it is what the one that leads takes.
-    """
-    setting = _of_one(setting)
-    splits = task.data(seed, device)
-
-    def do_once() -> None:
-        model, stepping, _ = _prepared(task, setting, hyperparameters, seed, device)
-        batches = batches_of(splits.train, setting.budget.batch_size, seed, augmented=task.augmented)
-        with seeded_torch(seed, Stream.TRAIN), contextlib.closing(batches):
-            stepping.step(1, next(batches))
-        with evaluating(model):
-            measured(task, model, scored_splits(task, splits), at_end=False)
-            measured_last(task, model, splits)
-            sharpness_of(task, model, splits, seed, sharpness, lambda: False)
-
-    return peak_bytes(do_once)
-
-
-def _of_one(setting: Setting) -> Setting:
-    """Return what one of the processes of a setting does with its share of each batch."""
-    budget = setting.budget
-    if budget.processes == 1:
-        return setting
-    alone = {"batch_size": budget.share, "processes": 1, "ascent_sync": "global"}
-    return replace(setting, budget=budget.model_copy(update=alone))
-
-
-def _prepared(
+def prepared(
     task: Task, setting: Setting, hyperparameters: Mapping[str, Scalar], seed: int, device: torch.device
 ) -> tuple[nn.Module, Stepping, int]:
     """Return the model of a cell, what a step does with it, and the number of steps."""

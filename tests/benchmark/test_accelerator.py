@@ -10,13 +10,15 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from benchmark.batches import batches_of
+from benchmark.cell_costs import cell_bytes
 from benchmark.distributed import joined, spread
 from benchmark.records import Outcome, Status
 from benchmark.replay import initial_model
 from benchmark.spec import Cell
 from benchmark.stepping import Stepping
 from benchmark.tasks import load_task
-from benchmark.training import batches_of, cell_bytes, train
+from benchmark.training import train
 from tests.benchmark.steps import cell_of
 from tests.benchmark.vision import write_cifar
 

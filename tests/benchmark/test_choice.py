@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark import BenchmarkError, FusionError, choice, fused, training
+from benchmark import BenchmarkError, FusionError, cell_costs, choice, fused
 from benchmark.choice import (
     MIN_CELLS,
     N_FUSED,
@@ -64,13 +64,13 @@ def measured(monkeypatch: pytest.MonkeyPatch, *, fused_s: float, sequential_s: f
         return sequential_s
 
     monkeypatch.setattr(fused, "step_s", of_fused)
-    monkeypatch.setattr(training, "step_s", of_sequential)
+    monkeypatch.setattr(cell_costs, "step_s", of_sequential)
     return asked
 
 
 def refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have any timing fail the test."""
-    for module in (fused, training):
+    for module in (fused, cell_costs):
         monkeypatch.setattr(module, "step_s", lambda *given, **named: pytest.fail("nothing is to be timed"))
 
 
@@ -136,7 +136,7 @@ def test_cells_from_the_whole_grid_are_timed_on_one_thread(monkeypatch: pytest.M
 
 def test_each_setting_is_measured_for_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "step_s", lambda task, setting, runs, **rest: 1.0 if setting.rule == "sam" else 3.0)
-    monkeypatch.setattr(training, "step_s", lambda *given, **named: 2.0)
+    monkeypatch.setattr(cell_costs, "step_s", lambda *given, **named: 2.0)
     labels = [{"name": "sam"}, {"name": "sam", "label": "sam-warm", "fixed": {"rho_warmup": 0.5}}, {"name": "msam"}]
     spec = make_spec(optimizers=labels, space={"lr": {"log": [0.01, 1], "n": 8}}, gd=True, seeds={"count": 2})
     found = choose_execution(spec, expand(spec), CPU).executions

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmark.cell_costs import cell_bytes, step_s
 from benchmark.choice import timing_key
 from benchmark.distributed import Crew, crew_of, of_all
 from benchmark.errors import SpecError
@@ -18,7 +19,7 @@ from benchmark.replay import initial_model
 from benchmark.spec import Setting
 from benchmark.stepping import Stepping
 from benchmark.tasks import load_task
-from benchmark.training import cell_bytes, step_s, train
+from benchmark.training import train
 from tests.benchmark.steps import RULES, batches, cell_of, three_steps
 from tests.benchmark.toys import CPU, make_spec
 from tests.benchmark.vision import write_cifar, write_clip, write_pairs

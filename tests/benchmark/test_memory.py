@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark import fused, training
+from benchmark import cell_costs, fused
 from benchmark.fused import Run, train_together
 from benchmark.memory import (
     MAX_PACKS_PER_GPU,
@@ -73,7 +73,7 @@ def test_cells_take_what_was_measured_of_one(rule: str, hidden: int) -> None:
     all_of_them = peak_bytes(lambda: train_together(task, setting, runs, device=CPU, limit_s=60))
     assert 0.5 * len(runs) * one < all_of_them < 1.1 * len(runs) * one + TRACING
     n_parameters = sum(p.numel() for p in task.model(0).parameters())
-    alone = training.cell_bytes(task, setting, cells[0].hyperparameters, cells[0].seed, device=CPU)
+    alone = cell_costs.cell_bytes(task, setting, cells[0].hyperparameters, cells[0].seed, device=CPU)
     assert 3 * 4 * n_parameters < alone < 2 * one
 
 

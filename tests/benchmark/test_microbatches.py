@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from benchmark.cell_costs import cell_bytes
 from benchmark.choice import expected_execution, timing_key
 from benchmark.errors import SpecError
 from benchmark.memory import peak_bytes
@@ -16,7 +17,6 @@ from benchmark.seeding import Stream, seeded_torch
 from benchmark.spec import Setting, expand
 from benchmark.stepping import Stepping
 from benchmark.tasks import load_task, register_task
-from benchmark.training import cell_bytes
 from tests.benchmark.steps import RULES, TASKS, cell_of, three_steps
 from tests.benchmark.toys import CPU, Toy, document, make_spec
 from tests.benchmark.vision import write_cifar, write_clip, write_pairs

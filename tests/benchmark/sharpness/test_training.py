@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch.func import functional_call
 
+from benchmark.cell_costs import cell_bytes
 from benchmark.fused import Run, train_together, training
 from benchmark.records import Outcome, Status
 from benchmark.sharpness import MEASURES, columns_of, reference_batch
 from benchmark.spec import Cell, Spec, expand
 from benchmark.tasks import load_task
-from benchmark.training import cell_bytes, train
+from benchmark.training import train
 from tests.benchmark.toys import CPU, document, first_cell
 
 pytestmark = pytest.mark.slow

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 
 from benchmark.batches import batches_of
+from benchmark.cell_costs import step_s
 from benchmark.fused import Run, train_together
 from benchmark.records import Outcome
 from benchmark.sharpness import reference_batch
 from benchmark.tasks import Batch, LazyRows, Split, Splits
 from benchmark.tasks.digits import DigitsMLP
 from benchmark.tasks.lazy import N_AHEAD, Column, Row, in_memory, taken
-from benchmark.training import step_s, train
+from benchmark.training import train
 from tests.benchmark.toys import CPU, first_cell
 
 N, SIZE = 40, 4
