@@ -1,5 +1,6 @@
 """Checkpoints: files from which the training of a cell goes on where its process was killed or told to stop."""
 
+import contextlib
 import functools
 import json
 import logging
@@ -7,7 +8,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from benchmark.execution import raise_if_fatal
 from benchmark.plain import packed, unpacked
 
 KEEP_S = 30 * 86_400.0  # that a file lies here which nobody comes back to
@@ -51,17 +53,24 @@ class Checkpoint:
         self._name, self._cell = name, dict(cell)
         self._can_be_kept = True
 
-    def save(self, state: Mapping[str, Any]) -> None:
-        """Write a state of plain values and tensors, in the place of an earlier one."""
+    def save(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Write what a function gives, a state of plain values and tensors, in the place of an earlier one.
+
+        Raises:
+            Exception: what the function raises where the memory is out or the device is lost.
+        """
         if not self._can_be_kept:
             return
         try:
-            document, tensors = packed(state)
-            self._write(tensors, {"cell": json.dumps({"format": FORMAT, **self._cell}), "state": document})
-        except TypeError as error:  # the state of an optimizer that somebody else wrote
+            document, tensors = packed(state())
+        except Exception as error:  # noqa: BLE001  (of an optimizer that somebody else wrote)
+            raise_if_fatal(error)
             self._can_be_kept = False
             logger.warning("no checkpoint can be made of a cell: %s", error)
-        except _UNUSABLE as error:
+            return
+        try:
+            self._write(tensors, {"cell": json.dumps({"format": FORMAT, **self._cell}), "state": document})
+        except (*_UNUSABLE, ValueError) as error:
             logger.warning("no checkpoint can be written: %s; set RHOBUST_CHECKPOINTS_DIR to a writable folder", error)
 
     def load(self) -> dict[str, Any] | None:
@@ -113,8 +122,9 @@ def prune_checkpoints(folder: Path, older_than_s: float = KEEP_S) -> None:
     """Remove the checkpoints of a folder, and what is left of some, that were written so long ago."""
     before = time.time() - older_than_s
     for path in folder.iterdir():
-        if _NAME.fullmatch(path.name) and path.stat().st_mtime < before:
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            if _NAME.fullmatch(path.name) and path.stat().st_mtime < before:
+                path.unlink()
 
 
 @functools.cache

@@ -28,13 +28,8 @@ N_STEPS = 5  # that are timed
 N_TIMES = 3  # that a cell alone is timed; the least counts, for whatever else the machine does only adds to it
 PROBE_S = 10.0  # that the cells that are timed together may take, about
 
-PACE = {
-    "batch_size",
-    "precision",
-    "micro_batch",
-    "processes",
-    "ascent_sync",
-}  # keys of a budget on which the seconds of a step depend
+# keys of a budget on which the seconds of a step depend
+PACE = {"batch_size", "precision", "micro_batch", "processes", "ascent_sync"}
 CPU_INFO = Path("/proc/cpuinfo")
 logger = logging.getLogger("rhobust")
 

@@ -7,6 +7,7 @@ parameters, batches and random numbers are the same everywhere, and no state of 
 """
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,10 +23,12 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_map
 
 from benchmark.microbatches import has_batch_norm, in_parts
+from benchmark.plain import packed, unpacked
 from benchmark.spec import Setting
 from benchmark.tasks import Model
 
 SILENCE_S = 1_800.0  # for which the others are waited for: one of them evaluates and measures alone
+_DTYPES = {str(dtype): dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype)}
 GLOO_INTERFACE = "GLOO_SOCKET_IFNAME"
 
 
@@ -48,20 +51,39 @@ class Crew:
 
     def give(self, state: Mapping[str, Any] | None) -> None:
         """Tell the others, before the first step, from which state the run goes on; None for its beginning."""
-        if self.size > 1:
-            dist.broadcast_object_list([state], src=0, device=torch.device("cpu"))
+        if self.size == 1:
+            return
+        document, tensors = packed(state)
+        forms = {name: [str(tensor.dtype), list(tensor.shape)] for name, tensor in tensors.items()}
+        text = torch.tensor(list(json.dumps([document, forms]).encode()), dtype=torch.uint8)
+        dist.broadcast(torch.tensor(len(text)), src=0)
+        for tensor in (text, *tensors.values()):
+            _broadcast(tensor)
 
     def given(self) -> Mapping[str, Any] | None:
         """Wait for the leader, and return what it gives."""
-        states: list[Mapping[str, Any] | None] = [None]
-        dist.broadcast_object_list(states, src=0, device=torch.device("cpu"))
-        return states[0]
+        length = torch.tensor(0)
+        dist.broadcast(length, src=0)
+        text = torch.empty(int(length), dtype=torch.uint8)
+        _broadcast(text)
+        document, forms = json.loads(bytes(text.tolist()))
+        tensors = {name: torch.empty(shape, dtype=_DTYPES[dtype]) for name, (dtype, shape) in forms.items()}
+        for tensor in tensors.values():
+            _broadcast(tensor)
+        state: Mapping[str, Any] | None = unpacked(document, tensors)
+        return state
 
     def heard(self) -> int:
         """Wait for the leader, and return which step comes; 0 at the end of the run."""
         step = torch.tensor(0)
         dist.broadcast(step, src=0)
         return int(step)
+
+
+def _broadcast(tensor: Tensor) -> None:
+    """Send the bytes of a tensor that lies in one piece, or receive them into it."""
+    if tensor.numel():
+        dist.broadcast(tensor.reshape(-1).view(torch.uint8), src=0)
 
 
 def crew_of(setting: Setting) -> Crew:
@@ -147,6 +169,7 @@ def spread(model: nn.Module, micro_batch: int | None, device: torch.device) -> n
                 "batch norm over several processes needs CUDA, but this is a CPU; take one process, or group norm."
             )
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    dist.all_reduce(torch.zeros(()))  # by gloo, which notices that another is gone; NCCL would wait for it without end
     places = [device] if device.type == "cuda" else None
     return DistributedDataParallel(_Parts(model, micro_batch), device_ids=places, forward_sync_buffers=False)
 

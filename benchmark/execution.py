@@ -89,7 +89,7 @@ def train_cells(
     except Exception as error:  # noqa: BLE001  (whatever a task raises belongs into its record, not its neighbours')
         if len(cells) == 1:
             return [fault_record(error, cells[0], places[0], device, execution)]
-        _raise_if_fatal(error)
+        raise_if_fatal(error)
         middle = len(cells) // 2
         halves = ((cells[:middle], places[:middle]), (cells[middle:], places[middle:]))
         return [
@@ -131,11 +131,12 @@ def fault_record(
     error: Exception, cell: Cell, pack: PackPlace, device: torch.device, execution: Execution = "sequential"
 ) -> Record:
     """Return the record of a cell whose training raised an error; raise that instead where the process is to end."""
-    _raise_if_fatal(error)
+    raise_if_fatal(error)
     return failed_record(cell, pack, device, f"{type(error).__name__}: {error}", execution)
 
 
-def _raise_if_fatal(error: Exception) -> None:
+def raise_if_fatal(error: Exception) -> None:
+    """Raise an error after which this process is to end: there is no memory, or another one or the device is lost."""
     # after a fault of the accelerator nothing in this process can be trusted
     if ran_out(error) or isinstance(error, torch.AcceleratorError) or lost_another(error):
         raise error

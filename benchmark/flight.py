@@ -2,13 +2,15 @@
 
 import functools
 import logging
+import math
 import time
 from collections.abc import Sequence
 
 import torch
 
 from benchmark.checkpoints import Checkpoint
-from benchmark.execution import cell_fingerprint, fault_record, record_of
+from benchmark.errors import BenchmarkError
+from benchmark.execution import cell_fingerprint, fault_record, raise_if_fatal, record_of
 from benchmark.records import PackPlace, Record, Status
 from benchmark.spec import Cell
 from benchmark.tasks import load_task
@@ -17,6 +19,10 @@ from benchmark.training import Training
 CHECKPOINT_S = 60.0  # from one checkpoint to the next: what is lost where a process dies
 WRITING_SHARE = 0.05  # of the time, at most, that goes into writing them
 logger = logging.getLogger("rhobust")
+
+
+class LostCheckpointError(BenchmarkError):
+    """A cell of several processes did not take its checkpoint, which is gone: all of them have to begin anew."""
 
 
 class Flight:
@@ -65,18 +71,27 @@ class Flight:
                     self.keep()
                 return None
             outcome = training.outcome()
+            if outcome.status is Status.TIMED_OUT and (self._is_kept or outcome.cost.elapsed_s >= CHECKPOINT_S):
+                late = {"elapsed_s": outcome.cost.elapsed_s, "limit_s": self._limit_s}
+                self._checkpoint.save(lambda: training.state() | late)  # with more time it may go on from there
+        except LostCheckpointError:
+            raise
         except Exception as error:  # noqa: BLE001  (whatever a task raises belongs into its record)
-            return fault_record(error, self._cell, self._place, self._device)
-        if outcome.status is Status.TIMED_OUT:
-            self._is_kept = False  # with more time it may go on from there
-        return record_of(self._cell, self._place, self._device, outcome)
+            return self._landed(fault_record(error, self._cell, self._place, self._device))
+        return self._landed(record_of(self._cell, self._place, self._device, outcome))
+
+    def _landed(self, record: Record) -> Record:
+        """Let go of what a cell takes, and of its file unless a later attempt may go on from that."""
+        self._training = None
+        self._is_kept = self._is_kept and record.outcome.status.is_result
+        return record
 
     def keep(self) -> None:
         """Write a checkpoint, if there is anything to go on with."""
         if self._training is None:
             return
         began = time.monotonic()
-        self._checkpoint.save(self._training.state())
+        self._checkpoint.save(self._training.state)
         self._is_kept, self._kept_at = True, time.monotonic()
         self._writing_s = self._kept_at - began
 
@@ -99,21 +114,24 @@ class Flight:
         return Checkpoint(name, {"hyperparameters": dict(cell.trained_with), "seed": cell.seed, "made_by": made_by})
 
     def _begun(self) -> Training:
-        state = self._checkpoint.load()
-        if state is not None:
-            self._is_kept = True
-            try:
-                training = self._new()
-                training.load(state)
-            except Exception:
-                if self._cell.setting.budget.processes > 1:
-                    self._checkpoint.remove()  # the others have begun, and wait for a state
-                    raise
-                logger.exception("%s of seed %d begins anew, not from its checkpoint", self._cell.task, self._cell.seed)
-            else:
-                logger.info("%s goes on from step %d of %d", self._cell.task, training.step, training.total)
-                return training
-        return self._new()
+        training, state = self._new(), self._checkpoint.load()
+        if state is None:
+            return training
+        self._is_kept = True
+        if self._limit_s <= state.get("limit_s", -math.inf):
+            return training  # from there it would be too late again, however fast this device is
+        try:
+            training.load(state)
+        except Exception as error:
+            raise_if_fatal(error)
+            self._checkpoint.remove()
+            if self._cell.setting.budget.processes > 1:
+                raise LostCheckpointError(f"the checkpoint of {self._cell.task} is of another cell: {error}") from error
+            logger.exception("%s of seed %d begins anew, not from its checkpoint", self._cell.task, self._cell.seed)
+            del training
+            return self._new()
+        logger.info("%s goes on from step %d of %d", self._cell.task, training.step, training.total)
+        return training
 
     def _new(self) -> Training:
         cell = self._cell

@@ -33,12 +33,12 @@ def in_parts(model: Model, size: int | None) -> Model:
         if len(inputs[0]) <= size:
             return model(*inputs)
         parts = zip(*(torch.split(each, size) for each in inputs), strict=True)
-        return joined([checkpoint(model, *part, use_reentrant=False) for part in parts])
+        return together([checkpoint(model, *part, use_reentrant=False) for part in parts])
 
     return whole
 
 
-def joined(parts: Sequence[Any]) -> Any:
+def together(parts: Sequence[Any]) -> Any:
     """Return the outputs of a batch, of those of its parts; what is a single number is that of the first part."""
     leaves, structures = zip(*map(tree_flatten, parts), strict=True)
     return tree_unflatten([_one(each) for each in zip(*leaves, strict=True)], structures[0])

@@ -114,6 +114,7 @@ class PackQueue:
     def __init__(self, packs: Sequence[Pack]) -> None:
         self._waiting = deque(packs)
         self._running: dict[str, Pack] = {}
+        self._furthest: dict[int, int] = {}  # step of the cell at a place in the plan
         self._deaths: dict[int, int] = {}
         self._fruitless = 0
 
@@ -145,6 +146,14 @@ class PackQueue:
             del self._running[holder]
         else:
             self._running[holder] = Pack(start, pack.stop)
+
+    def advance(self, holder: str, step: int) -> None:
+        """Note that the holder's next cell is at a step; where none was as far before, deaths count from here."""
+        start = self._running[holder].start
+        if step > self._furthest.get(start, 0):
+            self._furthest[start] = step
+            self._deaths.pop(start, None)
+            self._fruitless = 0
 
     def end(self, holder: str) -> None:
         """Note that the holder stopped by itself; what it had not reported waits again."""

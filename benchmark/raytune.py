@@ -328,12 +328,17 @@ class _RecordCallback(tune.Callback):
         records: Sequence[Record] = result["records"]
         if records:
             run.take(records, result["fingerprints"])
-            if any(record.outcome.cost.elapsed_s >= CHECKPOINT_S for record in records):
+            # the cell of a failed one may have taken long as well, which its record does not say
+            if any(one.outcome.cost.elapsed_s >= CHECKPOINT_S or one.outcome.error for one in records):
                 run.sink.flush()  # the worker's next step removes their checkpoints
         if result["n_cells"]:
             run.queue.report(trial.trial_id, result["n_cells"])
+        if result["flight"]:
+            run.queue.advance(trial.trial_id, result["flight"][0])
         worker = trial.temporary_state.ray_actor
-        if worker is not None and run.should_drain() and not result["done"]:
+        # an adaptive search knows what it chose by records alone: what is in flight of it would be forgotten
+        may_leave = not result["done"] and "chosen" not in trial.config
+        if worker is not None and may_leave and run.should_drain():
             worker.leave.remote()  # before its next step, which Tune asks for when this returns
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: object) -> None:

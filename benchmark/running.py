@@ -2,6 +2,7 @@
 
 import math
 import sys
+import uuid
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -154,6 +155,7 @@ def run(
         executions=choice.executions,
         footprints=choice.footprints,
         then=second_wave,
+        owner="" if spec.reuse else uuid.uuid4().hex,  # which goes on with nothing that others have begun
     )
     step_s = probed_s([grid.setting for grid in spec.grids], name, timings)
     return Records(spec, tuple(sink.records), step_s)

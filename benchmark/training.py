@@ -102,8 +102,8 @@ class Training:
         self._diverged_at: int | None = None
         self._is_late = False
         self._is_closed = False
-        self._loaded: Mapping[str, Any] | None = None
-        self._is_led = False
+        self._given: Mapping[str, Any] | None = None  # to the processes that follow
+        self._has_given = False
         self.step = 0
 
     @property
@@ -116,9 +116,9 @@ class Training:
         started = self._started = self._clock() if self._started is None else self._started
         evaluations = frozenset(evaluation_steps(self.total, self._task.max_evaluations))
         spent_s = 0.0
-        if not self._is_led:
-            self._stepping.crew.give(self._loaded)
-            self._is_led, self._loaded = True, None
+        if not self._has_given:
+            self._stepping.crew.give(self._given)
+            self._has_given, self._given = True, None
         with self._random.running(), self._reading():
             self._model.train()
             while not self.is_over:
@@ -139,8 +139,7 @@ class Training:
 
     def follow(self) -> None:
         """Take the steps that the process takes which leads this one, and go on from where it does; measure nothing."""
-        if (state := self._stepping.crew.given()) is not None:
-            self.load(state)
+        self._take(self._stepping.crew.given())
         with self._random.running(), contextlib.closing(self._batches):
             self._model.train()
             while step := self._stepping.crew.heard():
@@ -192,6 +191,13 @@ class Training:
         Raises:
             Exception: of whatever kind, when it is not of this cell; this object is then of no use.
         """
+        self._take(state)
+        if self._stepping.crew.size > 1:
+            self._given = state
+
+    def _take(self, state: Mapping[str, Any] | None) -> None:
+        if state is None:
+            return
         for name, tensor in _tensors_of(self._model).items():
             tensor.copy_(state["model"][name])
         optimizer = self._stepping.optimizer
@@ -204,7 +210,6 @@ class Training:
         self._random.state = dict(state["random"])
         self.step, self._before_s = state["step"], state["elapsed_s"]
         self._batches = self._batches_from(self.step)
-        self._loaded = state
 
     def close(self) -> None:
         """End what reads ahead of the run, and the processes that follow; it takes no further step."""

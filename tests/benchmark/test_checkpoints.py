@@ -30,8 +30,8 @@ def loaded(cell: dict[str, Any] = CELL) -> dict[str, Any] | None:
 def test_a_state_is_read_as_it_was_written_last(folder: Path) -> None:
     assert loaded() is None
     checkpoint = Checkpoint(NAME, CELL)
-    checkpoint.save({**STATE, "step": 6})
-    checkpoint.save(STATE)
+    checkpoint.save(lambda: {**STATE, "step": 6})
+    checkpoint.save(lambda: STATE)
     found = loaded()
     assert found is not None
     assert (found["step"], found["losses"]) == (7, [0.5, 0.25])
@@ -44,7 +44,7 @@ def test_a_state_is_read_as_it_was_written_last(folder: Path) -> None:
 
 
 def test_tensors_that_are_read_are_nobody_elses(folder: Path) -> None:
-    Checkpoint(NAME, CELL).save(STATE)
+    Checkpoint(NAME, CELL).save(lambda: STATE)
     before = (folder / f"{NAME}.safetensors").read_bytes()
     found = loaded()
     assert found is not None
@@ -54,7 +54,7 @@ def test_tensors_that_are_read_are_nobody_elses(folder: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["torn", "empty", "other", "foreign", "no_header"])
 def test_what_is_torn_or_foreign_is_not_used(folder: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
-    Checkpoint(NAME, CELL).save(STATE)
+    Checkpoint(NAME, CELL).save(lambda: STATE)
     file = folder / f"{NAME}.safetensors"
     content = file.read_bytes()
     if damage == "foreign":
@@ -70,7 +70,7 @@ def test_what_is_torn_or_foreign_is_not_used(folder: Path, damage: str, caplog: 
 
 
 def test_a_writer_that_dies_leaves_the_checkpoint_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Checkpoint(NAME, CELL).save(STATE)
+    Checkpoint(NAME, CELL).save(lambda: STATE)
 
     def broken(tensors: object, path: Path, texts: object) -> None:
         path.write_bytes(b"half of")
@@ -78,7 +78,7 @@ def test_a_writer_that_dies_leaves_the_checkpoint_before(folder: Path, monkeypat
 
     monkeypatch.setattr(checkpoints, "save_file", broken)
     with pytest.raises(KeyboardInterrupt):
-        Checkpoint(NAME, CELL).save({**STATE, "step": 8})
+        Checkpoint(NAME, CELL).save(lambda: {**STATE, "step": 8})
     found = loaded()
     assert found is not None
     assert found["step"] == 7
@@ -90,7 +90,7 @@ def test_a_folder_that_cannot_be_written_costs_a_line_in_the_log(
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("RHOBUST_CHECKPOINTS_DIR", str(tmp_path / "file" / "kept"))
     checkpoint = Checkpoint(NAME, CELL)
-    checkpoint.save(STATE)
+    checkpoint.save(lambda: STATE)
     assert checkpoint.load() is None
     checkpoint.remove()
     assert "no checkpoint can be written" in caplog.text
@@ -105,7 +105,7 @@ def test_without_a_home_no_cell_is_lost(monkeypatch: pytest.MonkeyPatch, caplog:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(Path, "home", homeless)
     checkpoint = Checkpoint(NAME, CELL)
-    checkpoint.save(STATE)
+    checkpoint.save(lambda: STATE)
     assert checkpoint.load() is None
     assert "Could not determine home directory" in caplog.text
 
@@ -113,7 +113,7 @@ def test_without_a_home_no_cell_is_lost(monkeypatch: pytest.MonkeyPatch, caplog:
 def test_a_state_that_is_not_plain_is_said_once(caplog: pytest.LogCaptureFixture, folder: Path) -> None:
     checkpoint = Checkpoint(NAME, CELL)
     for _ in range(2):
-        checkpoint.save({"optimizer": object()})
+        checkpoint.save(lambda: {"optimizer": object()})
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
     assert not folder.exists()
 

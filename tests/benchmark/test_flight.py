@@ -5,6 +5,7 @@ import math
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -120,7 +121,7 @@ def gone_on_with(cell: Cell, cuts: tuple[int, ...], device: torch.device = CPU) 
         assert not training.advance(cut - training.step)
         assert training.step == cut
         checkpoint = Checkpoint("a", {})
-        checkpoint.save(training.state())
+        checkpoint.save(training.state)
         torch.rand(7, device=device)  # whatever the process draws meanwhile
         state = checkpoint.load()
         assert state is not None
@@ -157,12 +158,20 @@ def test_on_an_accelerator_its_own_random_numbers_go_on() -> None:
     assert facts(gone_on_with(cell, (1, 7), device)) == facts(expected)
 
 
+def test_in_fp16_the_scale_goes_on() -> None:
+    task = {"name": "digits-mlp", "params": {"hidden": 8, "loss_scale": 30.0}}  # some steps are skipped
+    cell = cell_of(task, {"name": "sam", "fixed": {"rho": 0.2}}, SGD, {**COSINE, "precision": "fp16"})
+    assert facts(gone_on_with(cell, (1, 9))) == facts(whole(cell))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("rule", ["msam", "momentum_sam"])
-def test_a_resnet_goes_on_where_it_was(rule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("rule", "augment"), [("msam", "none"), ("momentum_sam", "none"), ("sam", "flip-crop")])
+def test_a_resnet_goes_on_where_it_was(
+    rule: str, augment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RHOBUST_DATASETS_DIR", str(tmp_path))
     write_cifar(tmp_path, n=20, n_test=20)
-    task = {"name": "cifar10-resnet18", "params": {"width": 2}}
+    task = {"name": "cifar10-resnet18", "params": {"width": 2, "augment": augment}}
     cell = cell_of(task, {"name": rule, "fixed": {"rho": 0.05}}, SGD, {**COSINE, "batch_size": 16})
     assert facts(gone_on_with(cell, (4, 9))) == facts(whole(cell))
 
@@ -302,8 +311,8 @@ def test_checkpoints_are_written_as_time_goes_by_and_short_cells_write_none(
     steps = []
     save = Checkpoint.save
 
-    def noting(self: Checkpoint, state: dict[str, Any]) -> None:
-        steps.append(state["step"])
+    def noting(self: Checkpoint, state: Callable[[], Mapping[str, Any]]) -> None:
+        steps.append(state()["step"])
         save(self, state)
 
     monkeypatch.setattr(Checkpoint, "save", noting)
@@ -334,9 +343,68 @@ def test_a_cell_that_timed_out_may_go_on_with_more_time(folder: Path) -> None:
     record = landed(late)
     assert record.outcome.status is Status.TIMED_OUT
     late.forget()
-    more = landed(flight_of(cell))
-    assert facts(more.outcome) == facts(whole(cell))
-    assert more.outcome.cost.elapsed_s > 0
+    assert len(list(folder.iterdir())) == 1
+    more = flight_of(cell)
+    assert more.advance(0.0) is None
+    assert more.progress == (3, 16), "one step before it was left, and one after which it was late"
+    assert facts(landed(more).outcome) == facts(whole(cell))
+
+
+def test_a_cell_that_timed_out_begins_anew_with_no_more_time(folder: Path) -> None:
+    """Another device may be faster; what is left of the time here would be none."""
+    cell = cell_of(DIGITS_TASK, {"name": "gd"}, SGD, COSINE)
+    first = flight_of(cell)
+    assert first.advance(0.0) is None
+    first.keep()
+    assert landed(flight_of(cell, limit_s=0.0)).outcome.status is Status.TIMED_OUT
+    again = flight_of(cell, limit_s=0.0)
+    assert landed(again).outcome.cost.steps == 1
+    again.forget()
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_a_failed_cell_keeps_its_checkpoint_and_a_landed_one_no_model(folder: Path) -> None:
+    document = toy_document({"toy": {"fault": "raise", "call": 5}}, budget={"epochs": 10, "batch_size": 5})
+    cell = next(expand(Spec.from_mapping(document)))
+    one = flight_of(cell)
+    assert one.advance(0.0) is None
+    one.keep()
+    assert landed(one).outcome.status is Status.FAILED
+    one.forget()
+    assert len(list(folder.iterdir())) == 1
+    assert one.progress == (0, 1), "what it took is let go"
+
+
+def test_a_checkpoint_that_several_processes_cannot_take_is_removed_and_ends_their_pack(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cell = cell_of(DIGITS_TASK, {"name": "gd"}, SGD, {**COSINE, "processes": 2})
+    monkeypatch.setattr(Training, "__init__", lambda self, *_, **__: None)
+    monkeypatch.setattr(Training, "load", lambda self, state: state["nothing"])
+    one = flight_of(cell)
+    one._checkpoint.save(lambda: {"step": 3})
+    with pytest.raises(flight.LostCheckpointError, match="is of another cell: 'nothing'"):
+        one.advance(0.0)
+    assert list(folder.iterdir()) == []
+
+
+def test_running_out_of_memory_while_it_is_loaded_costs_no_checkpoint(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(self: Training, state: Mapping[str, Any]) -> None:
+        raise MemoryError("for a moment")
+
+    cell = cell_of(DIGITS_TASK, {"name": "gd"}, SGD, COSINE)
+    first = flight_of(cell)
+    assert first.advance(0.0) is None
+    first.keep()
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "load", load)
+        with pytest.raises(MemoryError):
+            flight_of(cell).advance(0.0)
+    second = flight_of(cell)
+    assert second.advance(0.0) is None
+    assert second.progress == (2, 16)
 
 
 def test_a_task_that_raises_makes_a_failed_record() -> None:

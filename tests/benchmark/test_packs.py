@@ -193,6 +193,19 @@ def test_what_a_holder_leaves_comes_first_and_what_it_died_of_last() -> None:
     assert [queue.take(name) for name in "cde"] == [Pack(4, 8), Pack(1, 2), Pack(2, 4)]
 
 
+def test_deaths_of_a_cell_that_gets_further_each_time_do_not_count() -> None:
+    queue = PackQueue([Pack(0, 1)])
+    for number in range(3 * MAX_DEATHS):
+        assert queue.take(str(number)) == Pack(0, 1)
+        queue.advance(str(number), 100 * (number + 1))
+        assert queue.die(str(number)) is None
+    for number in range(100, 99 + MAX_DEATHS):
+        assert queue.take(str(number)) == Pack(0, 1)
+        queue.advance(str(number), 900)
+        lost = queue.die(str(number))
+    assert lost == 0, "here it went no further"
+
+
 def test_process_after_process_that_dies_without_a_cell_done_is_nobody_s_cell() -> None:
     queue = PackQueue([Pack(0, 10_000)])
     for number in range(MAX_FRUITLESS):
