@@ -1,5 +1,6 @@
 """Training many cells at once: one clock, one batch a seed, every cell with hyperparameters of its own."""
 
+import contextlib
 import functools
 import itertools
 import time
@@ -300,11 +301,17 @@ class _Group:
         """Yield the batch of each step: that of the only seed, or each cell's own, stacked."""
         size = self._setting.budget.batch_size
         augmented = self._task.augmented
-        streams = [batches_of(self._splits[seed].train, size, seed, augmented=augmented) for seed in self._slices]
-        if len(streams) == 1:
-            yield from streams[0]
-        for batches in zip(*streams, strict=True):
-            yield tuple(torch.stack(parts)[self._place_of] for parts in zip(*batches, strict=True))
+        with contextlib.ExitStack() as reading:
+            streams = [
+                reading.enter_context(
+                    contextlib.closing(batches_of(self._splits[seed].train, size, seed, augmented=augmented))
+                )
+                for seed in self._slices
+            ]
+            if len(streams) == 1:
+                yield from streams[0]
+            for batches in zip(*streams, strict=True):
+                yield tuple(torch.stack(parts)[self._place_of] for parts in zip(*batches, strict=True))
 
     def _measure(
         self, step: int, places: range, splits: Splits, journals: Sequence[Journal], diverged_at: Sequence[int | None]

@@ -32,7 +32,8 @@ async def _known(state: State, job_id: JobId) -> str:
 async def follow_job(state: State, job_id: Annotated[str, Depends(_known)]) -> AsyncIterator[ServerSentEvent]:
     """Follow a job until it has ended: its present state, then each change.
 
-    Events are `job`, `records` (only records came) and `end`; the data is the job as in a list, the id its revision.
+    Events are `job`, `records` (only records came, or cells in flight went on) and `end`; the data is the job as in a
+    list, the id its revision.
     Who connects again is told the present state and not what was missed. A comment comes each 15 s at least.
     """
     async for event in state.feed.events(job_id):

@@ -29,7 +29,7 @@ class JobEvent:
     """A job as it is now, and what of it has changed.
 
     Attributes:
-        kind: `records` where only records came, `end` where the job has ended, else `job`.
+        kind: `records` where only records came, or cells in flight went on, `end` where the job has ended, else `job`.
         values: those of a `JobShape`.
     """
 

@@ -229,7 +229,7 @@ async def get_figure_of_jobs(
 
 
 async def _revision(state: AppState, job_id: str) -> int:
-    """Return the revision of a job, which grows with every record: what is kept under it is never out of date."""
+    """Return the revision of a job, which grows with every change of it: what is kept under it is never out of date."""
     return (await state.read(state.store.standing, job_id)).revision
 
 

@@ -125,7 +125,9 @@ class JobPage(BaseModel):
 class JobEventShape(BaseModel):
     """An event of a stream; a line of it is one of these fields."""
 
-    event: Literal["job", "records", "end"] = Field(description="records: only records came; end: the job has ended")
+    event: Literal["job", "records", "end"] = Field(
+        description="records: only records came, or cells in flight went on; end: the job has ended"
+    )
     id: str = Field(description="revision of the job; among the events of all jobs JOB:REVISION")
     data: str = Field(
         description="the job, as a list has it",
