@@ -327,9 +327,7 @@ def test_an_optimizer_without_a_base_goes_beside_those_that_have_one(example: Pa
     for entry, message in refused:
         with pytest.raises(SpecError, match=message):
             Spec.from_mapping(document(optimizers=[entry]))
-    with pytest.raises(
-        SpecError, match="/resources/pack: every optimizer, task and budget must allow to train fused"
-    ):
+    with pytest.raises(SpecError, match="/resources/pack: every optimizer, task and budget must allow to train fused"):
         Spec.from_mapping(document(optimizers=[alone], resources={"pack": "fused"}))
 
 
