@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmark.execution import raise_if_fatal
+from benchmark.folders import data_home
 from benchmark.plain import packed, unpacked
 
 KEEP_S = 30 * 86_400.0  # that a file lies here which nobody comes back to
@@ -36,7 +37,7 @@ def checkpoints_folder() -> Path:
     """
     if own := os.environ.get("RHOBUST_CHECKPOINTS_DIR"):
         return Path(own).expanduser().absolute()
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rhobust" / "checkpoints"
+    return data_home() / "checkpoints"
 
 
 class Checkpoint:

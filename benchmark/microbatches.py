@@ -17,9 +17,9 @@ def in_parts(model: Model, size: int | None) -> Model:
     Outputs and gradients are those of the whole batch, to rounding, whatever the loss makes of the outputs: it may
     relate examples to each other, as a contrastive loss does. Each part goes forward without keeping what its backward
     pass needs, the loss is that of all outputs, and in the backward pass each part goes forward once more, with the
-    same random numbers: a third more work. (L. Gao, Y. Zhang, J. Han, J. Callan, Scaling Deep Contrastive Learning
-    Batch Size under Memory Limited Setup, 2021, arXiv 2101.06983; T. Chen, B. Xu, C. Zhang, C. Guestrin, Training Deep
-    Nets with Sublinear Memory Cost, 2016, arXiv 1604.06174.)
+    same random numbers: by reckoning a third more work. (L. Gao, Y. Zhang, J. Han, J. Callan, Scaling Deep Contrastive
+    Learning Batch Size under Memory Limited Setup, 2021, arXiv 2101.06983; T. Chen, B. Xu, C. Zhang, C. Guestrin,
+    Training Deep Nets with Sublinear Memory Cost, 2016, arXiv 1604.06174.)
 
     Args:
         model: a function of inputs (n, ...). Each of its outputs is (n, ...), every row made of the same row of the

@@ -1,6 +1,5 @@
 """Settings: what the environment and the file of settings say, read when asked and not on import."""
 
-import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -8,15 +7,12 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from benchmark.folders import data_home
 from service.configuration import ConfigurationFile
 from service.webhooks.targets import AllowList
 
 DEFAULT_PORT = 8321
 DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
-
-
-def _default_data_dir() -> Path:
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "rhobust"
 
 
 def _allow_list(value: str | AllowList) -> AllowList:
@@ -92,7 +88,7 @@ class Settings(BaseSettings):
     insecure_http: bool = False
     database_url: SecretStr | None = None
     database_url_file: SecretFile | None = None
-    data_dir: Path = Field(default_factory=_default_data_dir)
+    data_dir: Path = Field(default_factory=data_home)
     ray_address: str | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"

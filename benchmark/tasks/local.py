@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.errors import TaskDataError
+from benchmark.folders import data_home
 
 EXTRA = "pip install 'rhobust[vision]'"
 
@@ -22,10 +23,9 @@ def datasets_folder() -> Path:
     if own := os.environ.get("RHOBUST_DATASETS_DIR"):
         return Path(own).expanduser().absolute()
     try:
-        shared = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+        return data_home() / "datasets"
     except RuntimeError as error:
         raise TaskDataError(f"there must be a folder of data, but: {error}. Set RHOBUST_DATASETS_DIR.") from error
-    return shared / "rhobust" / "datasets"
 
 
 @contextmanager
