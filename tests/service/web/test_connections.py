@@ -1,8 +1,9 @@
 """Nobody holds a connection for nothing: against whoever says nothing, little, or does not listen."""
 
+import contextlib
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -13,6 +14,8 @@ from tests.service.filling import submit
 from tests.service.processes import until
 
 DEADLINE_S = 20.0
+CLIENT_IDLE_S = 5.0  # httpx keeps a connection for so long
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 HEAD = b"POST /session HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: "
 
 
@@ -24,13 +27,36 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def raw(web: httpx.Client) -> Iterator[socket.socket]:
+def connect(web: httpx.Client) -> Iterator[Callable[[], socket.socket]]:
+    """What makes connections on which anything can be said."""
+    with contextlib.ExitStack() as stack:
+
+        def connected() -> socket.socket:
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            connection.settimeout(DEADLINE_S)
+            connection.connect((web.base_url.host, web.base_url.port))
+            return connection
+
+        yield connected
+
+
+@pytest.fixture
+def raw(connect: Callable[[], socket.socket]) -> socket.socket:
     """A connection on which anything can be said."""
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(DEADLINE_S)
-        connection.connect((web.base_url.host, web.base_url.port))
-        yield connection
+    return connect()
+
+
+def health(connection: socket.socket) -> bytes:
+    """Ask how the server is and return the line of the answer; nothing where the connection is closed."""
+    connection.sendall(HEALTH)
+    found = b""
+    while b"\r\n\r\n" not in found and (piece := connection.recv(65_536)):
+        found += piece
+    assert b"content-length: 15" in found or not found
+    while found and not found.endswith(b"}"):
+        found += connection.recv(65_536)
+    return found.split(b"\r\n")[0]
 
 
 def heard(raw: socket.socket) -> bytes:
@@ -51,7 +77,7 @@ def heard(raw: socket.socket) -> bytes:
         (b"GET /healthz HTTP/1.1\r\nHost: loc", b""),
         (HEAD + b"100\r\n\r\n{", b""),
         (HEAD + b"100000000\r\n\r\n{", b"HTTP/1.1 413"),
-        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET", b"HTTP/1.1 200"),
+        (HEALTH + b"GET", b"HTTP/1.1 200"),
     ],
     ids=["nothing", "half a head", "half a body", "a body that was refused", "half of the next"],
 )
@@ -87,3 +113,34 @@ def test_an_answer_that_goes_on_is_not_cut(web: httpx.Client, store: Store, monk
         assert "has no log" in response.read().decode()
     time.sleep(0.5)
     assert web.get("/healthz").status_code == 200
+
+
+def test_between_two_requests_a_connection_is_kept_for_longer_than_a_client_keeps_it(raw: socket.socket) -> None:
+    assert health(raw) == b"HTTP/1.1 200 OK"
+    time.sleep(CLIENT_IDLE_S + 1.0)
+    assert health(raw) == b"HTTP/1.1 200 OK"
+
+
+def test_but_not_for_ever(raw: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "IDLE_S", 0.1)
+    assert health(raw) == b"HTTP/1.1 200 OK"
+    assert heard(raw) == b""
+
+
+def test_in_a_crowd_the_one_that_was_idle_the_longest_makes_room(
+    web: httpx.Client, connect: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "REQUEST_S", DEADLINE_S)
+    monkeypatch.setattr(connections, "CROWD", 3)
+    web.close()
+    first, second, third = connect(), connect(), connect()
+    for one in (second, first, third):
+        assert health(one) == b"HTTP/1.1 200 OK"
+    busy = connect()  # the fourth
+    assert heard(second) == b""
+    busy.sendall(HEALTH[:5])
+    last = connect()
+    assert heard(first) == b""
+    busy.sendall(HEALTH[5:])
+    assert busy.recv(15) == b"HTTP/1.1 200 OK"
+    assert [health(one) for one in (third, last)] == [b"HTTP/1.1 200 OK"] * 2
