@@ -47,9 +47,13 @@ class Form(IntEnum):
 
 # plain integers and functions, since a record has a dozen numbers
 _TRUE, _INTEGERS, _WHOLE, _SHARES = map(int, (Form.TRUE, Form.INTEGERS, Form.WHOLE, Form.SHARES))
-_SINGLE, _DOUBLE = int(Form.SINGLE), int(Form.DOUBLE)
+_SINGLE_SHARES, _SINGLE, _DOUBLE = map(int, (Form.SINGLE_SHARES, Form.SINGLE, Form.DOUBLE))
+_FORMS = tuple(bytes((form,)) for form in Form)
 _pack_single, _unpack_single = struct.Struct("<f").pack, struct.Struct("<f").unpack_from
-_unpack_double = struct.Struct("<d").unpack_from
+_pack_double, _unpack_double = struct.Struct("<d").pack, struct.Struct("<d").unpack_from
+# by whether numbers are of single precision
+_LIMITS = {False: MAX_DENOMINATOR, True: MAX_SINGLE_DENOMINATOR}
+_LITTLE = {False: 2.0**-8, True: 2.0**-1}
 N_LATELY = 4
 _LATELY: dict[bool, tuple[int, ...]] = {False: (), True: ()}  # the n of shares that were found last, by precision
 
@@ -134,8 +138,41 @@ def unpack_curve(packed: bytes | None, names: Sequence[str]) -> dict[str, tuple[
 
 @functools.lru_cache(maxsize=4096)
 def _pack_alone(value: float) -> bytes:
-    """Return the run of one number; those of a grid come again and again."""
-    return _pack_run((value,))
+    """Return the run of one number other than zero, which those of a grid do again and again.
+
+    What `_pack_run` does, in one piece: every record that is written comes through here.
+    """
+    if value.is_integer() and -MAX_WHOLE < value < MAX_WHOLE:
+        return _FORMS[_WHOLE] + _varint(_zigzag(int(value)))
+    single = _is_single(value)
+    if 0 < value < 1 and (total := _total_of(value, single=single)):
+        form = _FORMS[_SINGLE_SHARES if single else _SHARES]
+        count = round(value * total)
+        divisor = math.gcd(total, count)
+        return form + _varint(total // divisor) + _varint(count // divisor)
+    return _FORMS[_SINGLE] + _pack_single(value) if single else _FORMS[_DOUBLE] + _pack_double(value)
+
+
+def _is_single(value: float) -> bool:
+    try:
+        return _unpack_single(_pack_single(value))[0] == value or value != value
+    except OverflowError:  # too large for it
+        return False
+
+
+def _total_of(value: float, *, single: bool) -> int:
+    """Return an n for which a number is k/n, be it one of those found lately or the least; 0 where none will do."""
+    for total in _LATELY[single]:
+        if _is_share(value, total, single=single):
+            return total
+    total = _denominator(value, single=single)
+    if total:
+        _found_lately(total, single=single)
+    return total
+
+
+def _found_lately(total: int, *, single: bool) -> None:
+    _LATELY[single] = (total, *_LATELY[single][: N_LATELY - 1])
 
 
 def _pack_runs(series: Sequence[Sequence[float]], *, framed: bool) -> bytes:
@@ -197,19 +234,17 @@ def _shares(values: Sequence[float], *, single: bool) -> tuple[int, list[int]] |
     """
     if not 0 <= min(values) <= max(values) <= 1 or any(map(math.isnan, values)) or _has_minus_zero(values):
         return None
-    lately = _LATELY[single]
-    for common in lately:
+    for common in _LATELY[single]:
         if _is_share(values[0], common, single=single) and (counts := _counts(values, common, single=single)):
             divisor = math.gcd(common, *counts)
             return common // divisor, [count // divisor for count in counts]
-    limit = MAX_SINGLE_DENOMINATOR if single else MAX_DENOMINATOR
     common = 1
-    while 0 < common <= limit:
+    while 0 < common <= _LIMITS[single]:
         wrong = next((value for value in values if not _is_share(value, common, single=single)), None)
         if wrong is None:
-            _LATELY[single] = (common, *lately[: N_LATELY - 1])
+            _found_lately(common, single=single)
             return common, [round(value * common) for value in values]
-        larger = math.lcm(common, _denominator(wrong, limit, single=single))
+        larger = math.lcm(common, _denominator(wrong, single=single))
         common = larger if larger != common else 0
     return None
 
@@ -231,13 +266,18 @@ def _restored(counts: Iterable[int], total: int, *, single: bool) -> list[float]
 
 
 @functools.lru_cache(maxsize=4096)
-def _denominator(value: float, limit: int, *, single: bool) -> int:
-    """Return an n up to the limit for which `value` is a rounded k/n, by continued fraction; 0 if there is none."""
+def _denominator(value: float, *, single: bool) -> int:
+    """Return an n up to the limit for which `value` is a rounded k/n, by continued fraction; 0 if there is none.
+
+    A rounded k/n is so near to k/n that little is left where the fraction has come to it: less than n * n times the
+    precision. Only there is it looked at.
+    """
+    limit, little = _LIMITS[single], _LITTLE[single]
     before, denominator, rest = 0, 1, value
     while denominator <= limit:
-        if _is_share(value, denominator, single=single):
-            return denominator
         rest -= int(rest)
+        if rest < little and _is_share(value, denominator, single=single):
+            return denominator
         if rest * limit < 1:  # the next denominator is beyond the limit
             return 0
         rest = 1 / rest

@@ -96,8 +96,13 @@ def insert_rows(
         clock: a further column that gets the database's time.
     """
     if connection.dialect.name == "sqlite":
-        return sqlite.insert(table).values(**({clock: db_now()} if clock else {})), rows
+        return _insert_of_rows(table, clock), rows
     return _insert_of_arrays(table, tuple(rows[0]), clock), {name: [row[name] for row in rows] for name in rows[0]}
+
+
+@functools.cache  # to put one together takes longer than to execute it
+def _insert_of_rows(table: Table, clock: str | None) -> sqlite.Insert:
+    return sqlite.insert(table).values(**({clock: db_now()} if clock else {}))
 
 
 @functools.cache

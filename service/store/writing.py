@@ -1,11 +1,13 @@
 """Writing records: inserted once, linked to the job that uses them, counted in the same transaction."""
 
+import functools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, func, select, update
+from sqlalchemy import BindParameter, Connection, Row, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from benchmark.records import Status
 from service.store import checks
@@ -21,6 +23,29 @@ _Row = Row[*tuple[Any, ...]]
 
 _LABELS = ("task", "optimizer")
 RESULTS = tuple(str(status) for status in Status if status.is_result)
+
+# statements of every write: to put one together takes longer than to execute it
+_KEYS: BindParameter[str] = bindparam("keys", expanding=True)
+_USED = (record.c.seq, record.c.config_key, record.c.fingerprint_seq, record.c.status, record.c.collapsed)
+_OWN = (
+    select(*_USED)
+    .where(record.c.config_key.in_(_KEYS), record.c.origin_seq == bindparam("origin_seq"))
+    .order_by(record.c.seq)
+)
+_LINKS = (
+    select(
+        link.c.config_key,
+        link.c.record_seq,
+        (origin.c.job_id != job.c.id).label("reused"),
+        record.c.fingerprint_seq,
+        record.c.status,
+        record.c.collapsed,
+    )
+    .join_from(link, record)
+    .join(origin)
+    .join(job, job.c.seq == link.c.job_seq)
+    .where(link.c.job_seq == bindparam("job_seq"), link.c.config_key.in_(_KEYS))
+)
 
 
 class _Kind(NamedTuple):
@@ -222,7 +247,6 @@ def _written(
     labels: Mapping[tuple[str, str], int],
 ) -> list[_Use]:
     """Insert records of an attempt; return the uses of those that it has for these cells, also by an earlier call."""
-    columns = (record.c.seq, record.c.config_key, record.c.fingerprint_seq, record.c.status, record.c.collapsed)
     keys = {item.record.config_key for item in placed}
     statement, parameters = insert_rows(connection, record, values, clock="created_at")
     statement = statement.on_conflict_do_nothing()
@@ -230,11 +254,10 @@ def _written(
     if connection.dialect.name == "sqlite":  # which returns nothing of many rows at the speed at which it inserts them
         connection.execute(statement, parameters)
     else:  # a look-up would walk through all that the attempt has written, until the table is analysed
-        rows = {row.config_key: row for row in connection.execute(statement.returning(*columns), parameters)}
+        rows = {row.config_key: row for row in connection.execute(statement.returning(*_USED), parameters)}
     unseen = keys - rows.keys()
     if unseen:
-        own = (record.c.config_key.in_(unseen), record.c.origin_seq == origin_seq)
-        found = connection.execute(select(*columns).where(*own).order_by(record.c.seq))
+        found = connection.execute(_OWN, {"keys": list(unseen), "origin_seq": origin_seq})
         rows |= {row.config_key: row for row in found}
     lost = sorted(keys - rows.keys())
     if lost:
@@ -288,25 +311,21 @@ def _use(connection: Connection, job_seq: int, uses: Sequence[_Use]) -> set[str]
 
 
 def _links(connection: Connection, job_seq: int, keys: Sequence[str]) -> dict[str, _Row]:
-    columns = (
-        link.c.config_key,
-        link.c.record_seq,
-        (origin.c.job_id != job.c.id).label("reused"),
-        record.c.fingerprint_seq,
-        record.c.status,
-        record.c.collapsed,
-    )
-    theirs = and_(link.c.job_seq == job_seq, link.c.config_key.in_(keys))
-    statement = select(*columns).join_from(link, record).join(origin).join(job, job.c.seq == link.c.job_seq)
-    return {row.config_key: row for row in connection.execute(statement.where(theirs))}
+    return {row.config_key: row for row in connection.execute(_LINKS, {"keys": keys, "job_seq": job_seq})}
 
 
 def _count(connection: Connection, job_seq: int, counted: Counter[_Kind]) -> None:
     for kind, n in sorted(counted.items()):
         identity = {"job_seq": job_seq, **kind._asdict()}
         if n > 0:  # the CHECK looks at the inserted row even where the conflict makes it an update
-            statement = insert_into(connection, tally).values(**identity, n=n)
-            added = {"n": tally.c.n + statement.excluded.n}
-            connection.execute(statement.on_conflict_do_update(index_elements=list(identity), set_=added))
+            connection.execute(_adding(connection.dialect.name), {**identity, "n": n})
         elif n < 0:
             connection.execute(update(tally).filter_by(**identity).values(n=tally.c.n + n))
+
+
+@functools.cache
+def _adding(dialect: str) -> "postgresql.Insert | sqlite.Insert":
+    """Return the statement that adds to a tally, or begins it."""
+    statement = sqlite.insert(tally) if dialect == "sqlite" else postgresql.insert(tally)
+    identity = [column for column in tally.c if column is not tally.c.n]
+    return statement.on_conflict_do_update(index_elements=identity, set_={"n": tally.c.n + statement.excluded.n})
