@@ -29,7 +29,8 @@ _KEYS: BindParameter[str] = bindparam("keys", expanding=True)
 _USED = (record.c.seq, record.c.config_key, record.c.fingerprint_seq, record.c.status, record.c.collapsed)
 _OWN = (
     select(*_USED)
-    .where(record.c.config_key.in_(_KEYS), record.c.origin_seq == bindparam("origin_seq"))
+    # by its configurations: by the index of origins SQLite would walk through all that the attempt has written
+    .where(record.c.config_key.in_(_KEYS), record.c.origin_seq + 0 == bindparam("origin_seq"))
     .order_by(record.c.seq)
 )
 _LINKS = (
