@@ -35,6 +35,7 @@ from benchmark.rayenv import prepare_ray_environment
 from benchmark.spec import Cell, expand
 from benchmarks.store import BACKENDS, USUAL, databases, make_records
 from service.jobs import Dispatcher
+from service.jobs.child import end_with_parent
 from service.settings import Settings
 from service.store import NewJob, Store
 
@@ -93,7 +94,8 @@ def keep_up(backend: str, n_jobs: int, rate: int, seconds: int, report: int) -> 
     with databases(backend) as new_url, tempfile.TemporaryDirectory(prefix="rhobust-") as folder:
         url, stop = next(new_url), context.Event()
         dispatchers = [
-            context.Process(target=dispatch, args=(url, f"{folder}/{number}", stop)) for number in range(n_jobs)
+            context.Process(target=dispatch, args=(url, f"{folder}/{number}", stop, os.getpid()))
+            for number in range(n_jobs)
         ]
         for process in dispatchers:
             process.start()
@@ -127,8 +129,9 @@ def keep_up(backend: str, n_jobs: int, rate: int, seconds: int, report: int) -> 
     return seen
 
 
-def dispatch(url: str, folder: str, stop: multiprocessing.synchronize.Event) -> None:
+def dispatch(url: str, folder: str, stop: multiprocessing.synchronize.Event, parent_pid: int) -> None:
     """Run a dispatcher until it is told to stop."""
+    end_with_parent(parent_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Store.open(url) as store:
         dispatcher = Dispatcher(store, Settings(data_dir=Path(folder), database_url=url), driver_module=DRIVER)
