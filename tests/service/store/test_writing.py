@@ -1,9 +1,7 @@
 """Records are inserted once, linked once a cell, and counted."""
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -290,38 +288,3 @@ def test_what_is_not_finite_in_a_curve_comes_back(store: Store) -> None:
     write(store, job, [make_record(0, outcome=make_outcome(Status.DIVERGED, curve=curve))])
     (found,) = store.records(job.id)
     assert repr(dict(found.record.outcome.curve)) == repr(curve)
-
-
-def steps_of(store: Store, call: Callable[[], object]) -> int:
-    """Return about how many instructions SQLite executes for a call, in tens."""
-    counted = 0
-
-    def count() -> None:
-        nonlocal counted
-        counted += 1
-
-    def watch(handler: Callable[[], None] | None) -> None:
-        with store._database.engine.connect() as connection:  # the pool gives the same one to one caller after another
-            raw: Any = connection.connection.dbapi_connection
-            raw.set_progress_handler(handler, 10)
-
-    watch(count)
-    call()
-    watch(None)
-    return counted
-
-
-@pytest.mark.parametrize("backend", ["sqlite"])  # which counts its steps
-def test_a_write_and_a_look_take_no_more_steps_however_much_is_there(store: Store) -> None:
-    job = running(store, n_cells=4_000)
-    looks = {
-        "a write": lambda: write(store, job, [make_record(store.progress(job.id).n_linked + n) for n in range(20)]),
-        "the same again": lambda: write(store, job, [make_record(0)]),
-        "progress": lambda: store.progress(job.id),
-        "a page": lambda: store.records(job.id, limit=20),
-    }
-    write(store, job, [make_record(n) for n in range(20)])
-    few = {name: steps_of(store, look) for name, look in looks.items()}
-    write(store, job, [make_record(n) for n in range(100, 3_000)])
-    many = {name: steps_of(store, look) for name, look in looks.items()}
-    assert all(0 < many[name] < 1.5 * few[name] for name in looks), (few, many)
