@@ -125,7 +125,7 @@ def test_a_cell_that_breaks_or_kills_its_process_is_the_only_one_that_fails(sess
     assert len(sink.fingerprints) == 1
 
 
-@pytest.mark.parametrize("execution", ["sequential", "fused"])
+@pytest.mark.parametrize("execution", [pytest.param("sequential", marks=pytest.mark.long), "fused"])
 def test_every_completed_cell_has_the_sharpness_that_is_asked_for(session: ModuleType, execution: Execution) -> None:
     spec = make_spec(sharpness=["adaptive", "lambda_max", "monge", "sam", "trace"], seeds={"count": 1, "base": 0})
     cells = list(expand(spec))
@@ -215,6 +215,7 @@ def test_the_cells_of_an_adaptive_configuration_are_cut_like_others(session: Mod
     assert len({record.config_key for record in sink.records}) == spec.n_cells
 
 
+@pytest.mark.long
 def test_an_adaptive_search_that_was_interrupted_goes_on_from_its_records(session: ModuleType) -> None:
     spec = Spec.from_mapping(tpe_document({"toy": {}}, n=10))
     asked: list[bool] = []
@@ -329,6 +330,7 @@ def test_a_cell_whose_worker_is_killed_goes_on_in_another_one(
     assert kept_of(cell) == []
 
 
+@pytest.mark.long
 def test_other_cells_of_a_pack_are_planned_again_when_it_stops(
     session: ModuleType, slow: Callable[..., tuple[Spec, Cell]]
 ) -> None:

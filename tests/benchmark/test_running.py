@@ -75,6 +75,7 @@ def test_a_run_is_the_training_of_its_cells_to_the_bit(temporary: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_packs_are_cut_to_what_was_measured(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By time and by memory; with 60 s a cell two fill a pack, and with as little memory one does."""
     spec = make_spec(optimizers=[{"name": "sam", "fixed": {"rho": 0.5}}], resources={"pack": "fused"})

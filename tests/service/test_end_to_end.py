@@ -275,6 +275,7 @@ def driver_sessions(data_dir: Path) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.long
 def test_demo_ends_by_itself_where_nobody_watches(tmp_path: Path) -> None:
     path = tmp_path / "spec.yaml"
     path.write_text(yaml.safe_dump(SPEC))

@@ -42,6 +42,7 @@ def test_a_dispatcher_that_dies_is_started_again(tmp_path: Path) -> None:
         assert [process.pid for process in workers(data_dir)] != [worker.pid]
 
 
+@pytest.mark.long
 def test_every_dispatcher_is_kept_by_itself_and_all_end_in_order(tmp_path: Path) -> None:
     port, data_dir, log = free_port(), tmp_path / "data", tmp_path / "log"
     arguments = ("serve", "--port", str(port), "--jobs", "2", "--cpus", "3")

@@ -27,6 +27,7 @@ def test_what_is_missing_is_told_in_a_line_with_what_to_run(cli: Cli, tmp_path: 
     assert "apt-get install fonts-noto-color-emoji unicode-data" in done.err
 
 
+@pytest.mark.long
 def test_a_bad_minimum_is_made_and_its_place_is_printed(
     cli: Cli, datasets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

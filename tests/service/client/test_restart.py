@@ -15,7 +15,7 @@ from service.store import JobQuery, Store
 from tests.service.filling import run_made_up, small_spec
 from tests.service.processes import answers, environment, free_port, running, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 N_CLIENTS = 4
 PATIENCE_S = 180.0  # a server starts slowly on a busy machine
 

@@ -56,6 +56,7 @@ def _keeps_waiting(handler: BaseHTTPRequestHandler, message: Message) -> None:
     handler.rfile.read(1)  # until the sender is gone
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["sqlite"])  # what becomes of a lease is tested on both databases
 def test_a_server_that_is_killed_while_it_tells_of_an_alert_tells_of_it_again(
     own_database_url: str, tmp_path: Path

@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from service.store import JobQuery, Store
-from tests.service.conftest import BACKENDS
 from tests.service.filling import landscape_spec
 from tests.service.processes import server
 
@@ -30,7 +29,7 @@ class Answer(NamedTuple):
     document: Mapping[str, Any]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", [pytest.param("sqlite", marks=pytest.mark.long), "postgresql"])
 def test_each_of_many_keys_makes_one_job_however_often_and_with_whatever_it_is_sent(
     store: Store, own_database_url: str, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from tests.service.filling import landscape_spec
 from tests.service.processes import answers, environment, free_port, running, until
 from tests.service.webhooks.receivers import Message, receiving, status
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def _keeps_waiting(handler: BaseHTTPRequestHandler, message: Message) -> None:
