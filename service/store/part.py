@@ -79,7 +79,12 @@ class Numbered:
 
 def insert_into(connection: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
     """Return an INSERT that knows ON CONFLICT."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    return _insert_of(connection.dialect.name, table)
+
+
+@functools.cache  # with its `excluded`, which takes longer to put together than a statement to execute
+def _insert_of(dialect: str, table: Table) -> "postgresql.Insert | sqlite.Insert":
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def insert_rows(

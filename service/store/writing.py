@@ -1,13 +1,11 @@
 """Writing records: inserted once, linked to the job that uses them, counted in the same transaction."""
 
-import functools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from benchmark.records import Status
 from service.store import checks
@@ -319,14 +317,9 @@ def _count(connection: Connection, job_seq: int, counted: Counter[_Kind]) -> Non
     for kind, n in sorted(counted.items()):
         identity = {"job_seq": job_seq, **kind._asdict()}
         if n > 0:  # the CHECK looks at the inserted row even where the conflict makes it an update
-            connection.execute(_adding(connection.dialect.name), {**identity, "n": n})
+            statement = insert_into(connection, tally)
+            added = {"n": tally.c.n + statement.excluded.n}
+            adding = statement.on_conflict_do_update(index_elements=list(identity), set_=added)
+            connection.execute(adding, {**identity, "n": n})
         elif n < 0:
             connection.execute(update(tally).filter_by(**identity).values(n=tally.c.n + n))
-
-
-@functools.cache
-def _adding(dialect: str) -> "postgresql.Insert | sqlite.Insert":
-    """Return the statement that adds to a tally, or begins it."""
-    statement = sqlite.insert(tally) if dialect == "sqlite" else postgresql.insert(tally)
-    identity = [column for column in tally.c if column is not tally.c.n]
-    return statement.on_conflict_do_update(index_elements=identity, set_={"n": tally.c.n + statement.excluded.n})

@@ -3,9 +3,9 @@
 A server answers so many connections at once. Without deadlines whoever opens that many and then says nothing, sends a
 request letter by letter, or never reads its answer, keeps everybody else out, and needs no key for it.
 
-Between two requests a connection is kept for longer than clients and proxies keep theirs: where the server is the one
-that closes it, a request that is on its way at that moment is lost. In a crowd the one that has been idle the longest
-makes room.
+Between two requests a connection is kept for longer than our client's httpx keeps it: where the server is the one that
+closes it, a request that is on its way at that moment is lost. In a crowd the one that has been idle the longest makes
+room.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 REQUEST_S = 30.0  # for a request with its body to arrive, from its first byte on, and for the first one to begin
 READ_S = 60.0  # for the next piece of an answer to be read
-IDLE_S = 75  # between two requests; httpx keeps a connection for 5 s, aiohttp for 15 s, nginx for 60 s
+IDLE_S = 75  # between two requests; httpx keeps a connection for 5 s
 CROWD = 100  # connections that are let be; with more, idle ones are closed
 
 
@@ -31,7 +31,7 @@ class Connection(H11Protocol):
         super().connection_made(transport)
         self.timeout_keep_alive = IDLE_S
         self._idle_since = self.loop.time()
-        self._expect_request(REQUEST_S)
+        self._expect_request()
         if len(self.connections) > CROWD:
             self._make_room()
 
@@ -39,7 +39,7 @@ class Connection(H11Protocol):
         """Expect the rest of a request that begins."""
         if self._idle_since is not None:
             self._idle_since = None
-            self._expect_request(REQUEST_S)
+            self._expect_request()
         super().data_received(data)
 
     def on_response_complete(self) -> None:
@@ -49,9 +49,9 @@ class Connection(H11Protocol):
         next_one, _ = self.conn.trailing_data
         if cycle.response_complete and not cycle.more_body and not next_one:
             self._idle_since = self.loop.time()
-            self._expect_request(IDLE_S)
+            _cancel(self._request_deadline)  # uvicorn closes it after `timeout_keep_alive`
         else:
-            self._expect_request(REQUEST_S)
+            self._expect_request()
 
     def pause_writing(self) -> None:
         """Expect what is written to be read."""
@@ -69,9 +69,9 @@ class Connection(H11Protocol):
         _cancel(self._request_deadline)
         _cancel(self._read_deadline)
 
-    def _expect_request(self, seconds: float) -> None:
+    def _expect_request(self) -> None:
         _cancel(self._request_deadline)
-        self._request_deadline = self.loop.call_later(seconds, self._require_request)
+        self._request_deadline = self.loop.call_later(REQUEST_S, self._require_request)
 
     def _require_request(self) -> None:
         cycle: Any = self.cycle

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.store.codec import MAX_INTEGER, Number, pack_curve, pack_numbers, unpack_curve, unpack_numbers
+from service.store.codec import (
+    MAX_DENOMINATOR,
+    MAX_INTEGER,
+    MAX_SINGLE_DENOMINATOR,
+    Form,
+    Number,
+    pack_curve,
+    pack_numbers,
+    unpack_curve,
+    unpack_numbers,
+)
 
 SHARES = st.builds(lambda k, n: min(k, n) / n, st.integers(0, 5000), st.integers(1, 5000))
 SINGLES = st.floats(width=32)
@@ -30,6 +40,14 @@ def exactly(values: list[Number]) -> list[tuple[type, object]]:
 @given(st.lists(NUMBERS, max_size=8))
 def test_single_numbers_come_back_with_their_types(values: list[Number]) -> None:
     assert exactly(unpack_numbers(pack_numbers(values), len(values))) == exactly(values)
+
+
+@given(st.integers(2, MAX_DENOMINATOR).flatmap(lambda n: st.tuples(st.integers(1, n - 1), st.just(n))))
+def test_a_share_is_kept_as_one(share: tuple[int, int]) -> None:
+    k, n = share
+    assert pack_numbers([k / n])[0] in (Form.SHARES, Form.SINGLE_SHARES)
+    if n <= MAX_SINGLE_DENOMINATOR:
+        assert pack_numbers([struct.unpack("f", struct.pack("f", k / n))[0]])[0] == Form.SINGLE_SHARES
 
 
 @given(st.integers(0, 30).flatmap(lambda n: st.lists(st.lists(FLOATS, min_size=n, max_size=n), min_size=1, max_size=4)))

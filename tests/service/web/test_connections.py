@@ -51,11 +51,8 @@ def health(connection: socket.socket) -> bytes:
     """Ask how the server is and return the line of the answer; nothing where the connection is closed."""
     connection.sendall(HEALTH)
     found = b""
-    while b"\r\n\r\n" not in found and (piece := connection.recv(65_536)):
+    while not found.endswith(b"}") and (piece := connection.recv(65_536)):
         found += piece
-    assert b"content-length: 15" in found or not found
-    while found and not found.endswith(b"}"):
-        found += connection.recv(65_536)
     return found.split(b"\r\n")[0]
 
 
@@ -117,12 +114,13 @@ def test_an_answer_that_goes_on_is_not_cut(web: httpx.Client, store: Store, monk
 
 def test_between_two_requests_a_connection_is_kept_for_longer_than_a_client_keeps_it(raw: socket.socket) -> None:
     assert health(raw) == b"HTTP/1.1 200 OK"
-    time.sleep(CLIENT_IDLE_S + 1.0)
+    time.sleep(CLIENT_IDLE_S + 1.0)  # not to ask is to let time pass
     assert health(raw) == b"HTTP/1.1 200 OK"
 
 
-def test_but_not_for_ever(raw: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_but_not_for_ever(connect: Callable[[], socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "IDLE_S", 0.1)
+    raw = connect()
     assert health(raw) == b"HTTP/1.1 200 OK"
     assert heard(raw) == b""
 
